@@ -1,0 +1,104 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From options to a result: what every module of the collection has in common.
+
+A module hands over its argument spec and a function that plans. The only branch on check mode is here.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, Progress
+
+RUN_DIRECTORY_VARIABLE = "AKS_GPU_RUN_DIRECTORY"
+"""Environment variable by which the action plugins hand down the private directory of the run."""
+
+
+@dataclass
+class Plan:
+    """What a task is going to do, made by reading only.
+
+    Attributes:
+        changed: True when ``apply`` will write.
+        result: The return values when nothing is applied: the predicted state in check mode, else the state as it is.
+        apply: Writes, or waits, or both, and returns the return values. Not called in check mode.
+        before: The state now, for ``--diff``; only what the options own.
+        after: The state to come, likewise.
+        warnings: Shown to the user, in check mode as well.
+    """
+
+    changed: bool
+    result: dict[str, Any]
+    apply: Callable[[], dict[str, Any]] | None = None
+    before: Any = None
+    after: Any = None
+    warnings: list[str] = field(default_factory=list)
+
+
+class Task:
+    """What a library may know of the task that it serves.
+
+    Attributes:
+        params: The options after Ansible's validation.
+        progress: Shows the state of a wait.
+        temporary_directory: A private directory (0700), removed when the task ends.
+        run_directory: A private directory (0700) that all tasks of this run share and that Ansible removes at its end;
+            None when the module does not run on the controller.
+    """
+
+    def __init__(self, module: AnsibleModule, temporary_directory: str) -> None:
+        self._module = module
+        self.params: dict[str, Any] = module.params
+        self.progress = Progress()
+        self.temporary_directory = temporary_directory
+        self.run_directory: str | None = os.environ.get(RUN_DIRECTORY_VARIABLE) or None
+
+    def deadline(self, seconds: float) -> Deadline:
+        """Returns a deadline that starts now."""
+        return Deadline(seconds)
+
+    def secret(self, *values: str | None) -> None:
+        """Masks the values in everything that this task prints or returns. Empty ones are passed over."""
+        self._module.no_log_values.update(value for value in values if value)
+
+    def warn(self, text: str) -> None:
+        """Shows a warning to the user."""
+        self._module.warn(text)
+
+
+def run(spec: ArgumentSpec, plan: Callable[[Task], Plan], *, supports_check_mode: bool = True) -> None:
+    """Runs a module from its options to its exit.
+
+    Args:
+        spec: The options.
+        plan: Reads the state of things and says what is to be done; it writes nothing.
+        supports_check_mode: False only where a prediction is impossible.
+    """
+    module = AnsibleModule(supports_check_mode=supports_check_mode, **spec.module_arguments())
+    failure: Failure | None = None
+    outcome: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="aks-gpu-") as temporary_directory:
+        try:
+            planned = plan(Task(module, temporary_directory))
+            for text in planned.warnings:
+                module.warn(text)
+            result = planned.result if module.check_mode or planned.apply is None else planned.apply()
+            outcome = {"changed": planned.changed, **result}
+            if module._diff and (planned.before is not None or planned.after is not None):
+                outcome["diff"] = {"before": planned.before or "", "after": planned.after or ""}
+        except Failure as caught:
+            failure = caught
+    if failure is not None:
+        module.fail_json(msg=str(failure), **failure.details)
+    module.exit_json(**outcome)
