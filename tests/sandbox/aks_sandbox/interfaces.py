@@ -1,0 +1,234 @@
+"""What joins the two halves of the sandbox: the emulated Azure Resource Manager and the Kubernetes side.
+
+Resource Manager owns clusters and agent pools; it asks a `NodePlane` to make them real. `Settings` holds every switch of
+a sandbox; both halves read it whenever they need a value, so a change takes effect at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import json
+import types
+import typing
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+Json = dict[str, Any]
+CountsChanged = Callable[[str, str, int], Awaitable[None]]
+"""Called with cluster id, pool name and new node count when the autoscaler or an eviction moved a pool's count."""
+
+
+class SandboxError(Exception):
+    """Something the person who runs the sandbox has to know; the text is the whole message."""
+
+
+class SettingError(SandboxError):
+    """A setting that does not exist, or a value of the wrong type."""
+
+
+class NodePlane(Protocol):
+    """What Resource Manager asks of Kubernetes. A cluster id is its ARM id in lower case.
+
+    `cluster` is the managed cluster's ARM JSON (`id`, `name`, `location`, `properties`), `pool` the agent pool's
+    (`name`, `properties`; custom headers of its PUT, lower-cased, under `headers` where they matter to the nodes:
+    `usegpudedicatedvhd`).
+    """
+
+    async def create_cluster(self, cluster: Json) -> None:
+        """Start a control plane with RBAC and AKS's admission policies. Returns when it answers."""
+
+    async def delete_cluster(self, cluster_id: str) -> None:
+        """Stop the control plane and forget it. A cluster that does not exist is no error."""
+
+    async def apply_pool(self, cluster_id: str, pool: Json, count: int) -> None:
+        """Make the pool's nodes `count` many, with the pool's labels and taints.
+
+        Missing nodes join (NotReady first), surplus ones are drained and removed. Returns when all are Ready.
+        Cancelling it is allowed and leaves the nodes as they are.
+        """
+
+    async def drain_pool(
+        self, cluster_id: str, pool_name: str, ignore_pod_disruption_budget: bool, timeout: float
+    ) -> list[str]:
+        """Cordon the pool and evict its Pods. Returns the Pods that block, each "namespace/name: reason"."""
+
+    async def remove_pool(self, cluster_id: str, pool_name: str) -> None:
+        """Delete the pool's nodes and the Pods on them, drained or not."""
+
+    async def kubeconfig(self, cluster_id: str, *, admin: bool) -> str:
+        """The kubeconfig (YAML) that listClusterUserCredential or listClusterAdminCredential hands out."""
+
+    async def node_counts(self, cluster_id: str) -> dict[str, int]:
+        """Nodes that exist now, by pool."""
+
+    async def settings_changed(self, names: set[str]) -> None:
+        """Put changed settings into effect. Returns when they are (`refuse_writes` then refuses)."""
+
+    def on_count_changed(self, callback: CountsChanged) -> None:
+        """Register who is told when a pool's count moves by itself."""
+
+    async def close(self) -> None:
+        """Stop everything. Nothing is left running."""
+
+
+def setting(default: Any, doc: str) -> Any:
+    """A documented field of `Settings`. Mutable defaults are copied."""
+    if isinstance(default, (dict, list)):
+        return field(default_factory=lambda: type(default)(default), metadata={"doc": doc})
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass
+class Settings:
+    """Every switch of a sandbox, changeable at run time (`aks_sandbox set name=value`).
+
+    Seconds are real seconds. Patterns are shell patterns (`fnmatch`) on the name that is said; a node pattern matches
+    `cluster/node` or the node's name alone.
+    """
+
+    # Kubernetes: nodes
+    node_join_seconds: float = setting(0.3, "From a pool's apply to its nodes' appearance, NotReady.")
+    node_ready_seconds: float = setting(1.5, "From a node's appearance to Ready.")
+    node_faults: dict[str, str] = setting(
+        {},
+        "Node pattern -> not_ready | lost (kubelet stops posting) | never_joins | mig_reboot (Ready, then a reboot).",
+    )
+    node_conditions: dict[str, Any] = setting(
+        {},
+        "Node pattern -> {condition type: true | false | [status, reason, message]}: GPUMissing, XIDErrors, "
+        "UnhealthyNvidiaDevicePlugin and the like.",
+    )
+    spot_evictions: list[str] = setting([], "Node patterns: Spot nodes that Azure takes away, with their Pods.")
+    mig_reboot_seconds: float = setting(1.5, "How long a node with a MIG profile is NotReady while it reboots.")
+    drain_timeout_seconds: float = setting(10.0, "How long a drain of surplus nodes tries before it gives up.")
+
+    # Kubernetes: GPUs
+    gpu_registration_seconds: float = setting(0.3, "From a ready device plugin to nvidia.com/gpu on its node.")
+    driver_late_seconds: float = setting(
+        0.0, "The plugin runs but finds no driver until this long after the node was Ready."
+    )
+    wrong_strategy: bool = setting(
+        False, "The plugin runs but its discovery strategy finds no NVML on the node, so it advertises nothing."
+    )
+    gpus_missing: dict[str, int] = setting({}, "Node pattern -> how many of its GPUs the node does not show.")
+    unhealthy_gpus: dict[str, int] = setting({}, "Node pattern -> GPUs in capacity, but not allocatable.")
+    devices_lost: list[str] = setting(
+        [], "Node patterns whose kubelet lost its devices: GPU Pods there fail with UnexpectedAdmissionError."
+    )
+    capacity_grace_seconds: float = setting(300.0, "How long capacity stays after the plugin is gone.")
+    unadvertised_gpus_visible: bool = setting(
+        True, "A container with NVIDIA_VISIBLE_DEVICES=all sees every GPU of the node, asked for or not."
+    )
+
+    # Kubernetes: Pods
+    image_pull_seconds: float = setting(0.3, "First pull of an image on a node.")
+    container_start_seconds: float = setting(0.1, "From a pulled image to a running container.")
+    pod_termination_seconds: float = setting(0.3, "How long a container takes to end when asked to.")
+    generic_pod_seconds: float = setting(2.0, "How long a container of a Job runs when nothing else is known of it.")
+    workload_seconds: float = setting(5.0, "How long the MNIST training takes; its log is spread over it.")
+    restart_backoff_seconds: float = setting(
+        2.0, "First back-off after a crash or a failed pull (a kubelet: 10); doubled each time up to 30 times this."
+    )
+    image_faults: dict[str, Any] = setting(
+        {},
+        "Image pattern -> fault or {fault, message, exit_code, after, times}; fault: pull | crash | fail | oom | "
+        "hang | driver_mismatch | evicted | config. `times`: so many attempts fail, later ones work.",
+    )
+    article_image_runs_on_modern_gpus: bool = setting(
+        True, "False: the article's CUDA 8 image ends with a driver mismatch on anything newer than a K80."
+    )
+
+    # Kubernetes: API server, autoscaler
+    refuse_writes: bool = setting(
+        False, "Refuse every write that is no dry run, in Kubernetes (users only) and in Resource Manager."
+    )
+    autoscaler: bool = setting(True, "Play the cluster autoscaler for pools that enable it.")
+    autoscaler_idle_seconds: float = setting(600.0, "How long a node must be idle before the autoscaler removes it.")
+
+    def as_json(self) -> Json:
+        """All settings as JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Settings:
+        """Settings with `values` over the defaults.
+
+        Raises:
+            SettingError: unknown name or wrong type.
+        """
+        settings = cls()
+        settings.update(values)
+        return settings
+
+    def update(self, values: Mapping[str, Any]) -> set[str]:
+        """Set all of `values`, or none of them. Returns the names whose value changed.
+
+        Raises:
+            SettingError: unknown name or wrong type.
+        """
+        hints = typing.get_type_hints(type(self))
+        checked: Json = {}
+        for name, value in values.items():
+            if name not in hints:
+                raise SettingError(f"There is no setting {name}. Settings: {', '.join(sorted(hints))}")
+            checked[name] = _checked(name, value, hints[name])
+        changed = {name for name, value in checked.items() if getattr(self, name) != value}
+        for name in changed:
+            setattr(self, name, checked[name])
+        return changed
+
+    @classmethod
+    def parse(cls, text: str) -> Json:
+        """One `name=value` of the command line; the value is JSON, or plain text where the setting is text.
+
+        Raises:
+            SettingError: no `=`, unknown name, or a value that is not JSON where it must be.
+        """
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise SettingError(f"{text!r} is not name=value")
+        hint = typing.get_type_hints(cls).get(name)
+        if hint is None:
+            cls().update({name: value})
+        if hint is str:
+            return {name: value}
+        try:
+            return {name: json.loads(value)}
+        except json.JSONDecodeError as error:
+            if value.lower() in ("yes", "no", "on", "off", "true", "false"):
+                return {name: value.lower() in ("yes", "on", "true")}
+            if str in typing.get_args(hint):
+                return {name: value}
+            raise SettingError(f"{name}: {value!r} is not JSON: {error}") from error
+
+    @classmethod
+    def documentation(cls) -> dict[str, str]:
+        """What each setting does, by name."""
+        return {each.name: each.metadata["doc"] for each in dataclasses.fields(cls)}
+
+
+def _checked(name: str, value: Any, hint: Any) -> Any:
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        options = typing.get_args(hint)
+    else:
+        options = (hint,)
+    for option in options:
+        kind = typing.get_origin(option) or option
+        if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+        if kind is int and isinstance(value, bool):
+            continue
+        if isinstance(value, kind):
+            return value
+    raise SettingError(f"{name}: {value!r} is not {getattr(hint, '__name__', hint)}")
+
+
+def matching(patterns: Mapping[str, Any], *names: str) -> Any:
+    """The value of the first pattern that matches one of `names`, or None."""
+    for pattern, value in patterns.items():
+        if any(fnmatch.fnmatchcase(name, pattern) for name in names):
+            return value
+    return None
