@@ -1,9 +1,10 @@
-// One binary for a whole Kubernetes control plane. It runs the component that it is called by, so that a
+// One binary for a whole Kubernetes control plane, and kubectl. It runs the component that it is called by, so that a
 // symbolic link named kube-apiserver is kube-apiserver, unmodified.
 package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -12,12 +13,21 @@ import (
 	_ "k8s.io/component-base/logs/json/register"
 	_ "k8s.io/component-base/metrics/prometheus/clientgo"
 	_ "k8s.io/component-base/metrics/prometheus/version"
+	kubectl "k8s.io/kubectl/pkg/cmd"
+	"k8s.io/kubectl/pkg/cmd/util"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 )
 
 func main() {
+	// Nothing of a sandbox outlives the process that started it, however that one died: it holds the other end.
+	if os.Getenv("AKS_SANDBOX_LIFELINE") == "stdin" {
+		go func() {
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			os.Exit(143)
+		}()
+	}
 	switch component := filepath.Base(os.Args[0]); component {
 	case "etcd":
 		etcdmain.Main(os.Args)
@@ -27,8 +37,12 @@ func main() {
 		os.Exit(cli.Run(controllermanager.NewControllerManagerCommand()))
 	case "kube-scheduler":
 		os.Exit(cli.Run(scheduler.NewSchedulerCommand()))
+	case "kubectl":
+		if err := cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand()); err != nil {
+			util.CheckErr(err)
+		}
 	default:
-		fmt.Fprintf(os.Stderr, "%s is no component of a control plane: etcd, kube-apiserver, kube-controller-manager, kube-scheduler\n", component)
+		fmt.Fprintf(os.Stderr, "%s is none of etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubectl\n", component)
 		os.Exit(2)
 	}
 }
