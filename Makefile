@@ -1,0 +1,39 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# `make demo` and `make test` do all their set-up. PYTHON chooses the interpreter (3.11 or newer).
+
+PYTHON ?= python3
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint unit build shell lock changelog clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST)
+
+demo: ## the main job against one simulated cluster; ARGS="--check" is handed to ansible-playbook
+	@$(PYTHON) tests/tools/demo.py $(ARGS)
+
+test: ## every gate; GATES="ruff unit" chooses some, `make test GATES=list` names them
+	@$(PYTHON) tests/tools/gates.py $(GATES)
+
+lint: ## the quick gates: ruff, mypy, ansible-lint, docs, changelog
+	@$(PYTHON) tests/tools/gates.py ruff mypy ansible-lint docs changelog
+
+unit: ## the unit tests
+	@$(PYTHON) tests/tools/gates.py unit
+
+build: ## the collection's tarball, in build/
+	@$(PYTHON) tests/tools/gates.py build
+
+shell: ## a shell in a sandbox with one cluster: ansible-playbook, kubectl's kubeconfig, everything set
+	@$(PYTHON) tests/tools/shell.py
+
+lock: ## write the exact versions of all tools anew into tests/constraints.txt
+	@$(PYTHON) tests/tools/lock.py
+
+changelog: ## write CHANGELOG.md from the fragments of a release
+	@$(PYTHON) tests/tools/gates.py --changelog-release
+
+clean: ## remove what make wrote into this checkout (the caches at home stay)
+	rm -rf build .dev .mypy_cache .ruff_cache .pytest_cache .hypothesis .ansible tests/output

@@ -1,0 +1,61 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`make demo`: a sandbox with one AKS cluster, the playbook aks.gpu.site against it, and nothing left running."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+
+from environment import SetUpError, check_python, link_collection, say, tool_environment, virtual_environment
+
+PLAYBOOK = ["ansible-playbook", "aks.gpu.site", "-e", "aks_resource_group=myResourceGroup",
+            "-e", "aks_cluster_name=myAKSCluster"]  # fmt: skip
+
+
+def demo(extra: list[str]) -> int:
+    """Set up, run the playbook with the extra arguments inside a sandbox of its own, and return its exit status."""
+    began = time.monotonic()
+    say("== 1. Set-up")
+    check_python()
+    python = virtual_environment("demo")
+    link_collection()
+    environment = tool_environment(python)
+    # Without an inventory Ansible warns that only localhost is there, which is what is wanted.
+    environment.update(ANSIBLE_LOCALHOST_WARNING="false", ANSIBLE_INVENTORY_UNPARSED_WARNING="false")
+    if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
+        environment["ANSIBLE_FORCE_COLOR"] = "true"
+    say("== 2. A sandbox: a simulated Azure, and one AKS cluster with a real Kubernetes control plane")
+    command = [*PLAYBOOK, *extra]
+    say(f"== 3. {shlex.join(command)}")
+    status = _run([str(python), "-m", "aks_sandbox", "run", "--clusters", "1", "--", *command], environment)
+    took = time.monotonic() - began
+    if status == 0:
+        say(f"== Done in {took:.0f} s. The sandbox is stopped; Azure and the GPUs in it were simulated.")
+        say("   On a cluster of yours: see README.md, \"On a real cluster\".")
+    else:
+        say(f"== Failed with status {status} after {took:.0f} s; the sandbox is stopped.")
+    return status
+
+
+def _run(command: list[str], environment: dict[str, str]) -> int:
+    """Run to the end. Ctrl-C reaches the child too, which then stops what it started: wait for it."""
+    child = subprocess.Popen(command, env=environment)
+    while True:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            say("\n== Interrupted: stopping the sandbox")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(demo(sys.argv[1:]))
+    except SetUpError as error:
+        sys.exit(f"make demo: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
