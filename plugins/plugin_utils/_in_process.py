@@ -1,0 +1,242 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs modules of this collection inside Ansible's own process, with the same result as in a process of their own.
+
+A module's process costs 0.2 s and the imports of its libraries anew for every task. The worker that Ansible forks for
+the task is there already, with the libraries imported once for the whole run, because the strategy loads the action
+plugin in the main process. Packing the module and starting Python are all that is replaced: arguments, result and
+errors go through the same code of ansible-core in both ways.
+
+Variable ``aks_gpu_in_process``, else environment variable ``AKS_GPU_IN_PROCESS``: ``auto`` (default), ``always`` (also
+on an ansible-core that this has not been tested with, and on macOS), ``never``. ``-vv`` says which way a task went, and
+why.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible import constants
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.executor import module_common
+from ansible.module_utils.common import json as ansible_json
+from ansible.plugins.action.normal import ActionModule as NormalAction
+from ansible.release import __version__ as core_version
+from ansible.utils.display import Display
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import RUN_DIRECTORY_VARIABLE
+from ansible_collections.aks.gpu.plugins.plugin_utils import _isolation
+
+display = Display()
+
+OLDEST_CORE, NEWEST_CORE = (2, 16), (2, 21)
+"""The releases of ansible-core that the in-process way is tested with."""
+
+RUN_DIRECTORY: str = vars(constants)["DEFAULT_LOCAL_TMP"]
+"""Made for this run by Ansible in the main process (0700), shared by the workers, removed by Ansible at the end."""
+
+SETTING = "aks_gpu_in_process"
+MODULES = "ansible_collections.aks.gpu.plugins.modules"
+DISCOVERED = ("", "auto", "auto_legacy", "auto_silent", "auto_legacy_silent")
+"""Values of ansible_python_interpreter that leave the choice to Ansible."""
+
+
+@dataclass(frozen=True)
+class LoadedModule:
+    """A module of the collection, or why it can't be imported here.
+
+    Attributes:
+        main: Its ``main``, None when the import failed.
+        path: Its file.
+        problem: Why the import failed.
+    """
+
+    main: Callable[[], object] | None
+    path: str = ""
+    problem: str = ""
+
+
+def load(name: str, package: str = MODULES) -> LoadedModule:
+    """Imports a module for an action plugin; never raises, because an exception here would end the whole run.
+
+    Args:
+        name: The module's name without the collection.
+        package: The Python package that holds it.
+    """
+    if os.environ.get(SETTING.upper(), "").strip().lower() == "never":
+        return LoadedModule(None, problem=f"{SETTING.upper()} is never")
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            module = importlib.import_module(f"{package}.{name}")
+        return LoadedModule(module.main, module.__file__ or "")
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the module then fails in its own process, for its task alone
+        return LoadedModule(None, problem=f"the module can't be imported here ({type(error).__name__}: {error})")
+
+
+class InProcessAction(NormalAction):
+    """The action of a module: one subclass for each, which names it.
+
+    Attributes:
+        MODULE: The module.
+        SECRET_RESULTS: Return values that make Ansible censor the result wherever it is shown; it can be registered all
+            the same. Only an action plugin can ask for that.
+    """
+
+    MODULE = LoadedModule(None)
+    SECRET_RESULTS: frozenset[str] = frozenset()
+
+    _in_process = False
+    _arguments: bytes | None = None
+    _task_vars: Mapping[str, Any]
+    _environment: dict[str, Any]
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Runs the task."""
+        self._task_vars = task_vars or {}
+        self._environment = {}
+        obstacle = self._obstacle()
+        self._in_process = obstacle is None
+        way = "inside Ansible's own process" if obstacle is None else f"in a process of its own, because {obstacle}"
+        display.vv(f"{self._task.action} runs {way}", host=self._task_vars.get("inventory_hostname"))
+        result: dict[str, Any] = super().run(tmp, task_vars)  # type: ignore[no-untyped-call]
+        if any(result.get(name) is not None for name in self.SECRET_RESULTS):
+            result["_ansible_no_log"] = True
+        return result
+
+    def _obstacle(self) -> str | None:
+        """Returns why the module must have a process of its own, None if it need not."""
+        setting = self._setting()
+        interpreter = self._other_interpreter()
+        core = tuple(int(part) for part in core_version.split(".")[:2])
+        hindrances = {
+            f"{SETTING} is never": setting == "never",
+            self.MODULE.problem: self.MODULE.main is None,
+            "it is asynchronous": bool(self._task.async_val),
+            f"its connection is {self._connection.transport}": not self._is_local(),
+            "it becomes another user": self._connection.become is not None,
+            "Ansible runs it outside of a worker": multiprocessing.parent_process() is None,
+            f"its Python is {interpreter}": interpreter is not None,
+            f"ansible-core {core_version} is not among the tested ones": (
+                setting == "auto" and not OLDEST_CORE <= core <= NEWEST_CORE
+            ),
+            "forked processes can't use the network on macOS": setting == "auto" and sys.platform == "darwin",
+        }
+        return next((why for why, holds in hindrances.items() if holds), None)
+
+    def _setting(self) -> str:
+        """Returns auto, always or never."""
+        value = self._task_vars.get(SETTING)
+        value = self._templar.template(value) if value is not None else os.environ.get(SETTING.upper()) or "auto"
+        text = str(value).strip().lower()
+        setting = {"true": "always", "false": "never"}.get(text, text)
+        if setting not in ("auto", "always", "never"):
+            raise AnsibleActionFail(f"{SETTING} must be auto, always or never, not {value!r}.")
+        return setting
+
+    def _is_local(self) -> bool:
+        return str(self._connection.transport).rpartition(".")[2] == "local"
+
+    def _other_interpreter(self) -> str | None:
+        """Returns the Python that the task asks for when it is not the one that runs Ansible."""
+        variables: Any = self._task_vars
+        if self._task.delegate_to:
+            variables = variables.get("ansible_delegated_vars", {}).get(self._task.delegate_to, variables)
+        asked = self._templar.template(constants.config.get_config_value("INTERPRETER_PYTHON", variables=variables))
+        if not asked or asked in DISCOVERED or asked == sys.executable:
+            return None
+        here, there = Path(sys.executable), Path(str(asked))
+        try:
+            same = there.samefile(here) and there.parent.samefile(here.parent)
+        except OSError:
+            same = False
+        return None if same else str(asked)
+
+    def _compute_environment_string(self, raw_environment_out: dict[str, Any] | None = None) -> str:
+        """Adds where the run keeps its private files, for a module on this machine and of this user."""
+        values: dict[str, Any] = {}
+        text: str = super()._compute_environment_string(values)  # type: ignore[no-untyped-call]
+        if self._is_local() and self._connection.become is None and RUN_DIRECTORY_VARIABLE not in values:
+            values[RUN_DIRECTORY_VARIABLE] = RUN_DIRECTORY
+            text = self._connection._shell.env_prefix(**values)
+        if isinstance(raw_environment_out, dict):
+            raw_environment_out.clear()
+            raw_environment_out.update(values)
+        return text
+
+    def _is_pipelining_enabled(self, module_style: str, wrap_async: bool = False) -> bool:
+        """No files to transfer when there is no process."""
+        return self._in_process or bool(super()._is_pipelining_enabled(module_style, wrap_async))
+
+    def _configure_module(self, module_name: str, module_args: dict[str, Any], task_vars: dict[str, Any]) -> Any:
+        """Keeps the arguments where core packs them together with the module."""
+        if not self._in_process:
+            return super()._configure_module(module_name=module_name, module_args=module_args, task_vars=task_vars)
+        try:
+            text = json.dumps({"ANSIBLE_MODULE_ARGS": module_args}, **_argument_encoding())
+        except TypeError as error:
+            raise AnsibleError(f"The arguments of {module_name} must be serializable as JSON: {error}") from error
+        self._arguments = text.encode("utf-8", errors="surrogateescape")
+        self._compute_environment_string(self._environment)
+        shebang = f"#!{sys.executable}"
+        built = getattr(module_common, "_BuiltModule", None)
+        if built is None:  # ansible-core 2.18 and older
+            return "new", shebang, b"", self.MODULE.path
+        bits = built(b_module_data=b"", module_style="new", shebang=shebang, serialization_profile=_isolation.PROFILE)
+        return bits, self.MODULE.path
+
+    def _low_level_execute_command(self, cmd: str, *args: Any, **kwargs: Any) -> Any:
+        """Calls ``main()`` where core would start the module's process."""
+        if self._arguments is None or self.MODULE.main is None:
+            return super()._low_level_execute_command(cmd, *args, **kwargs)  # type: ignore[no-untyped-call]
+        arguments, self._arguments = self._arguments, None
+        outcome = _isolation.call_main(
+            self.MODULE.main,
+            arguments,
+            environment=self._environment,
+            working_directory=self._loader.get_basedir(),
+            parent_directory=RUN_DIRECTORY,
+            show=None if self._task.no_log else self._progress_line,
+        )
+        return {
+            "rc": outcome.rc,
+            "stdout": outcome.stdout,
+            "stdout_lines": outcome.stdout.splitlines(),
+            "stderr": outcome.stderr,
+            "stderr_lines": outcome.stderr.splitlines(),
+        }
+
+    def _progress_line(self, text: str) -> None:
+        """Shows a line of progress: on standard error, because a callback may write JSON to standard output."""
+        host = self._task_vars.get("inventory_hostname", "")
+        label = self._item_label()
+        display.display(f"[{host}] {f'({label}) ' if label else ''}{text}", stderr=True)
+
+    def _item_label(self) -> str:
+        """Returns what tells this item of a loop from the others, in few words; empty outside of loops."""
+        variable = self._task_vars.get("ansible_loop_var")
+        if variable is None or variable not in self._task_vars:
+            return ""
+        label = self._task.loop_control.label if self._task.loop_control else None
+        item = self._templar.template(label) if label else self._task_vars[variable]
+        if isinstance(item, Mapping):
+            item = item.get("name", "")
+        return str(item) if isinstance(item, (str, int)) else ""
+
+
+def _argument_encoding() -> dict[str, Any]:
+    """Returns how core turns arguments into JSON: with templates, vaulted and tagged values made plain."""
+    encoder = getattr(ansible_json, "get_module_encoder", None)
+    if encoder is None:  # ansible-core 2.18 and older
+        return {"cls": ansible_json.AnsibleJSONEncoder, "vault_to_text": True}
+    return {"cls": encoder(_isolation.PROFILE, ansible_json.Direction.CONTROLLER_TO_MODULE)}
