@@ -9,14 +9,18 @@ A module hands over its argument spec and a function that plans. The only branch
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 import tempfile
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
+from ansible.module_utils.common.parameters import remove_values
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, Progress
@@ -60,9 +64,9 @@ class Task:
     def __init__(self, module: AnsibleModule, temporary_directory: str) -> None:
         self._module = module
         self.params: dict[str, Any] = module.params
-        self.progress = Progress()
+        self.progress = Progress(mask=self._masked)
         self.temporary_directory = temporary_directory
-        self.run_directory: str | None = os.environ.get(RUN_DIRECTORY_VARIABLE) or None
+        self.run_directory = run_directory()
 
     def deadline(self, seconds: float) -> Deadline:
         """Returns a deadline that starts now."""
@@ -74,7 +78,16 @@ class Task:
 
     def warn(self, text: str) -> None:
         """Shows a warning to the user."""
-        self._module.warn(text)
+        self._module.warn(self._masked(text))
+
+    def _masked(self, text: str) -> str:
+        return str(remove_values(text, self._module.no_log_values))
+
+
+def run_directory() -> str | None:
+    """Returns the private directory that all tasks of this run share, None when there is none on this machine."""
+    path = os.environ.get(RUN_DIRECTORY_VARIABLE)
+    return path if path and Path(path).is_dir() else None
 
 
 def run(spec: ArgumentSpec, plan: Callable[[Task], Plan], *, supports_check_mode: bool = True) -> None:
@@ -88,17 +101,26 @@ def run(spec: ArgumentSpec, plan: Callable[[Task], Plan], *, supports_check_mode
     module = AnsibleModule(supports_check_mode=supports_check_mode, **spec.module_arguments())
     failure: Failure | None = None
     outcome: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(prefix="aks-gpu-") as temporary_directory:
+    with (
+        tempfile.TemporaryDirectory(prefix="aks-gpu-", dir=run_directory()) as temporary_directory,
+        contextlib.redirect_stdout(sys.stderr),  # what a library prints must not end up in the result
+    ):
         try:
-            planned = plan(Task(module, temporary_directory))
+            task = Task(module, temporary_directory)
+            planned = plan(task)
             for text in planned.warnings:
-                module.warn(text)
+                task.warn(text)
             result = planned.result if module.check_mode or planned.apply is None else planned.apply()
             outcome = {"changed": planned.changed, **result}
             if module._diff and (planned.before is not None or planned.after is not None):
                 outcome["diff"] = {"before": planned.before or "", "after": planned.after or ""}
         except Failure as caught:
             failure = caught
+        except Exception as defect:  # noqa: BLE001 - its text may quote secrets, and only here they are known and masked
+            failure = Failure(
+                f"Unexpected {type(defect).__name__}: {defect}",
+                exception="".join(traceback.format_exception(defect)),
+            )
     if failure is not None:
         module.fail_json(msg=str(failure), **failure.details)
     module.exit_json(**outcome)

@@ -65,10 +65,12 @@ class Progress:
 
     Args:
         clock: A monotonic clock in seconds.
+        mask: Takes secrets out of a text.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, mask: Callable[[str], str] = str) -> None:
         self._clock = clock
+        self._mask = mask
         self._start = clock()
         self._state: str | None = None
         self._next = 0.0
@@ -90,4 +92,4 @@ class Progress:
             self._interval = min(LONGEST_INTERVAL, self._interval * 2)
         self._next = now + self._interval
         if sink is not None:
-            sink(f"{state} ({duration_text(now - self._start)})")
+            sink(self._mask(f"{state} ({duration_text(now - self._start)})"))
