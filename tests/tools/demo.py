@@ -36,7 +36,7 @@ def demo(extra: list[str]) -> int:
     took = time.monotonic() - began
     if status == 0:
         say(f"== Done in {took:.0f} s. The sandbox is stopped; Azure and the GPUs in it were simulated.")
-        say("   On a cluster of yours: see README.md, \"On a real cluster\".")
+        say('   On a cluster of yours: see README.md, "On a real cluster".')
     else:
         say(f"== Failed with status {status} after {took:.0f} s; the sandbox is stopped.")
     return status

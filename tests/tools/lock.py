@@ -11,7 +11,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 from environment import OLDEST_PYTHON, ROOT, SetUpError, check_python
 
