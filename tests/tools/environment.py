@@ -18,7 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,16 +81,66 @@ def _lock(path: Path) -> Iterator[None]:
 def virtual_environment(name: str) -> Path:
     """Make the virtual environment of `tests/requirements-NAME.txt`, unless it is there, and return its Python.
 
-    It is made where it stays (a virtual environment cannot be moved) under a lock, and counts only when its marker
-    file is there, so that an interrupted one is made again.
-
     Raises:
         SetUpError: pip failed; its own output has been printed.
     """
     requirements = ROOT / "tests" / f"requirements-{name}.txt"
     constraints = ROOT / "tests" / "constraints.txt"
     files = [requirements, constraints, ROOT / "requirements.txt", ROOT / "tests" / "requirements-demo.txt"]
-    parts = [sys.version, os.path.realpath(sys.executable), platform.machine(), *(f.read_text() for f in files)]
+
+    def install(pip: Pip) -> None:
+        pip("install", "--requirement", requirements, "--constraint", constraints)
+
+    what = f"{requirements.relative_to(ROOT)} (once, about a minute)"
+    return kept_environment(name, [f.read_text() for f in files], what, install)
+
+
+class Pip:
+    """The pip of a virtual environment that is being made.
+
+    Attributes:
+        home: The virtual environment.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def __call__(self, subcommand: str, *arguments: str | Path) -> None:
+        """Run a subcommand of pip, quietly and asking nothing.
+
+        Raises:
+            SetUpError: pip failed; its own output has been printed.
+        """
+        quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
+        self.run(self.home / "bin" / "python", "-m", "pip", subcommand, *quiet, *arguments)
+
+    def run(self, *command: str | Path) -> None:
+        """Run a command of the making.
+
+        Raises:
+            SetUpError: It failed; its own output has been printed.
+        """
+        done = subprocess.run(command, env=_without_python_settings(), stdin=subprocess.DEVNULL, check=False)
+        if done.returncode != 0:
+            raise SetUpError(f"Could not set up {self.home}: see the output above. Is the package registry reachable?")
+
+
+def kept_environment(name: str, ingredients: Iterable[str], what: str, install: Callable[[Pip], None]) -> Path:
+    """Make a virtual environment in the user's cache, unless it is there, and return its Python.
+
+    It is made where it stays (a virtual environment cannot be moved) under a lock, and counts only when its marker
+    file is there, so that an interrupted one is made again.
+
+    Args:
+        name: What it is for.
+        ingredients: All that decides what is installed; other ingredients make another environment.
+        what: What is installed, for a person.
+        install: Called with the new environment's pip.
+
+    Raises:
+        SetUpError: A step failed; its own output has been printed.
+    """
+    parts = [sys.version, os.path.realpath(sys.executable), platform.machine(), *ingredients]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
     home = cache_directory() / f"venv-{name}-{key}"
     python = home / "bin" / "python"
@@ -101,17 +151,12 @@ def virtual_environment(name: str) -> Path:
     with _lock(home.with_suffix(".lock")):
         if marker.exists() and python.exists():
             return python
-        say(f"  Python environment: installing {requirements.relative_to(ROOT)} into {home} (once, about a minute)")
+        say(f"  Python environment: installing {what} into {home}")
         began = time.monotonic()
         shutil.rmtree(home, ignore_errors=True)
-        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
-        for command in (
-            [sys.executable, "-m", "venv", home],
-            [*install, "--requirement", requirements, "--constraint", constraints],
-        ):
-            done = subprocess.run(command, env=_without_python_settings(), stdin=subprocess.DEVNULL, check=False)
-            if done.returncode != 0:
-                raise SetUpError(f"Could not set up {home}: see the output above. Is the package registry reachable?")
+        pip = Pip(home)
+        pip.run(sys.executable, "-m", "venv", home)
+        install(pip)
         marker.touch()
         say(f"  Python environment: ready after {time.monotonic() - began:.0f} s")
     return python
@@ -135,11 +180,14 @@ def tool_environment(python: Path) -> dict[str, str]:
     """The environment for programs of the virtual environment: nothing of the user's Ansible, Azure or Kubernetes."""
     foreign = ("ANSIBLE_", "AZURE_", "ARM_", "KUBE", "K8S_", "AKS_SANDBOX_", "MOLECULE_", "PYTEST_", "MYPY")
     environment = {k: v for k, v in _without_python_settings().items() if not k.startswith(foreign)}
+    no_settings = ROOT / ".dev" / "ansible.cfg"
+    no_settings.parent.mkdir(exist_ok=True)
+    no_settings.touch()
     environment.update(
         VIRTUAL_ENV=str(python.parents[1]),
         PATH=f"{python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         PYTHONPATH=str(ROOT / "tests" / "sandbox"),
-        ANSIBLE_CONFIG=os.devnull,
+        ANSIBLE_CONFIG=str(no_settings),
         ANSIBLE_HOME=str(ROOT / ".dev" / "ansible"),
         ANSIBLE_COLLECTIONS_PATH=str(COLLECTIONS),
     )
