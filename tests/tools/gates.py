@@ -147,8 +147,8 @@ def copy_of_the_tree(run: Run) -> None:
 
 
 def ruff(run: Run) -> None:
-    run("ruff", "check", ".")
-    run("ruff", "format", "--check", ".")
+    run("ruff", "check", "--output-format", "concise", ".")
+    run("ruff", "format", "--check", "--output-format", "concise", ".")
 
 
 def mypy(run: Run) -> None:

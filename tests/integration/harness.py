@@ -1,0 +1,280 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the integration tests drive: a sandbox, Ansible in it, and clients of others to read back what was done.
+
+Results are read back through the official Azure SDK and the plain Kubernetes client, never through aks.gpu.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import kubernetes
+import yaml
+from aks_sandbox.interfaces import Settings
+from azure.core.exceptions import ResourceNotFoundError
+from azure.identity import ClientSecretCredential
+from azure.mgmt.containerservice import ContainerServiceClient
+from environment import ROOT, tool_environment
+
+RESOURCE_GROUP = "myResourceGroup"
+CLUSTER = "myAKSCluster"
+SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+QUICK = {"clock_speed": 10.0, "workload_seconds": 1.0, "node_ready_seconds": 0.5, "throttles": False}
+
+Json = dict[str, Any]
+
+
+class Sandbox:
+    """A running sandbox, driven by its command line as a person would."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        """Attach to the sandbox that `environment` names (AKS_SANDBOX_NAME, AKS_SANDBOX_HOME)."""
+        base = dict(environment)
+        exported = self._command(base, "env")
+        words = (word.partition("=") for word in shlex.split(exported) if "=" in word)
+        self.environment = {**base, **{name: value for name, _equals, value in words}}
+
+    @classmethod
+    def start(cls, name: str, home: Path, clusters: int = 1) -> Sandbox:
+        """Start a sandbox of its own name below `home`; it stays until `stop`."""
+        environment = {
+            **tool_environment(Path(sys.executable)),
+            "AKS_SANDBOX_NAME": name,
+            "AKS_SANDBOX_HOME": str(home),
+        }
+        cls._command(environment, "start", "--clusters", str(clusters))
+        return cls(environment)
+
+    @staticmethod
+    def _command(environment: Mapping[str, str], *words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "aks_sandbox", *words], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"aks_sandbox {' '.join(words)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def stop(self) -> None:
+        self._command(self.environment, "stop")
+
+    def set(self, **settings: Any) -> None:
+        """Change settings (see `aks_sandbox.interfaces.Settings`); `reset` puts all of them back."""
+        words = [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in settings.items()]
+        self._command(self.environment, "set", *words)
+
+    def reset(self) -> None:
+        """Every setting back to its default, but quick."""
+        self.set(**{**Settings().as_json(), **QUICK})
+
+    def kubeconfig(self, cluster: str = CLUSTER) -> Json:
+        config = yaml.safe_load(self._command(self.environment, "kubeconfig", cluster))
+        assert isinstance(config, dict)
+        return config
+
+    def kubernetes(self, cluster: str = CLUSTER) -> kubernetes.client.ApiClient:
+        """The plain Kubernetes client, with the sandbox's own administrator credentials."""
+        return kubernetes.config.new_client_from_config_dict(self.kubeconfig(cluster))
+
+    def container_service(self) -> ContainerServiceClient:
+        """The official SDK's client, signed in as the tests' principal."""
+        environment = self.environment
+        endpoints = _metadata(environment["AZURE_CLOUD_ENVIRONMENT"], environment["REQUESTS_CA_BUNDLE"])
+        arm = endpoints["resourceManager"].rstrip("/")
+        return ContainerServiceClient(
+            ClientSecretCredential(
+                environment["AZURE_TENANT"],
+                environment["AZURE_CLIENT_ID"],
+                environment["AZURE_SECRET"],
+                authority=endpoints["authentication"]["loginEndpoint"].rstrip("/"),
+                disable_instance_discovery=True,
+                connection_verify=environment["REQUESTS_CA_BUNDLE"],
+            ),
+            environment["AZURE_SUBSCRIPTION_ID"],
+            base_url=arm,
+            credential_scopes=[f"{endpoints['authentication']['audiences'][0].rstrip('/')}/.default"],
+            connection_verify=environment["REQUESTS_CA_BUNDLE"],
+            polling_interval=0.2,
+        )
+
+    def pools(self, cluster: str = CLUSTER) -> dict[str, Json]:
+        """The cluster's agent pools as the official SDK reads them, by name."""
+        client = self.container_service()
+        return {pool.name: pool.as_dict() for pool in client.agent_pools.list(RESOURCE_GROUP, cluster)}
+
+    def clean(self, cluster: str = CLUSTER) -> None:
+        """Put settings and cluster back to what they were at the start: one system pool, and nothing of a user's."""
+        self.reset()
+        client = self.container_service()
+        for name, pool in self.pools(cluster).items():
+            if pool["properties"]["mode"] == "User":
+                try:
+                    client.agent_pools.begin_delete(RESOURCE_GROUP, cluster, name).result()
+                except ResourceNotFoundError:
+                    continue
+        core = kubernetes.client.CoreV1Api(self.kubernetes(cluster))
+        batch = kubernetes.client.BatchV1Api(core.api_client)
+        batch.delete_collection_namespaced_job("default", propagation_policy="Background")
+        for namespace in core.list_namespace().items:
+            if namespace.metadata.name not in SYSTEM_NAMESPACES:
+                core.delete_namespace(namespace.metadata.name)
+
+
+def _metadata(url: str, ca_bundle: str) -> Json:
+    import requests
+
+    answer = requests.get(
+        f"{url.rstrip('/')}/metadata/endpoints", params={"api-version": "2022-09-01"}, verify=ca_bundle, timeout=30
+    )
+    answer.raise_for_status()
+    endpoints = answer.json()
+    assert isinstance(endpoints, dict)
+    return endpoints
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskResult:
+    """What one task returned on one host. `status`: ok | failed | ignored | skipped | unreachable."""
+
+    host: str
+    task: str
+    action: str
+    status: str
+    result: Json
+
+
+@dataclasses.dataclass(frozen=True)
+class PlaybookRun:
+    """A finished run of ansible-playbook."""
+
+    status: int
+    output: str
+    results: list[TaskResult]
+    stats: dict[str, dict[str, int]]
+
+    def __getitem__(self, name: str) -> Json:
+        """The result of the task whose name is, or ends with, `name` (a role's tasks are called "role : task")."""
+        found = [each for each in self.results if each.task == name or each.task.endswith(f" : {name}")]
+        assert found, f"no task {name!r} among {[each.task for each in self.results]}\n{self.output}"
+        return found[-1].result
+
+    @property
+    def changed(self) -> int:
+        """How many tasks changed something, over all hosts."""
+        return sum(host["changed"] for host in self.stats.values())
+
+    @property
+    def failures(self) -> list[str]:
+        """The messages of all failed tasks."""
+        return [str(each.result.get("msg", each.result)) for each in self.results if each.status == "failed"]
+
+
+class Ansible:
+    """Runs playbooks in a sandbox, with nothing of the user's own Ansible."""
+
+    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
+        self.sandbox = sandbox
+        self._folder = folder
+        self._runs = 0
+
+    def playbook(
+        self,
+        playbook: str | Sequence[Json],
+        extra_vars: Mapping[str, Any] | None = None,
+        *,
+        check: bool = False,
+        diff: bool = False,
+        inventory: Path | Json | None = None,
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        fails: bool = False,
+    ) -> PlaybookRun:
+        """Run a playbook by its name (aks.gpu.site), its path, or its plays.
+
+        Args:
+            playbook: The name or path, or a list of plays.
+            extra_vars: What -e takes.
+            check: Run with --check.
+            diff: Run with --diff.
+            inventory: A file, or an inventory in YAML's structure. None: no inventory.
+            arguments: More words of the command line.
+            environment: Variables over the sandbox's.
+            fails: The run has to fail; otherwise it has to succeed.
+        """
+        self._runs += 1
+        record = self._folder / f"run-{self._runs}.jsonl"
+        record.touch()
+        if not isinstance(playbook, str):
+            path = self._folder / f"run-{self._runs}.yml"
+            path.write_text(yaml.safe_dump(list(playbook)))
+            playbook = str(path)
+        if isinstance(inventory, dict):
+            file = self._folder / f"inventory-{self._runs}.yml"
+            file.write_text(yaml.safe_dump(inventory))
+            inventory = file
+        command = ["ansible-playbook", playbook, *(["-i", str(inventory)] if inventory else [])]
+        command += ["-e", json.dumps(dict(extra_vars or {})), *arguments]
+        command += ["--check"] * check + ["--diff"] * diff
+        done = subprocess.run(
+            command,
+            cwd=self._folder,
+            env={
+                **self.sandbox.environment,
+                "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "integration" / "callbacks"),
+                "ANSIBLE_CALLBACKS_ENABLED": "record",
+                "ANSIBLE_LOCALHOST_WARNING": "false",
+                "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
+                "AKS_GPU_RECORD": str(record),
+                **(environment or {}),
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode != 0) == fails, f"{shlex.join(command)}\nended with {done.returncode}:\n{done.stdout}"
+        lines = [json.loads(line) for line in record.read_text().splitlines()]
+        return PlaybookRun(
+            status=done.returncode,
+            output=done.stdout,
+            results=[TaskResult(**line) for line in lines if "task" in line],
+            stats=next((line["stats"] for line in lines if "stats" in line), {}),
+        )
+
+    def module(
+        self, name: str, options: Json, *, check: bool = False, environment: Mapping[str, str] | None = None
+    ) -> Json:
+        """Run one task on localhost and return its result, failed or not (`result.get("failed")`)."""
+        play = {
+            "hosts": "localhost",
+            "gather_facts": False,
+            "tasks": [{"name": "Task", name: options, "ignore_errors": True}],
+        }
+        return self.playbook([play], check=check, diff=True, environment=environment)["Task"]
+
+    def four(self, name: str, options: Json) -> tuple[Json, Json, Json, Json]:
+        """A module in check mode, for real, for real again, and in check mode again."""
+        return (
+            self.module(name, options, check=True),
+            self.module(name, options),
+            self.module(name, options),
+            self.module(name, options, check=True),
+        )
+
+
+def sandbox_from_outside() -> Sandbox | None:
+    """The sandbox in whose environment pytest itself runs (`aks_sandbox run -- pytest`), if any."""
+    if "AKS_SANDBOX_NAME" not in os.environ:
+        return None
+    names = ("AKS_SANDBOX_NAME", "AKS_SANDBOX_HOME")
+    inherited = {name: os.environ[name] for name in names if name in os.environ}
+    return Sandbox({**tool_environment(Path(sys.executable)), **inherited})
