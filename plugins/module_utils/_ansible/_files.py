@@ -1,0 +1,102 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Files that several processes share and that hold secrets: locked, private, replaced as a whole."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded
+
+PRIVATE = 0o600
+LOCK_INTERVAL = 0.05
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, timeout: float = 60.0) -> Iterator[None]:
+    """Holds an exclusive lock until the end of the block; it goes with the process that holds it, however that ends.
+
+    Args:
+        path: The lock's own file, not the one that it protects. It is made, and removed when nobody needs it.
+        timeout: How long to wait for another process, in seconds.
+
+    Raises:
+        DeadlineExceeded: Another process held the lock all the time.
+        OSError: The file can't be made.
+    """
+    end = time.monotonic() + timeout
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
+        try:
+            _lock(descriptor, path, end)
+            if _is(descriptor, path):
+                break
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # whoever held it before has removed it: what is locked is no longer what others find
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path, end: float) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                raise DeadlineExceeded(f"Another process has held the lock {path} for too long.") from None
+            time.sleep(LOCK_INTERVAL)
+
+
+def _is(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def write_private(path: Path, text: str, *, mode: int = PRIVATE) -> None:
+    """Writes a file so that others see either the old or the new content, never a part, and a crash leaves the old one.
+
+    Args:
+        path: The file. A symbolic link stays one; what it points to is replaced.
+        text: The content.
+        mode: The file's permissions.
+
+    Raises:
+        OSError: The file can't be written.
+    """
+    target = path.resolve()
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def mode_of(path: Path) -> int | None:
+    """Returns a file's permissions, None when there is no file."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,584 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Kubeconfigs as values: merged into, removed from, converted for kubelogin; and the file that holds one.
+
+A file that others write too (``~/.kube/config``) is changed by replacing the lines of our own entries, so that
+comments, order and keys unknown to us survive. The outcome is parsed again and compared with what is wanted; where a
+document doesn't allow that (JSON, flow style, anchors), it is written anew from its data.
+Format: https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import copy
+import datetime
+import hashlib
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.aks.gpu.plugins.module_utils._ansible import _files
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import InvalidKubeconfig
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import require_libraries, yaml
+
+SECTIONS = {"clusters": "cluster", "contexts": "context", "users": "user"}
+EXTENSION = "aks.gpu"
+"""Name of the extension in which an entry says which cluster of Azure it belongs to."""
+
+LOGINS = ("azurecli", "devicecode", "msi", "ropc", "spn", "workloadidentity")
+"""The ways of kubelogin to sign in: https://azure.github.io/kubelogin/concepts/login-modes.html"""
+
+SECRET_VARIABLE = re.compile("SECRET|PASSWORD")
+KUBECTL_LOCK_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which cluster of Azure an entry of a kubeconfig belongs to, and as whom.
+
+    Attributes:
+        id: The cluster's ARM id.
+        resource_group: The cluster's resource group.
+        name: The cluster's name.
+        admin: True for the cluster-admin credentials.
+    """
+
+    id: str
+    resource_group: str
+    name: str
+    admin: bool = False
+
+    @property
+    def context(self) -> str:
+        """The name that ``az aks get-credentials`` gives to the context."""
+        return f"{self.name}-admin" if self.admin else self.name
+
+    @property
+    def user(self) -> str:
+        """The name that Azure gives to the user."""
+        return f"{'clusterAdmin' if self.admin else 'clusterUser'}_{self.resource_group}_{self.name}"
+
+    @property
+    def suffix(self) -> str:
+        """What tells the cluster from one of the same name and resource group in another subscription."""
+        return "-" + hashlib.sha256(self.id.lower().encode()).hexdigest()[:6]
+
+    @property
+    def file_name(self) -> str:
+        """A file name for the cluster's own kubeconfig, the same in every run."""
+        digest = hashlib.sha256(f"{self.id.lower()}\n{self.admin}".encode()).hexdigest()[:12]
+        return f"{re.sub('[^A-Za-z0-9._-]', '_', self.context)}-{digest}.yaml"
+
+
+@dataclass(frozen=True)
+class Login:
+    """How kubelogin is to sign in, for clusters that ask Microsoft Entra ID who somebody is.
+
+    Attributes:
+        method: One of ``LOGINS``.
+        client_id: The service principal or managed identity; None for the default one.
+        tenant: The tenant's id, where the method needs it.
+        environment: Further environment variables for kubelogin, such as the secret of a service principal.
+    """
+
+    method: str
+    client_id: str | None = None
+    tenant: str | None = None
+    environment: tuple[tuple[str, str], ...] = ()
+
+
+def login_of(method: str, values: Mapping[str, str]) -> Login:
+    """Returns how kubelogin signs in as the principal that signs in to Azure.
+
+    Args:
+        method: One of ``LOGINS``.
+        values: The sign-in's ``client_id``, ``tenant``, ``secret``, ``x509_certificate_path``, ``ad_user``,
+            ``password``, ``federated_token_file``, as far as there are any.
+    """
+    variables = {
+        "spn": {
+            "AZURE_CLIENT_SECRET": "secret",
+            "AZURE_CLIENT_CERTIFICATE_PATH": "x509_certificate_path",
+        },
+        "ropc": {"AZURE_USERNAME": "ad_user", "AZURE_PASSWORD": "password"},
+        "workloadidentity": {"AZURE_FEDERATED_TOKEN_FILE": "federated_token_file"},
+    }.get(method, {})
+    if method in ("spn", "workloadidentity"):  # they win over kubelogin's arguments: they must not be somebody else's
+        variables = {"AZURE_CLIENT_ID": "client_id", "AZURE_TENANT_ID": "tenant", **variables}
+    return Login(
+        method=method,
+        client_id=values.get("client_id"),
+        tenant=values.get("tenant"),
+        environment=tuple((name, values[key]) for name, key in variables.items() if values.get(key)),
+    )
+
+
+def parse(text: str, origin: str) -> dict[str, Any]:
+    """Returns a kubeconfig as data, with all its lists present.
+
+    Args:
+        text: YAML or JSON; empty text is an empty kubeconfig.
+        origin: Where it comes from, for messages.
+
+    Raises:
+        InvalidKubeconfig: The text is none. The message quotes nothing of it.
+        MissingLibrary: PyYAML is missing.
+    """
+    require_libraries()
+    try:
+        config = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1})" if mark else ""
+        raise InvalidKubeconfig(f"{origin} is no valid YAML{where}.") from None
+    if config is None:
+        config = {"apiVersion": "v1", "kind": "Config"}
+    if not isinstance(config, dict):
+        raise InvalidKubeconfig(f"{origin} is no kubeconfig.")
+    for section in SECTIONS:
+        entries = config.get(section) or []
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) and entry.get("name") for entry in entries):
+            raise InvalidKubeconfig(f"The {section} in {origin} are not a list of named entries.")
+        config[section] = entries
+    return config
+
+
+def render(config: Any) -> str:
+    """Returns a kubeconfig, or a part of one, as YAML text."""
+    return str(yaml.safe_dump(config, sort_keys=False, default_flow_style=False, width=100000))
+
+
+def own(config: dict[str, Any], identity: Identity, context: str | None = None) -> dict[str, Any]:
+    """Returns the kubeconfig that Azure gave for one cluster, with entries named as ``az`` names them, and marked.
+
+    Args:
+        config: What Azure gave: one cluster, user and context.
+        identity: Whose it is.
+        context: A name for the context; None for that of ``az``.
+
+    Raises:
+        InvalidKubeconfig: It has another number of entries.
+    """
+    if any(len(config[section]) != 1 for section in SECTIONS):
+        raise InvalidKubeconfig(f"Azure's kubeconfig of {identity.name} has not one cluster, one user and one context.")
+    return _named(config, identity, "", context or identity.context)
+
+
+def convert(config: dict[str, Any], login: Login) -> dict[str, Any]:
+    """Returns the kubeconfig with users of kubelogin signing in by another method, without a person.
+
+    Users with certificates or tokens stay as they are. The arguments are those that ``kubelogin convert-kubeconfig``
+    keeps for the method: https://azure.github.io/kubelogin/concepts/login-modes.html
+
+    Args:
+        config: A kubeconfig.
+        login: How to sign in.
+    """
+    converted = copy.deepcopy(config)
+    for entry in converted["users"]:
+        plugin = (entry.get("user") or {}).get("exec")
+        if isinstance(plugin, dict) and "kubelogin" in str(plugin.get("command")).lower():
+            plugin["args"] = _kubelogin_arguments(plugin.get("args") or [], login)
+            environment = [{"name": name, "value": value} for name, value in login.environment]
+            plugin["env"] = environment or None
+    return converted
+
+
+def without_login_secrets(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns the kubeconfig without the secrets that ``convert`` gave to kubelogin."""
+    stripped = copy.deepcopy(config)
+    for entry in stripped["users"]:
+        plugin = (entry.get("user") or {}).get("exec") or {}
+        if plugin.get("env"):
+            plugin["env"] = [one for one in plugin["env"] if not SECRET_VARIABLE.search(str(one.get("name")))] or None
+    return stripped
+
+
+def needs_login(config: dict[str, Any]) -> bool:
+    """True when a user signs in with kubelogin, so that ``convert`` has something to do."""
+    plugins = [(entry.get("user") or {}).get("exec") or {} for entry in config["users"]]
+    return any("kubelogin" in str(plugin.get("command")).lower() for plugin in plugins)
+
+
+def _kubelogin_arguments(arguments: list[str], login: Login) -> list[str]:
+    given = {name: arguments[at + 1] for at, name in enumerate(arguments[:-1]) if name.startswith("--")}
+    client, tenant = login.client_id, login.tenant or given.get("--tenant-id")
+    wanted: dict[str, str | None] = {"--login": login.method, "--server-id": given.get("--server-id")}
+    if login.method == "spn":
+        wanted |= {"--client-id": client, "--tenant-id": tenant, "--environment": given.get("--environment")}
+    elif login.method in ("devicecode", "ropc"):
+        client = given.get("--client-id")
+        wanted |= {"--client-id": client, "--tenant-id": tenant, "--environment": given.get("--environment")}
+    elif login.method == "workloadidentity":
+        wanted |= {"--client-id": client, "--tenant-id": tenant}
+    elif login.method == "msi":
+        wanted |= {"--client-id": client}
+    result = ["get-token"]
+    for name, value in wanted.items():
+        if value:
+            result += [name, value]
+    if login.method in ("devicecode", "ropc", "spn") and "--legacy" in arguments:
+        result.append("--legacy")
+    return result
+
+
+def merge(
+    existing: str, addition: dict[str, Any], identity: Identity, *, context: str | None, current: bool, origin: str
+) -> tuple[str, str]:
+    """Returns an existing kubeconfig with a cluster's entries added or brought up to date, and the context's name.
+
+    Another cluster's entries are never touched: where they have taken the names (the same resource group and name in
+    two subscriptions), ours get a suffix.
+
+    Args:
+        existing: The kubeconfig's text; empty for none.
+        addition: From ``own``.
+        identity: Whose entries they are.
+        context: A name for the context; None for that of ``az``.
+        current: True to make it the current context.
+        origin: Where the text comes from, for messages.
+
+    Raises:
+        InvalidKubeconfig: The text is no kubeconfig, or the wanted name of the context is another cluster's.
+    """
+    config = parse(existing, origin)
+    server = addition["clusters"][0]["cluster"].get("server")
+    suffix = _free_suffix(config, identity, server, context, origin)
+    entries = _named(addition, identity, suffix, context or identity.context + suffix)
+    wanted = copy.deepcopy(config)
+    text = existing
+    for section in SECTIONS:
+        entry = entries[section][0]
+        wanted[section] = _replaced(wanted[section], entry)
+        text = _with_entry(text, section, entry)
+    if current:
+        wanted["current-context"] = entries["contexts"][0]["name"]
+        text = _with_current(text, wanted["current-context"])
+    return _checked(text, wanted, origin), entries["contexts"][0]["name"]
+
+
+def remove(existing: str, identity: Identity, *, origin: str) -> str:
+    """Returns an existing kubeconfig without a cluster's context and user, and without the cluster if nobody uses it.
+
+    Args:
+        existing: The kubeconfig's text.
+        identity: Whose entries go. Entries without our mark count when they carry the names that ``az`` gives.
+        origin: Where the text comes from, for messages.
+
+    Raises:
+        InvalidKubeconfig: The text is no kubeconfig.
+    """
+    config = parse(existing, origin)
+    gone = {
+        "contexts": {entry["name"] for entry in config["contexts"] if _context_is_of(config, entry, identity)},
+        "users": set(),
+        "clusters": set(),
+    }
+    for section, key in (("users", "user"), ("clusters", "cluster")):
+        users = {(entry["context"] or {}).get(key) for entry in config["contexts"] if entry["name"] in gone["contexts"]}
+        kept = {
+            (entry["context"] or {}).get(key) for entry in config["contexts"] if entry["name"] not in gone["contexts"]
+        }
+        gone[section] = {entry["name"] for entry in config[section] if entry["name"] in users - kept}
+    if not any(gone.values()):
+        return existing
+    wanted = copy.deepcopy(config)
+    text = existing
+    for section, names in gone.items():
+        wanted[section] = [entry for entry in wanted[section] if entry["name"] not in names]
+        for name in names:
+            text = _without_entry(text, section, name)
+    if wanted.get("current-context") in gone["contexts"]:
+        wanted["current-context"] = ""
+        text = _with_current(text, "")
+    return _checked(text, wanted, origin)
+
+
+def context_of(config: dict[str, Any], identity: Identity) -> str | None:
+    """Returns the name of the cluster's context in a kubeconfig, None when it has none."""
+    return next((entry["name"] for entry in config["contexts"] if _context_is_of(config, entry, identity)), None)
+
+
+def summary(text: str) -> dict[str, Any]:
+    """Returns what may be shown of a kubeconfig: names, servers, and fingerprints in the place of secrets."""
+    config = parse(text, "the kubeconfig")
+    return {
+        "clusters": {entry["name"]: (entry.get("cluster") or {}).get("server") for entry in config["clusters"]},
+        "contexts": {
+            entry["name"]: {key: (entry.get("context") or {}).get(key) for key in ("cluster", "user", "namespace")}
+            for entry in config["contexts"]
+        },
+        "users": {entry["name"]: _fingerprint(entry.get("user")) for entry in config["users"]},
+        "current-context": config.get("current-context") or "",
+    }
+
+
+def secrets(config: dict[str, Any]) -> list[str]:
+    """Returns every secret string of a kubeconfig."""
+    found = []
+    for entry in config["users"]:
+        user = entry.get("user") or {}
+        found += [str(user[key]) for key in ("client-key-data", "password", "token") if user.get(key)]
+        plugin = user.get("exec") or {}
+        for variable in plugin.get("env") or []:
+            if SECRET_VARIABLE.search(str(variable.get("name"))):
+                found.append(str(variable.get("value")))
+    return found
+
+
+def expires(config: dict[str, Any]) -> datetime.datetime | None:
+    """Returns when the first client certificate of a kubeconfig expires, None when it has none.
+
+    The two times of an X.509 certificate's validity stand next to each other (RFC 5280, 4.1.2.5), which is easier to
+    read than to depend on a library for.
+    """
+    times = []
+    for entry in config["users"]:
+        data = (entry.get("user") or {}).get("client-certificate-data")
+        if not data:
+            continue
+        try:
+            pem = base64.b64decode(data).decode("ascii")
+            der = base64.b64decode("".join(pem.split("-----")[2].split()))
+        except (binascii.Error, ValueError, IndexError):
+            continue
+        time_pattern = rb"(?:\x17\x0d(\d{12})Z|\x18\x0f(\d{14})Z)"
+        validity = re.search(time_pattern + time_pattern, der)
+        if validity:
+            short, long = validity.group(3), validity.group(4)
+            digits = long.decode() if long else ("20" if int(short[:2]) < 50 else "19") + short.decode()
+            times.append(datetime.datetime.strptime(digits + "+0000", "%Y%m%d%H%M%S%z"))
+    return min(times, default=None)
+
+
+def _fingerprint(user: Any) -> str:
+    return "sha256:" + hashlib.sha256(repr(sorted((user or {}).items())).encode()).hexdigest()[:12]
+
+
+def _mark(identity: Identity) -> list[dict[str, Any]]:
+    return [{"name": EXTENSION, "extension": {"id": identity.id.lower()}}]
+
+
+def _marked_id(inner: Any) -> str | None:
+    for extension in (inner or {}).get("extensions") or []:
+        if isinstance(extension, dict) and extension.get("name") == EXTENSION:
+            return str((extension.get("extension") or {}).get("id") or "") or None
+    return None
+
+
+def _named(config: dict[str, Any], identity: Identity, suffix: str, context: str) -> dict[str, Any]:
+    cluster, user = identity.name + suffix, identity.user + suffix
+    given = config["contexts"][0].get("context") or {}
+    return {
+        **config,
+        "clusters": [
+            {"name": cluster, "cluster": {**config["clusters"][0]["cluster"], "extensions": _mark(identity)}},
+        ],
+        "users": [{"name": user, "user": config["users"][0]["user"]}],
+        "contexts": [{"name": context, "context": {**given, "cluster": cluster, "user": user}}],
+        "current-context": context,
+    }
+
+
+def _cluster_is_of(entry: dict[str, Any], identity: Identity, server: str | None) -> bool:
+    marked = _marked_id(entry.get("cluster"))
+    if marked:
+        return marked == identity.id.lower()
+    return server is not None and (entry.get("cluster") or {}).get("server") == server
+
+
+def _context_is_of(config: dict[str, Any], entry: dict[str, Any], identity: Identity) -> bool:
+    context = entry.get("context") or {}
+    cluster = next((one for one in config["clusters"] if one["name"] == context.get("cluster")), None)
+    marked = _marked_id(cluster.get("cluster")) if cluster else None
+    users = (identity.user, identity.user + identity.suffix)
+    if marked:
+        return marked == identity.id.lower() and context.get("user") in users
+    return context.get("cluster") == identity.name and context.get("user") == identity.user
+
+
+def _free_suffix(
+    config: dict[str, Any], identity: Identity, server: str | None, context: str | None, origin: str
+) -> str:
+    mine = {entry["name"] for entry in config["clusters"] if _cluster_is_of(entry, identity, server)}
+    clusters = {entry["name"] for entry in config["clusters"]}
+    contexts = {entry["name"]: (entry.get("context") or {}).get("cluster") for entry in config["contexts"]}
+    if context in contexts and contexts[context] not in mine and contexts[context] in clusters:
+        raise InvalidKubeconfig(
+            f"The context {context} in {origin} belongs to another cluster.",
+            hint="Choose another name for the context.",
+        )
+    users_of_others = {
+        (entry.get("context") or {}).get("user")
+        for entry in config["contexts"]
+        if (entry.get("context") or {}).get("cluster") not in mine
+    }
+    for suffix in ("", identity.suffix):
+        name = identity.name + suffix
+        free_cluster = name not in clusters or name in mine
+        free_user = identity.user + suffix not in users_of_others
+        wanted = context or identity.context + suffix
+        free_context = wanted not in contexts or contexts[wanted] in mine or contexts[wanted] not in clusters
+        if free_cluster and free_user and free_context:
+            return suffix
+    raise InvalidKubeconfig(f"The names {identity.name} and {identity.name}{identity.suffix} in {origin} are taken.")
+
+
+def _replaced(entries: list[dict[str, Any]], entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns the entries with one put in the place of that of its name; what we don't know of it stays."""
+    result = []
+    found = False
+    for old in entries:
+        if old["name"] == entry["name"]:
+            result.append(_overlaid(old, entry))
+            found = True
+        else:
+            result.append(old)
+    return result if found else [*result, entry]
+
+
+def _overlaid(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    inner = next(key for key in SECTIONS.values() if key in new)
+    if inner == "context":  # a namespace that a person has chosen stays
+        return {**old, inner: {**(old.get(inner) or {}), **new[inner]}}
+    return {**old, **new}
+
+
+def _checked(text: str, wanted: dict[str, Any], origin: str) -> str:
+    """Returns the edited text if it says what is wanted, else the wanted data as new text."""
+    try:
+        if parse(text, origin) == wanted:
+            return text
+    except InvalidKubeconfig:
+        pass
+    return render(wanted)
+
+
+def _section_nodes(text: str, section: str) -> tuple[Any, list[Any]] | None:
+    """Returns a section's node of a document in block style and those of its entries, None where there is none."""
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError:
+        return None
+    if not isinstance(root, yaml.MappingNode) or root.flow_style:
+        return None
+    for key, value in root.value:
+        if key.value == section and isinstance(value, yaml.SequenceNode) and value.value and not value.flow_style:
+            return value, value.value
+    return None
+
+
+def _lines_of(node: Any, lines: list[str]) -> tuple[int, int, int]:
+    """Returns the first line of a list's entry, the line after its last, and the column of its dash."""
+    first, end = node.start_mark.line, node.end_mark.line
+    if node.end_mark.column:
+        end += 1
+    while end > first + 1 and (not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#")):
+        end -= 1
+    return first, end, lines[first].index("-")
+
+
+def _entry_lines(entry: dict[str, Any], column: int) -> list[str]:
+    return [" " * column + line + "\n" for line in render([entry]).splitlines()]
+
+
+def _name_of(node: Any) -> str | None:
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    return next((str(value.value) for key, value in node.value if key.value == "name"), None)
+
+
+def _with_entry(text: str, section: str, entry: dict[str, Any]) -> str:
+    """Returns the text with an entry of a section replaced or added; unchanged where it is not written in lines."""
+    found = _section_nodes(text, section)
+    if found is None:
+        return text
+    lines = text.splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        lines[-1] += "\n"
+    for node in found[1]:
+        if _name_of(node) == entry["name"]:
+            first, end, column = _lines_of(node, lines)
+            old = yaml.safe_load("".join(lines[first:end]))[0]
+            return "".join(lines[:first] + _entry_lines(_overlaid(old, entry), column) + lines[end:])
+    _first, end, column = _lines_of(found[1][-1], lines)
+    return "".join(lines[:end] + _entry_lines(entry, column) + lines[end:])
+
+
+def _without_entry(text: str, section: str, name: str) -> str:
+    """Returns the text without an entry of a section; unchanged where that can't be done by taking out lines."""
+    found = _section_nodes(text, section)
+    if found is None or len(found[1]) < 2:
+        return text
+    lines = text.splitlines(keepends=True)
+    for node in found[1]:
+        if _name_of(node) == name:
+            first, end, _column = _lines_of(node, lines)
+            return "".join(lines[:first] + lines[end:])
+    return text
+
+
+def _with_current(text: str, name: str) -> str:
+    line = render({"current-context": name})
+    changed, count = re.subn(r"(?m)^current-context:.*\n?", lambda _match: line, text)
+    if count:
+        return changed
+    return text + ("" if text.endswith("\n") else "\n") + line
+
+
+@contextlib.contextmanager
+def locked_file(path: Path) -> Iterator[None]:
+    """Holds a kubeconfig for changing it, against other runs of this collection and against ``kubectl``.
+
+    ``kubectl config`` protects a file by creating ``<file>.lock``, refuses to write while that exists, and removes it
+    afterwards (client-go, clientcmd/config.go). A lock of the kernel comes first, because that one goes with its holder.
+
+    Args:
+        path: The kubeconfig.
+
+    Raises:
+        DeadlineExceeded: Somebody else holds it.
+    """
+    target = path.resolve()
+    theirs = target.with_name(target.name + ".lock")
+    with _files.locked(target.with_name(f".{target.name}.aks-gpu.lock")):
+        end = time.monotonic() + KUBECTL_LOCK_SECONDS
+        while True:
+            try:
+                os.close(os.open(theirs, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _files.PRIVATE))
+                break
+            except FileExistsError:
+                if time.monotonic() >= end:
+                    raise DeadlineExceeded(
+                        f"{theirs} exists: another program is writing the kubeconfig, or one has crashed while it did.",
+                        hint="Remove the file if no such program is running.",
+                    ) from None
+                time.sleep(_files.LOCK_INTERVAL)
+        try:
+            yield
+        finally:
+            theirs.unlink(missing_ok=True)
+
+
+def read(path: Path) -> str | None:
+    """Returns a file's text, None when there is no file.
+
+    Raises:
+        InvalidKubeconfig: It can't be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidKubeconfig(f"{path} can't be read: {error}.") from error

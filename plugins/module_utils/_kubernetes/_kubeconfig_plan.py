@@ -1,0 +1,231 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the module ``kubeconfig`` does with a cluster's credentials: where they go, and what changes by it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.aks.gpu.plugins.module_utils._ansible import _files
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _kubeconfig as kubeconfigs
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import InvalidKubeconfig
+
+VALID_FOR = datetime.timedelta(days=1)
+"""A kept file whose client certificate has less left is fetched again."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a cluster's credentials come from.
+
+    Attributes:
+        identity: Whose they are.
+        fetch: Asks Azure for the kubeconfig, as text. It only reads.
+        login: Says how kubelogin is to sign in; asked for only when the cluster needs kubelogin.
+    """
+
+    identity: kubeconfigs.Identity
+    fetch: Callable[[], str]
+    login: Callable[[], kubeconfigs.Login]
+
+
+def plan(task: Task, source: Source) -> Plan:
+    """Plans a task of the module ``kubeconfig``.
+
+    Without a path the file is private to the run, and written at once, in check mode too: later tasks of a check need
+    it, nobody else sees it, and Ansible removes it when the run ends.
+
+    Args:
+        task: Its params are those of the module.
+        source: Where the credentials come from.
+
+    Raises:
+        Failure: There is no place for the file, or a file is none that can be changed.
+    """
+    path = Path(task.params["path"]).expanduser() if task.params["path"] else None
+    directory = Path(task.params["directory"]).expanduser() if task.params["directory"] else None
+    if task.params["state"] == "absent":
+        return _absent(task, source.identity, path, directory)
+    if directory is not None:
+        return _kept(task, source, directory / source.identity.file_name)
+    if path is None:
+        return _private(task, source)
+    if task.params["merge"]:
+        return _merged(task, source, path)
+    return _whole(task, path, _lasting(task, source))
+
+
+def _fetched(task: Task, source: Source) -> dict[str, Any]:
+    """Returns the cluster's own kubeconfig, named and marked, with a sign-in that needs no person."""
+    config = kubeconfigs.parse(source.fetch(), f"Azure's kubeconfig of {source.identity.name}")
+    if kubeconfigs.needs_login(config):
+        config = kubeconfigs.convert(config, source.login())
+    if not task.params["return_content"]:
+        task.secret(*kubeconfigs.secrets(config))
+    return kubeconfigs.own(config, source.identity, task.params["context"])
+
+
+def _lasting(task: Task, source: Source) -> dict[str, Any]:
+    """Returns the cluster's own kubeconfig for a file that outlives the run: without the principal's secret."""
+    return kubeconfigs.without_login_secrets(_fetched(task, source))
+
+
+def _result(task: Task, path: Path | None, context: str | None, config: dict[str, Any]) -> dict[str, Any]:
+    result = {"path": str(path) if path else None, "context": context}
+    if task.params["return_content"]:
+        result["kubeconfig"] = kubeconfigs.render(kubeconfigs.without_login_secrets(config))
+    return result
+
+
+def _private(task: Task, source: Source) -> Plan:
+    if task.run_directory is None:
+        if not task.params["return_content"]:
+            raise Failure(
+                "There is no private directory of the run, because the task does not run on Ansible's own machine.",
+                hint="Set path, or return_content, or delegate the task to localhost.",
+            )
+        config = _fetched(task, source)
+        return Plan(False, _result(task, None, config["current-context"], config))
+    path = _private_path(task, source.identity)
+    with _files.locked(path.with_suffix(".lock")):
+        text = kubeconfigs.read(path)
+        if text is None:
+            text = kubeconfigs.render(_fetched(task, source))
+            _files.write_private(path, text)
+    config = kubeconfigs.parse(text, str(path))
+    return Plan(False, _result(task, path, config["current-context"], config))
+
+
+def _private_path(task: Task, identity: kubeconfigs.Identity) -> Path:
+    name = identity.file_name
+    if task.params["context"]:
+        name = f"{task.params['context'].encode().hex()[:64]}-{name}"
+    return Path(str(task.run_directory)) / f"kubeconfig-{name}"
+
+
+def _kept(task: Task, source: Source, path: Path) -> Plan:
+    text = kubeconfigs.read(path)
+    if text is not None and _is_valid(text, source, path):
+        config = kubeconfigs.parse(text, str(path))
+        if not task.params["return_content"]:
+            task.secret(*kubeconfigs.secrets(config))
+        return _whole(task, path, config)
+    return _whole(task, path, _lasting(task, source))
+
+
+def _is_valid(text: str, source: Source, path: Path) -> bool:
+    try:
+        config = kubeconfigs.parse(text, str(path))
+    except InvalidKubeconfig:
+        return False
+    if not kubeconfigs.context_of(config, source.identity):
+        return False
+    if kubeconfigs.needs_login(config):
+        now = kubeconfigs.without_login_secrets(kubeconfigs.convert(config, source.login()))
+        if now != config:
+            return False
+    end = kubeconfigs.expires(config)
+    return end is None or end - datetime.datetime.now(datetime.timezone.utc) > VALID_FOR
+
+
+def _whole(task: Task, path: Path, config: dict[str, Any]) -> Plan:
+    text = kubeconfigs.render(config)
+    old = kubeconfigs.read(path)
+    same = old is not None and _data(old, path) == config and _files.mode_of(path) == _files.PRIVATE
+    result = _result(task, path, config["current-context"], config)
+
+    def write() -> dict[str, Any]:
+        _make_directory(path.parent)
+        with kubeconfigs.locked_file(path):
+            _files.write_private(path, text)
+        return result
+
+    return Plan(not same, result, None if same else write, before=_shown(old, path), after=_shown(text, path))
+
+
+def _merged(task: Task, source: Source, path: Path) -> Plan:
+    addition = _lasting(task, source)
+
+    def merged(text: str) -> tuple[str, str]:
+        return kubeconfigs.merge(
+            text,
+            addition,
+            source.identity,
+            context=task.params["context"],
+            current=task.params["set_current_context"],
+            origin=str(path),
+        )
+
+    old = kubeconfigs.read(path)
+    text, context = merged(old or "")
+    changed = old is None or text != old
+
+    def write() -> dict[str, Any]:
+        _make_directory(path.parent)
+        with kubeconfigs.locked_file(path):
+            now, name = merged(kubeconfigs.read(path) or "")
+            _files.write_private(path, now, mode=_files.mode_of(path) or _files.PRIVATE)
+        return _result(task, path, name, kubeconfigs.parse(now, str(path)))
+
+    result = _result(task, path, context, kubeconfigs.parse(text, str(path)))
+    return Plan(changed, result, write if changed else None, before=_shown(old, path), after=_shown(text, path))
+
+
+def _absent(task: Task, identity: kubeconfigs.Identity, path: Path | None, directory: Path | None) -> Plan:
+    result = {"path": str(path) if path else None, "context": None}
+    if path is not None and task.params["merge"]:
+        old = kubeconfigs.read(path)
+        text = kubeconfigs.remove(old, identity, origin=str(path)) if old is not None else None
+
+        def write() -> dict[str, Any]:
+            with kubeconfigs.locked_file(path):
+                now = kubeconfigs.remove(kubeconfigs.read(path) or "", identity, origin=str(path))
+                _files.write_private(path, now, mode=_files.mode_of(path) or _files.PRIVATE)
+            return result
+
+        changed = text != old
+        return Plan(changed, result, write if changed else None, before=_shown(old, path), after=_shown(text, path))
+    private = path is None and directory is None
+    if private and task.run_directory is None:
+        return Plan(False, result)
+    target = path or (directory / identity.file_name if directory else _private_path(task, identity))
+    result["path"] = str(target)
+    exists = target.exists()
+
+    def delete() -> dict[str, Any]:
+        target.unlink(missing_ok=True)
+        return result
+
+    before = None if private else _shown(kubeconfigs.read(target), target)
+    return Plan(
+        exists and not private, result, delete if exists else None, before=before, after=None if private else {}
+    )
+
+
+def _data(text: str, path: Path) -> dict[str, Any] | None:
+    try:
+        return kubeconfigs.parse(text, str(path))
+    except InvalidKubeconfig:
+        return None
+
+
+def _shown(text: str | None, path: Path) -> dict[str, Any]:
+    """Returns what a diff may show of a file: no secret is in it."""
+    if text is None:
+        return {}
+    return {"path": str(path), **kubeconfigs.summary(text)} if _data(text, path) is not None else {"path": str(path)}
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Failure(f"The directory {path} can't be made: {error.strerror}.") from error
