@@ -6,7 +6,7 @@
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit build shell lock changelog clean
+.PHONY: help demo test lint unit build shell lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST)
@@ -27,13 +27,10 @@ build: ## the collection's tarball, in build/
 	@$(PYTHON) tests/tools/gates.py build
 
 shell: ## a shell in a sandbox with one cluster: ansible-playbook, kubectl's kubeconfig, everything set
-	@$(PYTHON) tests/tools/shell.py
+	@$(PYTHON) tests/tools/demo.py --shell
 
 lock: ## write the exact versions of all tools anew into tests/constraints.txt
 	@$(PYTHON) tests/tools/lock.py
-
-changelog: ## write CHANGELOG.md from the fragments of a release
-	@$(PYTHON) tests/tools/gates.py --changelog-release
 
 clean: ## remove what make wrote into this checkout (the caches at home stay)
 	rm -rf build .dev .mypy_cache .ruff_cache .pytest_cache .hypothesis .ansible tests/output

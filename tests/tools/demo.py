@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, the aks.gpu authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make demo`: a sandbox with one AKS cluster, the playbook aks.gpu.site against it, and nothing left running."""
+"""`make demo`: a sandbox with one AKS cluster, the playbook aks.gpu.site against it, and nothing left running.
+
+`make shell` is the same with a shell instead of the playbook.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ PLAYBOOK = ["ansible-playbook", "aks.gpu.site", "-e", "aks_resource_group=myReso
             "-e", "aks_cluster_name=myAKSCluster"]  # fmt: skip
 
 
-def demo(extra: list[str]) -> int:
-    """Set up, run the playbook with the extra arguments inside a sandbox of its own, and return its exit status."""
+def demo(arguments: list[str]) -> int:
+    """Set up, run the playbook (with these arguments more) in a sandbox of its own, and return its exit status."""
     began = time.monotonic()
     say("== 1. Set-up")
     check_python()
@@ -29,16 +32,16 @@ def demo(extra: list[str]) -> int:
     environment.update(ANSIBLE_LOCALHOST_WARNING="false", ANSIBLE_INVENTORY_UNPARSED_WARNING="false")
     if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
         environment["ANSIBLE_FORCE_COLOR"] = "true"
+    command = [os.environ.get("SHELL", "/bin/sh")] if arguments == ["--shell"] else [*PLAYBOOK, *arguments]
     say("== 2. A sandbox: a simulated Azure, and one AKS cluster with a real Kubernetes control plane")
-    command = [*PLAYBOOK, *extra]
-    say(f"== 3. {shlex.join(command)}")
+    say(f"== 3. In it: {shlex.join(command)}")
     status = _run([str(python), "-m", "aks_sandbox", "run", "--clusters", "1", "--", *command], environment)
     took = time.monotonic() - began
     if status == 0:
-        say(f"== Done in {took:.0f} s. The sandbox is stopped; Azure and the GPUs in it were simulated.")
-        say('   On a cluster of yours: see README.md, "On a real cluster".')
+        say(f"== Done in {took:.0f} s. The sandbox is stopped; Azure, the GPUs and what ran on them were simulated.")
+        say('   On a cluster of yours: README.md, "On a real cluster".')
     else:
-        say(f"== Failed with status {status} after {took:.0f} s; the sandbox is stopped.")
+        say(f"== Ended with status {status} after {took:.0f} s. The sandbox is stopped.")
     return status
 
 
