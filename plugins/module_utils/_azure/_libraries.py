@@ -1,0 +1,84 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one place of this room that imports what is not in Python's own library."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import MissingLibrary
+
+_reason: str | None = None
+
+try:
+    from azure.core import PipelineClient
+    from azure.core.exceptions import (
+        AzureError as CoreError,
+    )
+    from azure.core.exceptions import (
+        ClientAuthenticationError,
+        ServiceRequestError,
+    )
+    from azure.core.pipeline.policies import RequestIdPolicy, UserAgentPolicy
+    from azure.core.rest import HttpRequest
+    from azure.identity import (
+        AzureCliCredential,
+        CertificateCredential,
+        ClientSecretCredential,
+        CredentialUnavailableError,
+        ManagedIdentityCredential,
+        UsernamePasswordCredential,
+        WorkloadIdentityCredential,
+    )
+except ImportError as _caught:
+    if TYPE_CHECKING:
+        raise
+    _reason = str(_caught)
+    PipelineClient = HttpRequest = RequestIdPolicy = UserAgentPolicy = None
+    AzureCliCredential = CertificateCredential = ClientSecretCredential = ManagedIdentityCredential = None
+    UsernamePasswordCredential = WorkloadIdentityCredential = None
+
+    class CoreError(Exception):
+        """Stands in while azure-core is missing; never raised, because ``require_libraries`` comes first."""
+
+    class ClientAuthenticationError(CoreError):
+        """Likewise."""
+
+    class CredentialUnavailableError(ClientAuthenticationError):
+        """Likewise."""
+
+    class ServiceRequestError(CoreError):
+        """Likewise."""
+
+
+__all__ = [
+    "AzureCliCredential",
+    "CertificateCredential",
+    "ClientAuthenticationError",
+    "ClientSecretCredential",
+    "CoreError",
+    "CredentialUnavailableError",
+    "HttpRequest",
+    "ManagedIdentityCredential",
+    "PipelineClient",
+    "RequestIdPolicy",
+    "ServiceRequestError",
+    "UserAgentPolicy",
+    "UsernamePasswordCredential",
+    "WorkloadIdentityCredential",
+    "require_libraries",
+]
+
+
+def require_libraries() -> None:
+    """Makes sure that azure-core and azure-identity are there.
+
+    Raises:
+        MissingLibrary: One of them is not; the message says how to install it for this Python.
+    """
+    if _reason is not None:
+        library = "azure-identity" if "identity" in _reason else "azure-core"
+        raise MissingLibrary(library, python=sys.executable, reason=_reason)

@@ -1,0 +1,100 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From a task to a client that is signed in."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Task
+from ansible_collections.aks.gpu.plugins.module_utils._azure import _libraries as libraries
+from ansible_collections.aks.gpu.plugins.module_utils._azure._client import ArmClient, pipeline
+from ansible_collections.aks.gpu.plugins.module_utils._azure._cloud import (
+    Cloud,
+    cloud_of_metadata,
+    metadata_url,
+    named_cloud,
+)
+from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import ConnectionFailed
+from ansible_collections.aks.gpu.plugins.module_utils._azure._shared import SharedFacts, key_of
+from ansible_collections.aks.gpu.plugins.module_utils._azure._sign_in import Tokens, choose, require_subscription
+
+READ_SECONDS = 300.0
+"""How long a task without ``wait_timeout`` may take."""
+
+DEFAULT_CLOUD = "AzureCloud"
+
+
+@dataclass(frozen=True)
+class Session:
+    """A signed-in task.
+
+    Attributes:
+        client: The client of Resource Manager.
+        subscription_id: The subscription that the task works in.
+    """
+
+    client: ArmClient
+    subscription_id: str
+
+
+def connect(task: Task) -> Session:
+    """Signs in as the options, the environment and the files of the user say. A token is fetched when it is needed.
+
+    Args:
+        task: Its options are those of ``AZURE_ARGUMENTS``, and ``wait_timeout`` where the module waits.
+
+    Raises:
+        MissingLibrary: azure-core or azure-identity isn't installed.
+        SignInFailed: The way to sign in that was asked for isn't there.
+        Failure: No subscription, or no such cloud.
+    """
+    libraries.require_libraries()
+    task.secret(task.params.get("secret"), task.params.get("password"))
+    choice = choose(task.params, os.environ)
+    for method in choice.methods:
+        task.secret(method.values.get("secret"), method.values.get("password"))
+    subscription_id = require_subscription(choice.settings)
+    ca_bundle = choice.settings.get("ca_bundle")
+    if ca_bundle and not os.path.exists(ca_bundle):
+        raise Failure(f"ca_bundle: {ca_bundle} doesn't exist.", hint="It comes from the option or REQUESTS_CA_BUNDLE.")
+    shared = SharedFacts(task.run_directory)
+    cloud = _cloud(choice.settings.get("cloud_environment") or DEFAULT_CLOUD, ca_bundle, shared)
+    tokens = Tokens(choice, cloud, os.environ, shared, task.secret)
+    deadline = task.deadline(float(task.params.get("wait_timeout") or READ_SECONDS))
+    return Session(ArmClient(cloud, tokens, deadline, task.progress, ca_bundle=ca_bundle), subscription_id)
+
+
+def _cloud(name: str, ca_bundle: str | None, shared: SharedFacts) -> Cloud:
+    known = named_cloud(name)
+    if known is not None:
+        return known
+    metadata = shared.get(key_of("cloud", name), bool, lambda: _metadata(name, ca_bundle))
+    return cloud_of_metadata(name, metadata)
+
+
+def _metadata(name: str, ca_bundle: str | None) -> Any:
+    """Asks a cloud of one's own how it is built.
+
+    Raises:
+        ConnectionFailed: It doesn't answer, or not with JSON.
+    """
+    url = metadata_url(name)
+    try:
+        response = pipeline(url, ca_bundle).send_request(
+            libraries.HttpRequest("GET", url), connection_timeout=10, read_timeout=30
+        )
+        if response.status_code != 200:
+            raise ConnectionFailed(f"{url} answered {response.status_code}.", hint="Check cloud_environment.")
+        return response.json()
+    except (libraries.CoreError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ConnectionFailed(
+            f"{url} doesn't describe a cloud: {reason}.",
+            hint="Check cloud_environment, and ca_bundle when the cloud has its own certificate authority.",
+        ) from error

@@ -1,0 +1,104 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Small files that the tasks of one run share, so that a fact is fetched once for a whole fleet."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+
+def key_of(*parts: str | None) -> str:
+    """Returns a file name that tells nothing of the parts that it stands for."""
+    return hashlib.sha256("\0".join(part or "" for part in parts).encode()).hexdigest()[:32]
+
+
+class SharedFacts:
+    """Facts by key: in memory, and in a private directory when there is one.
+
+    A file is written atomically with mode 0600, and only by the holder of the key's lock; a lock goes with its process.
+
+    Args:
+        directory: A directory that only its owner may read, or None.
+    """
+
+    def __init__(self, directory: str | None) -> None:
+        self._directory = directory
+        self._memory: dict[str, Any] = {}
+
+    def get(self, key: str, valid: Callable[[Any], bool], fetch: Callable[[], Any]) -> Any:
+        """Returns a fact, and fetches it when there is no valid one. Meanwhile other tasks wait for the same key.
+
+        Args:
+            key: See ``key_of``.
+            valid: Says whether a fact found may still be used.
+            fetch: Returns the fact as something that JSON can carry.
+        """
+        found = self._found(key)
+        if found is not None and valid(found):
+            return found
+        with self._locked(key):
+            found = self._read(key)
+            if found is None or not valid(found):
+                found = fetch()
+                self._write(key, found)
+        self._memory[key] = found
+        return found
+
+    def forget(self, key: str, stale: Callable[[Any], bool]) -> None:
+        """Drops a fact that turned out to be wrong, unless another task has already replaced it.
+
+        Args:
+            key: See ``key_of``.
+            stale: Says whether the fact found is the wrong one.
+        """
+        self._memory.pop(key, None)
+        with self._locked(key):
+            found = self._read(key)
+            if self._directory is not None and found is not None and stale(found):
+                with contextlib.suppress(FileNotFoundError):
+                    os.remove(self._path(key))
+
+    def _path(self, key: str) -> str:
+        return os.path.join(self._directory or "", f"azure-{key}.json")
+
+    def _found(self, key: str) -> Any:
+        return self._memory[key] if key in self._memory else self._read(key)
+
+    def _read(self, key: str) -> Any:
+        if self._directory is None:
+            return None
+        try:
+            with open(self._path(key), encoding="utf-8") as file:
+                return json.load(file)
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def _write(self, key: str, fact: Any) -> None:
+        if self._directory is None:
+            return
+        # mkstemp creates with mode 0600.
+        descriptor, path = tempfile.mkstemp(dir=self._directory, prefix="azure-")
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(fact, file)
+        os.replace(path, self._path(key))
+
+    @contextlib.contextmanager
+    def _locked(self, key: str) -> Iterator[None]:
+        if self._directory is None:
+            yield
+            return
+        descriptor = os.open(os.path.join(self._directory, f"azure-{key}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,159 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A node pool in Azure, read and written; the only place of this room that talks to Resource Manager."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
+from ansible_collections.aks.gpu.plugins.module_utils._azure._client import Answer, ArmClient
+from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError, error_fields, hint_for
+from ansible_collections.aks.gpu.plugins.module_utils._azure._operations import (
+    Look,
+    wait_for_operation,
+    wait_until,
+)
+from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import cluster_path
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import properties_of
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._plan import Pool
+
+SETTLED = ("Succeeded", "Failed", "Canceled")
+BROKEN = ("Failed", "Canceled")
+DELETING = "Deleting"
+
+WAIT_HINT = (
+    "It goes on in Azure: run again to wait for it, with a longer wait_timeout if need be. abort: true ends an "
+    "operation that is stuck."
+)
+
+
+class NodePoolFailed(Failure):
+    """The last operation on a node pool has failed, and nobody asked for a repair."""
+
+
+def state_of(pool: Pool) -> str:
+    """Returns the provisioning state of a pool; a pool that names none is one that has settled."""
+    return str(properties_of(pool).get("provisioningState") or "Succeeded")
+
+
+def is_settled(pool: Pool) -> bool:
+    """Says whether no operation on the pool is under way, as far as the pool itself tells."""
+    return state_of(pool) in SETTLED
+
+
+def failure_of(pool: Pool, name: str) -> NodePoolFailed:
+    """Returns the error of a pool whose last operation has failed, with the reason that Azure keeps."""
+    state = state_of(pool)
+    fields = error_fields((properties_of(pool).get("status") or {}).get("provisioningError") or {})
+    code, reason = fields.get("code"), fields.get("message")
+    text = f"Node pool {name} is in state {state}: the last operation on it has " + (
+        "been canceled" if state == "Canceled" else "failed"
+    )
+    if code or reason:
+        text += f" with {code or 'no code'}: {(reason or 'Azure gave no reason').rstrip('.')}."
+    else:
+        text += "; Azure keeps no reason with the pool, the activity log of the resource group has it."
+    advice = hint_for(code, reason or "") if code else None
+    remedy = "repair: true puts the pool right by writing it again; state: absent removes it."
+    return NodePoolFailed(text, hint=f"{advice} {remedy}" if advice else remedy, code=code, state=state)
+
+
+class NodePoolAccess:
+    """One node pool of one cluster.
+
+    Args:
+        client: The client.
+        subscription_id: Where the cluster is.
+        resource_group: Where the cluster is.
+        cluster_name: The cluster.
+        name: The pool.
+    """
+
+    def __init__(
+        self, client: ArmClient, subscription_id: str, resource_group: str, cluster_name: str, name: str
+    ) -> None:
+        self.client = client
+        self.subscription_id = subscription_id
+        self.resource_group = resource_group
+        self.cluster_name = cluster_name
+        self.name = name
+        self.id = f"{cluster_path(subscription_id, resource_group, cluster_name)}/agentPools/{quote(name)}"
+        self.what = f"node pool {name}"
+
+    def read(self) -> Pool | None:
+        """Returns the pool, or None when there is none. Raises ``AzureError``."""
+        found: Pool | None = self.client.find(self.id, "containerservice", doing=f"Reading {self.what}")
+        return found
+
+    def create(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
+        """Starts to create the pool; 412 when there is one. Raises ``AzureError``."""
+        return self.client.put(
+            self.id,
+            "containerservice",
+            body,
+            headers={**headers, "If-None-Match": "*"},
+            doing=f"Creating {self.what}",
+        )
+
+    def update(self, body: Mapping[str, Any], current: Pool) -> Answer:
+        """Starts to update the pool, unless it has changed since it was read (412). Raises ``AzureError``."""
+        etag = properties_of(current).get("eTag") or current.get("eTag")
+        return self.client.put(
+            self.id,
+            "containerservice",
+            body,
+            headers={"If-Match": etag} if etag else {},
+            doing=f"Updating {self.what}",
+        )
+
+    def delete(self, ignore_pod_disruption_budget: bool) -> Answer:
+        """Starts to drain and delete the pool. Raises ``AzureError``."""
+        query = {"ignore-pod-disruption-budget": "true"} if ignore_pod_disruption_budget else None
+        return self.client.delete(self.id, "containerservice", query=query, doing=f"Deleting {self.what}")
+
+    def abort(self) -> None:
+        """Ends the operation that is under way and waits for that. Nothing under way is no error.
+
+        Raises:
+            AzureError: Azure refused.
+            DeadlineExceeded: The time is up.
+        """
+        doing = f"Aborting the operation on {self.what}"
+        try:
+            answer = self.client.post(f"{self.id}/abort", "containerservice", doing=doing, repeatable=False)
+        except AzureError as error:
+            if error.status in (400, 409) and error.code in ("OperationNotAllowed", "NoOperationInProgress"):
+                return
+            raise
+        self.finish(answer, doing)
+
+    def finish(self, answer: Answer, doing: str) -> None:
+        """Waits for the operation that a request has started. Raises ``OperationFailed``, ``DeadlineExceeded``."""
+        wait_for_operation(self.client, answer, what=self.what, doing=doing)
+
+    def settle(self, pool: Pool | None = None) -> Pool | None:
+        """Waits until no operation is under way, whoever started it, and returns the pool, or None when it is gone.
+
+        Args:
+            pool: The pool as it has just been read, if it has.
+
+        Raises:
+            DeadlineExceeded: The time is up.
+        """
+
+        def look(found: Pool | None) -> Look:
+            return Look("gone", True) if found is None else Look(state_of(found), is_settled(found), found)
+
+        ended: Pool | None = wait_until(
+            self.client,
+            lambda: look(self.read()),
+            what=self.what,
+            hint=WAIT_HINT,
+            first=None if pool is None else look(pool),
+        ).value
+        return ended

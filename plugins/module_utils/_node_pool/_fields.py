@@ -1,0 +1,359 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The options of a node pool, one row each.
+
+Argument spec, request body, comparison, diff, the check of immutable fields and the returned value all follow from
+``FIELDS``. Which fields are immutable is documented at
+https://learn.microsoft.com/en-us/azure/templates/microsoft.containerservice/managedclusters/agentpools.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+Option = tuple[str, ...]
+"""The way to an option: ``("gpu_profile", "driver")``."""
+
+Values = dict[Option, Any]
+"""Options that are set, by the way to them. An option that is not in it is left as it is."""
+
+AKS_PREFIX = "kubernetes.azure.com/"
+"""Labels and taints of this domain are AKS's own: it sets them, and only it may remove them."""
+
+SKIP_DRIVER_TAG = "skipgpudriverinstall"
+"""The retired tag that meant ``driver: None``; pools with it may still be moved to the field."""
+
+
+class Kind(Enum):
+    """How two values of a field are compared."""
+
+    EXACT = "exact"
+    TEXT = "letter case is ignored"
+    IDENTIFIER = "an ARM id: letter case and a trailing slash are ignored"
+    SET = "order is ignored"
+    TAINTS = "order is ignored, AKS's own taints are passed over"
+    LABELS = "a map, AKS's own labels are passed over"
+    TAGS = "a map whose keys are compared without letter case"
+    VERSION = "1.36 means any 1.36.x"
+    DISK_SIZE = "0 means the default size"
+
+
+class Owner(Enum):
+    """Who else may change a field."""
+
+    USER = "nobody"
+    AUTOSCALER = "the autoscaler, while it is on"
+
+
+def _never(_properties: Mapping[str, Any], _value: Any) -> bool:
+    return False
+
+
+def _driver_may_change(properties: Mapping[str, Any], value: Any) -> bool:
+    """True for the one change of the driver that AKS takes: to None, on a pool that said so by the retired tag."""
+    tags = {key.lower(): str(text).lower() for key, text in (properties.get("tags") or {}).items()}
+    return str(value).lower() == "none" and tags.get(SKIP_DRIVER_TAG) == "true"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One option of a node pool.
+
+    Attributes:
+        option: The way to the option.
+        path: The way to the field under ``properties`` in ARM.
+        type: The Ansible type.
+        kind: How values are compared.
+        choices: The values that Azure knows, in its spelling; any letter case is accepted. Empty: any value.
+        immutable: True when AKS takes a value only at creation.
+        absent: What it means when ARM returns nothing.
+        owner: Who else may change the field.
+        exempt: Says whether AKS takes this one change of an immutable field.
+    """
+
+    option: Option
+    path: tuple[str, ...]
+    type: str = "str"
+    kind: Kind = Kind.EXACT
+    choices: tuple[str, ...] = ()
+    immutable: bool = False
+    absent: Any = None
+    owner: Owner = Owner.USER
+    exempt: Callable[[Mapping[str, Any], Any], bool] = _never
+
+    @property
+    def name(self) -> str:
+        """The option as a person writes it: ``gpu_profile.driver``."""
+        return ".".join(self.option)
+
+
+def _row(option: str, path: str, ansible_type: str = "str", **more: Any) -> Field:
+    if "choices" in more:
+        more.setdefault("kind", Kind.TEXT)
+    return Field(option=tuple(option.split(".")), path=tuple(path.split(".")), type=ansible_type, **more)
+
+
+FIELDS: tuple[Field, ...] = (
+    # Azure is about to allow another vm_size in place (preview): then it is no longer immutable.
+    _row("vm_size", "vmSize", kind=Kind.TEXT, immutable=True),
+    _row("count", "count", "int", owner=Owner.AUTOSCALER),
+    _row("enable_auto_scaling", "enableAutoScaling", "bool", absent=False),
+    _row("min_count", "minCount", "int"),
+    _row("max_count", "maxCount", "int"),
+    _row("scale_down_mode", "scaleDownMode", choices=("Delete", "Deallocate"), absent="Delete"),
+    _row("mode", "mode", choices=("System", "User")),
+    _row("node_taints", "nodeTaints", "list", kind=Kind.TAINTS, absent=[]),
+    _row("node_labels", "nodeLabels", "dict", kind=Kind.LABELS, absent={}),
+    _row("tags", "tags", "dict", kind=Kind.TAGS, absent={}),
+    _row("availability_zones", "availabilityZones", "list", kind=Kind.SET, absent=[], immutable=True),
+    _row("os_type", "osType", choices=("Linux", "Windows"), absent="Linux", immutable=True),
+    _row("os_sku", "osSKU", kind=Kind.TEXT),
+    _row("os_disk_size_gb", "osDiskSizeGB", "int", kind=Kind.DISK_SIZE, immutable=True),
+    _row("os_disk_type", "osDiskType", choices=("Managed", "Ephemeral"), immutable=True),
+    _row("kubelet_disk_type", "kubeletDiskType", choices=("OS", "Temporary"), absent="OS", immutable=True),
+    _row("max_pods", "maxPods", "int", immutable=True),
+    _row("vnet_subnet_id", "vnetSubnetID", kind=Kind.IDENTIFIER, immutable=True),
+    _row("pod_subnet_id", "podSubnetID", kind=Kind.IDENTIFIER, immutable=True),
+    _row("enable_node_public_ip", "enableNodePublicIP", "bool", absent=False, immutable=True),
+    _row("scale_set_priority", "scaleSetPriority", choices=("Regular", "Spot"), absent="Regular", immutable=True),
+    _row("scale_set_eviction_policy", "scaleSetEvictionPolicy", choices=("Delete", "Deallocate"), immutable=True),
+    _row("spot_max_price", "spotMaxPrice", "float", immutable=True),
+    _row(
+        "gpu_profile.driver",
+        "gpuProfile.driver",
+        choices=("Install", "None"),
+        absent="Install",
+        immutable=True,
+        exempt=_driver_may_change,
+    ),
+    _row(
+        "gpu_profile.nvidia.management_mode",
+        "gpuProfile.nvidia.managementMode",
+        choices=("Unmanaged", "Managed"),
+        absent="Unmanaged",
+        immutable=True,
+    ),
+    _row(
+        "gpu_instance_profile",
+        "gpuInstanceProfile",
+        choices=("MIG1g", "MIG2g", "MIG3g", "MIG4g", "MIG7g"),
+        immutable=True,
+    ),
+    _row("capacity_reservation_group_id", "capacityReservationGroupID", kind=Kind.IDENTIFIER),
+    _row("proximity_placement_group_id", "proximityPlacementGroupID", kind=Kind.IDENTIFIER),
+    _row("host_group_id", "hostGroupID", kind=Kind.IDENTIFIER, immutable=True),
+    _row("upgrade_settings.max_surge", "upgradeSettings.maxSurge"),
+    _row("upgrade_settings.max_unavailable", "upgradeSettings.maxUnavailable"),
+    _row("upgrade_settings.drain_timeout_in_minutes", "upgradeSettings.drainTimeoutInMinutes", "int"),
+    _row("upgrade_settings.node_soak_duration_in_minutes", "upgradeSettings.nodeSoakDurationInMinutes", "int"),
+    _row(
+        "upgrade_settings.undrainable_node_behavior",
+        "upgradeSettings.undrainableNodeBehavior",
+        choices=("Cordon", "Schedule"),
+    ),
+    _row("orchestrator_version", "orchestratorVersion", kind=Kind.VERSION),
+    _row("power_state", "powerState.code", choices=("Running", "Stopped"), absent="Running"),
+)
+
+BY_OPTION: dict[Option, Field] = {field.option: field for field in FIELDS}
+
+COUNT: Option = ("count",)
+MIN_COUNT: Option = ("min_count",)
+MAX_COUNT: Option = ("max_count",)
+AUTOSCALER: Option = ("enable_auto_scaling",)
+VERSION: Option = ("orchestrator_version",)
+POWER: Option = ("power_state",)
+
+READ_ONLY = (
+    "eTag",
+    "provisioningState",
+    "currentOrchestratorVersion",
+    "nodeImageVersion",
+    "status",
+    "virtualMachineNodesStatus",
+)
+"""What only AKS may say. ``nodeImageVersion`` is writable since API 2026-08-01, but an echo of it is a rollback."""
+
+READ_ONLY_RESOURCE = ("id", "name", "type", "eTag", "etag", "systemData", "properties")
+
+
+# --- the options of a module -------------------------------------------------------------------------------------
+
+
+def option_spec() -> dict[str, dict[str, Any]]:
+    """Returns the fields as options of an argument spec.
+
+    Choices are not part of it: Ansible compares them with letter case, Azure does not. See ``option_values``.
+    """
+    spec: dict[str, dict[str, Any]] = {}
+    for field in FIELDS:
+        level = spec
+        for part in field.option[:-1]:
+            level = level.setdefault(part, {"type": "dict", "options": {}})["options"]
+        entry: dict[str, Any] = {"type": field.type}
+        if field.type == "list":
+            entry["elements"] = "str"
+        level[field.option[-1]] = entry
+    return spec
+
+
+def option_values(params: Mapping[str, Any]) -> Values:
+    """Returns the options that are set, each in Azure's own spelling.
+
+    Args:
+        params: The options of the module; ``None`` means unset, an empty list or map means emptied.
+    """
+    values: Values = {}
+    for field in FIELDS:
+        value: Any = params
+        for part in field.option:
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if value is not None:
+            values[field.option] = canonical(field, value)
+    return values
+
+
+def canonical(field: Field, value: Any) -> Any:
+    """Returns a value in the spelling and the type that ARM expects; what can't be put so is returned as it is."""
+    if field.choices:
+        return next((choice for choice in field.choices if choice.lower() == str(value).lower()), value)
+    if field.kind in (Kind.LABELS, Kind.TAGS) and isinstance(value, Mapping):
+        return {str(key): _plain(text) for key, text in value.items()}
+    if field.kind in (Kind.SET, Kind.TAINTS) and isinstance(value, Iterable) and not isinstance(value, str):
+        return list(dict.fromkeys(str(item).strip() for item in value))
+    return value
+
+
+def _plain(value: Any) -> str:
+    """The text of a label: YAML's true is ``true``, its null is the empty text."""
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+# --- reading a pool ----------------------------------------------------------------------------------------------
+
+
+def properties_of(pool: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Returns the ``properties`` of a pool as ARM returned it."""
+    return dict((pool or {}).get("properties") or {})
+
+
+def observed(field: Field, properties: Mapping[str, Any]) -> Any:
+    """Returns what a pool says of a field: its value, or what it means that there is none."""
+    if field.kind is Kind.VERSION:
+        return properties.get("currentOrchestratorVersion") or properties.get("orchestratorVersion")
+    value: Any = properties
+    for part in field.path:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return deepcopy(field.absent) if value is None else value
+
+
+def owned(field: Field, value: Any) -> Any:
+    """Returns the part of a value that a user may own: without what AKS adds by itself."""
+    if field.kind is Kind.TAINTS:
+        return [taint for taint in value or [] if not taint.startswith(AKS_PREFIX)]
+    if field.kind is Kind.LABELS:
+        return {key: text for key, text in (value or {}).items() if not key.startswith(AKS_PREFIX)}
+    return value
+
+
+def same(field: Field, current: Any, desired: Any) -> bool:
+    """Compares two values of a field as AKS would."""
+    current, desired = owned(field, current), owned(field, desired)
+    if current is None or desired is None:
+        return current is None and desired is None
+    if field.kind is Kind.TEXT:
+        return str(current).lower() == str(desired).lower()
+    if field.kind is Kind.IDENTIFIER:
+        return str(current).lower().rstrip("/") == str(desired).lower().rstrip("/")
+    if field.kind is Kind.SET:
+        return {str(item) for item in current} == {str(item) for item in desired}
+    if field.kind is Kind.TAINTS:
+        return {_taint(item) for item in current} == {_taint(item) for item in desired}
+    if field.kind is Kind.TAGS:
+        return {key.lower(): text for key, text in current.items()} == {
+            key.lower(): text for key, text in desired.items()
+        }
+    if field.kind is Kind.VERSION:
+        wanted = str(desired).lstrip("v").split(".")
+        return str(current).lstrip("v").split(".")[: len(wanted)] == wanted
+    if field.kind is Kind.DISK_SIZE and desired == 0:
+        return True
+    return bool(current == desired)
+
+
+def _taint(text: str) -> str:
+    """A taint without a value may be written with or without the equals sign."""
+    return text.replace("=:", ":")
+
+
+def overlay(field: Field, properties: dict[str, Any], desired: Any) -> None:
+    """Puts a value into the properties of a request, next to what AKS added to the same field by itself."""
+    current = observed(field, properties)
+    if field.kind is Kind.TAINTS:
+        desired = [taint for taint in current if taint.startswith(AKS_PREFIX) and taint not in desired] + list(desired)
+    elif field.kind is Kind.LABELS:
+        desired = {**{key: text for key, text in current.items() if key.startswith(AKS_PREFIX)}, **desired}
+    level = properties
+    for part in field.path[:-1]:
+        if not isinstance(level.get(part), dict):
+            level[part] = {}
+        level = level[part]
+    level[field.path[-1]] = deepcopy(desired)
+
+
+def writable(pool: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Returns the body of a PUT that changes nothing: what GET returned, without what only AKS may say.
+
+    Fields that this collection does not know survive.
+    """
+    body = {key: deepcopy(value) for key, value in (pool or {}).items() if key not in READ_ONLY_RESOURCE}
+    body["properties"] = {key: deepcopy(v) for key, v in properties_of(pool).items() if key not in READ_ONLY}
+    return body
+
+
+# --- return values -----------------------------------------------------------------------------------------------
+
+
+def snake(name: str) -> str:
+    """Returns a name of ARM as Ansible writes it: ``osDiskSizeGB`` is ``os_disk_size_gb``."""
+    name = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name)
+    return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower()
+
+
+_MAPS = tuple(field.path for field in FIELDS if field.type == "dict")
+
+
+def _snaked(value: Any, path: tuple[str, ...]) -> Any:
+    if isinstance(value, Mapping) and path not in _MAPS:
+        return {snake(key): _snaked(item, (*path, key)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_snaked(item, path) for item in value]
+    return deepcopy(value)
+
+
+def flat(pool: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a pool as a module returns it: one level of snake_case keys, every option among them.
+
+    Fields that this collection does not know are returned as well.
+    """
+    properties = properties_of(pool)
+    result: dict[str, Any] = {field.option[0]: None for field in FIELDS}
+    result.update({"provisioning_state": None, "current_orchestrator_version": None, "node_image_version": None})
+    result.update(_snaked(properties, ()))
+    result["power_state"] = observed(BY_OPTION[POWER], properties)
+    result["etag"] = result.pop("e_tag", None) or pool.get("eTag") or pool.get("etag")
+    for field in FIELDS:
+        if field.type in ("dict", "list") and len(field.option) == 1:
+            result[field.option[0]] = observed(field, properties)
+    result["id"] = pool.get("id")
+    result["name"] = pool.get("name")
+    return result

@@ -1,0 +1,168 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Facts about VM sizes and quotas, from what Compute says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
+from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
+from ansible_collections.aks.gpu.plugins.module_utils._azure._session import connect
+from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import vm_skus, vm_usages
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._preflight import LiveSize, Quota
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._vm_sizes import facts
+
+REGIONAL = "cores"
+"""The name of a region's whole quota among the usages."""
+
+SPOT = "lowPriorityCores"
+"""The name of a region's quota of Spot vCPUs."""
+
+
+def live_size(name: str, location: str, skus: Sequence[Mapping[str, Any]]) -> LiveSize:
+    """Returns what a region says of a VM size.
+
+    Args:
+        name: Of the size; letter case is ignored.
+        location: The region.
+        skus: The region's sizes, as Compute lists them.
+    """
+    sku = next((sku for sku in skus if str(sku.get("name")).lower() == name.lower()), None)
+    return LiveSize(name, location, offered=False) if sku is None else size_of(sku, location)
+
+
+def size_of(sku: Mapping[str, Any], location: str) -> LiveSize:
+    """Returns what an entry of Compute's list says, restrictions applied."""
+    capabilities = capabilities_of(sku)
+    zones = {str(zone) for info in sku.get("locationInfo") or () for zone in info.get("zones") or ()}
+    blocked = None
+    for restriction in sku.get("restrictions") or ():
+        if restriction.get("type") == "Location":
+            blocked = str(restriction.get("reasonCode") or "restricted")
+        elif restriction.get("type") == "Zone":
+            zones -= {str(zone) for zone in (restriction.get("restrictionInfo") or {}).get("zones") or ()}
+    return LiveSize(
+        name=str(sku.get("name")),
+        location=location,
+        offered=True,
+        gpus=_number(capabilities.get("GPUs")),
+        vcpus=_number(capabilities.get("vCPUs")),
+        family=sku.get("family"),
+        zones=tuple(sorted(zones)),
+        blocked=blocked,
+    )
+
+
+def capabilities_of(sku: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the capabilities of a size by name."""
+    return {str(entry.get("name")): str(entry.get("value")) for entry in sku.get("capabilities") or ()}
+
+
+def quota_of(name: str | None, usages: Sequence[Mapping[str, Any]]) -> Quota | None:
+    """Returns a quota of a region, or None when it isn't listed.
+
+    Args:
+        name: A family such as ``standardNCASv3_T4Family``, ``cores``, or ``lowPriorityCores``.
+        usages: The region's quotas, as Compute lists them.
+    """
+    for usage in usages:
+        names = usage.get("name") or {}
+        if name and str(names.get("value")).lower() == name.lower():
+            return Quota(
+                str(names.get("localizedValue") or name),
+                _number(usage.get("limit")),
+                _number(usage.get("currentValue")),
+            )
+    return None
+
+
+def quotas_of(size: LiveSize, spot: bool, usages: Sequence[Mapping[str, Any]]) -> tuple[Quota, ...]:
+    """Returns the quotas that a node of a size counts against: Spot has one of its own."""
+    names = (SPOT,) if spot else (size.family, REGIONAL)
+    return tuple(quota for quota in (quota_of(name, usages) for name in names) if quota is not None)
+
+
+def _number(value: Any) -> int:
+    try:
+        return int(float(value))
+    except (TypeError, ValueError):
+        return 0
+
+
+VM_SIZE_INFO_ARGUMENTS = AZURE_ARGUMENTS.merge(
+    ArgumentSpec(
+        options={
+            "location": {"type": "str", "required": True},
+            "names": {"type": "list", "elements": "str"},
+        }
+    )
+)
+
+
+def plan_vm_size_info(task: Task) -> Plan:
+    """Lists the GPU sizes of a region, or the sizes that are named. Raises ``AzureError`` and others of sign-in."""
+    session = connect(task)
+    location = task.params["location"].replace(" ", "").lower()
+    skus = vm_skus(session.client, session.subscription_id, location)
+    usages = vm_usages(session.client, session.subscription_id, location)
+    names = task.params["names"]
+    if names is None:
+        found = [size_info(sku, location, usages) for sku in skus if size_of(sku, location).gpus > 0]
+        return Plan(changed=False, result={"vm_sizes": sorted(found, key=lambda size: str(size["name"]))})
+    by_name = {str(sku.get("name")).lower(): sku for sku in skus}
+    return Plan(
+        changed=False,
+        result={"vm_sizes": [size_info(by_name.get(name.lower(), {"name": name}), location, usages) for name in names]},
+    )
+
+
+def size_info(sku: Mapping[str, Any], location: str, usages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns a size as the module ``vm_size_info`` returns it; always the same keys.
+
+    Args:
+        sku: The entry of Compute's list; only a name where the region doesn't have the size.
+        location: The region.
+        usages: The region's quotas.
+    """
+    offered = "resourceType" in sku
+    size = size_of(sku, location)
+    known = facts(size.name)
+    memory = capabilities_of(sku).get("MemoryGB")
+    family = quota_of(size.family, usages)
+    region = quota_of(REGIONAL, usages)
+    return {
+        "name": size.name,
+        "location": location,
+        "offered": offered,
+        "available": offered and size.blocked is None,
+        "gpus": size.gpus if offered else known.gpus,
+        "gpu_model": known.model,
+        "vendor": known.vendor,
+        "vcpus": size.vcpus if offered else None,
+        "memory_gb": float(memory) if memory else None,
+        "family": size.family,
+        "zones": list(size.zones),
+        "restrictions": [
+            {
+                "type": restriction.get("type"),
+                "reason_code": restriction.get("reasonCode"),
+                "zones": list((restriction.get("restrictionInfo") or {}).get("zones") or ()),
+            }
+            for restriction in sku.get("restrictions") or ()
+        ],
+        "retired": known.retired,
+        "successor": known.successor,
+        "quota": _quota_info(family),
+        "regional_quota": _quota_info(region),
+    }
+
+
+def _quota_info(quota: Quota | None) -> dict[str, Any] | None:
+    if quota is None:
+        return None
+    return {"name": quota.name, "limit": quota.limit, "used": quota.used, "left": quota.left}

@@ -1,0 +1,256 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What has to be done to make a node pool what its options say. Pure: nothing here reads or writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import (
+    AUTOSCALER,
+    BY_OPTION,
+    COUNT,
+    MAX_COUNT,
+    MIN_COUNT,
+    POWER,
+    VERSION,
+    Field,
+    Option,
+    Owner,
+    Values,
+    canonical,
+    observed,
+    overlay,
+    owned,
+    properties_of,
+    same,
+    writable,
+)
+
+Pool = Mapping[str, Any]
+"""A pool as ARM returns it: ``{"id": …, "name": …, "properties": {…}}``."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One PUT.
+
+    Attributes:
+        body: The body of the request.
+        options: The options that it changes.
+    """
+
+    body: dict[str, Any]
+    options: tuple[Option, ...]
+
+
+@dataclass(frozen=True)
+class PoolPlan:
+    """What is to be done with a pool.
+
+    Attributes:
+        action: What the steps amount to; ``refuse`` means that nothing can be done, for the reasons in ``problems``.
+        steps: The PUTs, in turn; each is made when the one before has ended.
+        before: The owned fields now.
+        after: The owned fields to come.
+        predicted: The pool to come, or None when there will be none.
+        problems: Why AKS would not take the change, each with a way out.
+    """
+
+    action: Literal["create", "update", "delete", "nothing", "refuse"]
+    steps: tuple[Step, ...] = ()
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
+    predicted: Pool | None = None
+    problems: tuple[str, ...] = ()
+
+
+def plan(current: Pool | None, desired: Values | None) -> PoolPlan:
+    """Says how to get from one state to the other.
+
+    Args:
+        current: The pool as GET returned it, or None when there is none.
+        desired: The options that are set, or None when there shall be no pool.
+    """
+    if desired is None:
+        if current is None:
+            return PoolPlan("nothing")
+        return PoolPlan("delete", before=_shown(current, tuple(BY_OPTION)))
+    if current is None:
+        return _creation(desired)
+    return _update(current, desired)
+
+
+def resulting(current: Pool | None, desired: Values) -> Values:
+    """Returns the values that the pool will have, as far as they are known: what it says now, overlaid."""
+    values: Values = {}
+    if current is not None:
+        properties = properties_of(current)
+        for option, row in BY_OPTION.items():
+            value = observed(row, properties)
+            if value is not None:
+                values[option] = value
+    values.update(desired)
+    if values.get(AUTOSCALER) is False and AUTOSCALER in desired:
+        for option in (MIN_COUNT, MAX_COUNT):
+            if option not in desired:
+                values.pop(option, None)
+    return values
+
+
+def conflicts(base: Pool, now: Pool, desired: Values) -> tuple[str, ...]:
+    """Names the fields that somebody else has changed since the plan was made, to another value than the one desired.
+
+    Args:
+        base: The pool that the plan was made from.
+        now: The pool as it is now.
+        desired: The options that are set.
+    """
+    told, found = properties_of(base), properties_of(now)
+    return tuple(
+        f"{row.name} was {_text(observed(row, told))}, is now {_text(observed(row, found))}, "
+        f"and shall become {_text(desired[row.option])}"
+        for row in _changed_rows(base, desired)
+        if not same(row, observed(row, told), observed(row, found))
+        and not same(row, observed(row, found), desired[row.option])
+    )
+
+
+def _creation(desired: Values) -> PoolPlan:
+    values = dict(desired)
+    if values.get(AUTOSCALER) and COUNT not in values and MIN_COUNT in values:
+        values[COUNT] = values[MIN_COUNT]
+    stop = values.pop(POWER, None) == "Stopped"
+    body: dict[str, Any] = {"properties": {}}
+    for option, value in values.items():
+        if value is not None:
+            overlay(BY_OPTION[option], body["properties"], value)
+    steps = [Step(body, tuple(values))]
+    if stop:
+        steps.append(_overlaid(body, {POWER: "Stopped"}))
+    predicted = deepcopy(steps[-1].body)
+    return PoolPlan("create", tuple(steps), {}, _shown(predicted, tuple(desired)), _settled(predicted))
+
+
+def _update(current: Pool, desired: Values) -> PoolPlan:
+    properties = properties_of(current)
+    rows = _changed_rows(current, desired)
+    before = _shown(current, tuple(option for option in desired if _is_owned(BY_OPTION[option], properties, desired)))
+    if not rows:
+        return PoolPlan("nothing", before=before, after=before, predicted=current)
+
+    problems = [
+        f"{row.name} can't be changed on a node pool that exists: it is {_text(observed(row, properties))}, "
+        f"{_text(desired[row.option])} was asked for. Leave the option out, or make a node pool of another name "
+        f"with it and delete this one afterwards."
+        for row in rows
+        if row.immutable and not row.exempt(properties, desired[row.option])
+    ]
+    stopped = observed(BY_OPTION[POWER], properties) == "Stopped"
+    if stopped and desired.get(POWER) != "Running":
+        problems.append(
+            f"The node pool is stopped, so AKS doesn't change {', '.join(row.name for row in rows)}. "
+            "Start it with power_state: Running."
+        )
+    if problems:
+        return PoolPlan("refuse", before=before, after=before, predicted=current, problems=tuple(problems))
+
+    steps: list[Step] = []
+    body = writable(current)
+    for options in _groups([row.option for row in rows], stopped):
+        step = _overlaid(body, {option: desired[option] for option in options})
+        body = step.body
+        steps.append(step)
+    predicted = {**current, "properties": {**properties, **body["properties"]}}
+    for key in ("minCount", "maxCount"):
+        if key not in body["properties"]:
+            predicted["properties"].pop(key, None)
+    if VERSION in {row.option for row in rows}:
+        predicted["properties"]["currentOrchestratorVersion"] = desired[VERSION]
+    changed = {row.option for row in rows}
+    after = _merged(before, _shown(predicted, tuple(changed)))
+    return PoolPlan("update", tuple(steps), before, after, _settled(predicted))
+
+
+def _groups(options: list[Option], stopped: bool) -> list[list[Option]]:
+    """Deals the changes out to PUTs: what AKS refuses together comes in turn."""
+    switching = AUTOSCALER in options
+    first = [POWER] if POWER in options and stopped else []
+    last = [POWER] if POWER in options and not stopped else []
+    rest = [option for option in options if option != POWER]
+    alone = [option for option in rest if option == VERSION or (option == COUNT and switching)]
+    together = [option for option in rest if option not in alone]
+    groups = [first, together, [o for o in alone if o == COUNT], [o for o in alone if o == VERSION], last]
+    return [group for group in groups if group]
+
+
+def _overlaid(body: Mapping[str, Any], values: Values) -> Step:
+    """Returns the PUT that sets some options on top of a body; fields that depend on each other move together."""
+    overlaid = deepcopy(dict(body))
+    properties = overlaid["properties"]
+    for option, value in values.items():
+        overlay(BY_OPTION[option], properties, value)
+    if values.get(AUTOSCALER) is False:
+        properties.pop("minCount", None)
+        properties.pop("maxCount", None)
+    return Step(overlaid, tuple(values))
+
+
+def _is_owned(row: Field, properties: Mapping[str, Any], desired: Values) -> bool:
+    """Says whether an option is the user's to set in the state that is to come."""
+    autoscaled = desired.get(AUTOSCALER)
+    if autoscaled is None:
+        autoscaled = observed(BY_OPTION[AUTOSCALER], properties)
+    if row.owner is Owner.AUTOSCALER:
+        return not autoscaled
+    if row.option in (MIN_COUNT, MAX_COUNT):
+        return bool(autoscaled)
+    return True
+
+
+def _changed_rows(current: Pool, desired: Values) -> list[Field]:
+    properties = properties_of(current)
+    return [
+        BY_OPTION[option]
+        for option, value in desired.items()
+        if _is_owned(BY_OPTION[option], properties, desired)
+        and not same(BY_OPTION[option], observed(BY_OPTION[option], properties), value)
+    ]
+
+
+def _shown(pool: Pool, options: Iterable[Option]) -> dict[str, Any]:
+    """Returns options of a pool as they are shown in a diff: nested as the options are, without what is AKS's own."""
+    properties = properties_of(pool)
+    shown: dict[str, Any] = {}
+    for option in options:
+        value = owned(BY_OPTION[option], observed(BY_OPTION[option], properties))
+        if value is None:
+            continue
+        level = shown
+        for part in option[:-1]:
+            level = level.setdefault(part, {})
+        level[option[-1]] = canonical(BY_OPTION[option], value)
+    return shown
+
+
+def _merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a nested map with the values of another one put over it; labels and tags are replaced whole."""
+    merged = dict(base)
+    for key, value in more.items():
+        nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping) and (key,) not in BY_OPTION
+        merged[key] = _merged(merged[key], value) if nested else value
+    return merged
+
+
+def _settled(pool: Pool) -> Pool:
+    """Returns a pool as it will be when the operation has ended."""
+    return {**pool, "properties": {**properties_of(pool), "provisioningState": "Succeeded"}}
+
+
+def _text(value: Any) -> str:
+    return "unset" if value is None else repr(value)

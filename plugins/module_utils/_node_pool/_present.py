@@ -1,0 +1,403 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The options of the module ``node_pool``, and what comes of them: look, plan, write, wait."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
+from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
+from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
+from ansible_collections.aks.gpu.plugins.module_utils._azure._session import connect
+from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import (
+    AKS_NAMESPACE,
+    cluster,
+    feature_state,
+    permissions,
+    vm_skus,
+    vm_usages,
+)
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._access import (
+    BROKEN,
+    DELETING,
+    NodePoolAccess,
+    failure_of,
+    is_settled,
+    state_of,
+)
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import Values, flat, option_spec, option_values
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._offer import live_size, quotas_of
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._plan import (
+    Pool,
+    PoolPlan,
+    Step,
+    conflicts,
+    plan,
+    resulting,
+    writable,
+)
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._preflight import (
+    PRIORITY,
+    VM_SIZE,
+    LiveSize,
+    Surroundings,
+    creation_problems,
+    name_problems,
+    option_problems,
+    size_problems,
+    stack_problems,
+    surroundings_problems,
+)
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._stacks import STACKS, Stack, stack_of
+
+POOL_OPTIONS: dict[str, dict[str, Any]] = {
+    "resource_group": {"type": "str", "required": True, "aliases": ["resource_group_name"]},
+    "cluster_name": {"type": "str", "required": True},
+}
+
+NODE_POOL_ARGUMENTS = AZURE_ARGUMENTS.merge(
+    ArgumentSpec(
+        options={
+            **POOL_OPTIONS,
+            "name": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "gpu_stack": {"type": "str", "choices": list(STACKS)},
+            "custom_headers": {"type": "dict"},
+            "preflight": {"type": "bool", "default": True},
+            "repair": {"type": "bool", "default": False},
+            "abort": {"type": "bool", "default": False},
+            "ignore_pod_disruption_budget": {"type": "bool", "default": False},
+            "wait": {"type": "bool", "default": True},
+            "wait_timeout": {"type": "int", "default": 3600},
+        }
+    ),
+    ArgumentSpec(options=option_spec()),
+)
+
+
+class Refused(Failure):
+    """The options ask for what Azure would not do."""
+
+    def __init__(self, name: str, problems: list[str]) -> None:
+        count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
+        super().__init__(
+            f"Node pool {name}: {count} found, nothing was changed. "
+            + " ".join(f"({number}) {text}" if len(problems) > 1 else text for number, text in enumerate(problems, 1)),
+            problems=problems,
+        )
+
+
+def plan_node_pool(task: Task) -> Plan:
+    """Says what a task of the module ``node_pool`` is going to do. Raises subclasses of ``Failure``."""
+    session = connect(task)
+    params = task.params
+    access = NodePoolAccess(
+        session.client, session.subscription_id, params["resource_group"], params["cluster_name"], params["name"]
+    )
+    if params["state"] == "absent":
+        return _plan_absent(task, access)
+    return _Present(task, access).plan()
+
+
+# --- absent ------------------------------------------------------------------------------------------------------
+
+
+def _plan_absent(task: Task, access: NodePoolAccess) -> Plan:
+    current = access.read()
+    if current is None:
+        # A missing pool of a missing cluster is most likely a misspelt cluster.
+        cluster(access.client, access.subscription_id, access.resource_group, access.cluster_name)
+        return Plan(changed=False, result={"node_pool": None})
+    if state_of(current) == DELETING:
+        waiting = task.params["wait"]
+        return Plan(
+            changed=False, result={"node_pool": None}, apply=(lambda: _gone(access, current)) if waiting else None
+        )
+    decision = plan(current, None)
+    return Plan(
+        changed=True,
+        result={"node_pool": None},
+        apply=lambda: _delete(task, access, current),
+        before={"name": access.name, **decision.before},
+        after={},
+    )
+
+
+def _delete(task: Task, access: NodePoolAccess, current: Pool) -> dict[str, Any]:
+    if task.params["abort"] and not is_settled(current):
+        access.abort()
+    answer = access.delete(task.params["ignore_pod_disruption_budget"])
+    if not task.params["wait"]:
+        return {"node_pool": None}
+    access.finish(answer, f"Deleting {access.what}")
+    return _gone(access, None)
+
+
+def _gone(access: NodePoolAccess, current: Pool | None) -> dict[str, Any]:
+    """Waits until the pool is gone.
+
+    Raises:
+        NodePoolFailed: The deletion failed.
+    """
+    left = access.settle(current)
+    if left is not None:
+        raise failure_of(left, access.name)
+    return {"node_pool": None}
+
+
+# --- present -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is to be there: the options, and for a new pool what its stack adds to them."""
+
+    given: Values
+    headers: Mapping[str, str]
+    stack: Stack | None
+
+    def for_creation(self) -> tuple[Values, dict[str, str]]:
+        """Returns fields and headers of a new pool."""
+        if self.stack is None:
+            return dict(self.given), dict(self.headers)
+        return {**self.stack.fields, **self.given}, {**self.stack.headers, **self.headers}
+
+
+class _Present:
+    """One task that wants a node pool.
+
+    Args:
+        task: The task.
+        access: The pool.
+    """
+
+    def __init__(self, task: Task, access: NodePoolAccess) -> None:
+        self.task = task
+        self.access = access
+        params = task.params
+        self.wait: bool = params["wait"]
+        self.may_repair: bool = params["repair"]
+        self.wanted = _Wanted(
+            given=option_values(params),
+            headers={str(name): _header(value) for name, value in (params["custom_headers"] or {}).items()},
+            stack=STACKS.get(params["gpu_stack"] or ""),
+        )
+
+    def plan(self) -> Plan:
+        """Reads, and says what is going to be done; raises ``Refused`` with every problem found."""
+        current = self.access.read()
+        if current is None or state_of(current) == DELETING:
+            return self._plan_creation(current)
+        return self._plan_change(current)
+
+    def _plan_creation(self, current: Pool | None) -> Plan:
+        values, headers = self.wanted.for_creation()
+        problems = [
+            *name_problems(self.access.name, values),
+            *option_problems(values, values, headers),
+            *creation_problems(values, headers, self.wanted.stack),
+        ]
+        found = cluster(
+            self.access.client, self.access.subscription_id, self.access.resource_group, self.access.cluster_name
+        )
+        if self.task.params["preflight"]:
+            problems += self._live_problems(values, headers, found)
+        self._refuse(problems)
+        stack = self.wanted.stack or stack_of(values, headers)
+        decision = plan(None, values)
+        predicted = {"id": self.access.id, "name": self.access.name, **(decision.predicted or {})}
+        return Plan(
+            changed=True,
+            result={"node_pool": flat(predicted)},
+            apply=lambda: self._apply(current),
+            before={},
+            after={"name": self.access.name, **decision.after},
+            warnings=[stack.warning] if stack is not None and stack.warning else [],
+        )
+
+    def _plan_change(self, current: Pool) -> Plan:
+        given, headers = self.wanted.given, self.wanted.headers
+        decision = plan(current, given)
+        self._refuse(
+            [
+                *option_problems(resulting(current, given), given, headers),
+                *stack_problems(current, given, self.wanted.stack),
+                *decision.problems,
+            ]
+        )
+        broken = state_of(current) in BROKEN
+        if broken and not self.may_repair:
+            raise failure_of(current, self.access.name)
+        aborting = self.task.params["abort"] and not is_settled(current)
+        changed = decision.action == "update" or broken or aborting
+        attach = self.wait and not is_settled(current)
+        return Plan(
+            changed=changed,
+            result={"node_pool": flat(decision.predicted or current)},
+            apply=(lambda: self._apply(current)) if changed or attach else None,
+            before=decision.before,
+            after=decision.after,
+        )
+
+    def _live_problems(self, values: Values, headers: Mapping[str, str], found: Mapping[str, Any]) -> list[str]:
+        """Asks Azure about the place of a new pool. What the principal may not ask is not judged."""
+        access = self.access
+        location = str(found.get("location") or "")
+        size: LiveSize | None = None
+        quotas: tuple[Any, ...] = ()
+        if VM_SIZE in values:
+            skus = _unless_forbidden(lambda: vm_skus(access.client, access.subscription_id, location))
+            if skus is not None:
+                size = live_size(values[VM_SIZE], location, skus)
+                usages = _unless_forbidden(lambda: vm_usages(access.client, access.subscription_id, location))
+                quotas = quotas_of(size, values.get(PRIORITY) == "Spot", usages or [])
+        actions = _unless_forbidden(lambda: permissions(access.client, access.id.rsplit("/agentPools/", 1)[0]))
+        return [
+            *size_problems(values, size),
+            *surroundings_problems(values, Surroundings(found, size, quotas, actions)),
+        ]
+
+    def _refuse(self, problems: list[str]) -> None:
+        if problems:
+            raise Refused(self.access.name, problems)
+
+    # --- writing -------------------------------------------------------------------------------------------------
+
+    def _apply(self, current: Pool | None) -> dict[str, Any]:
+        """Brings the pool to what is wanted, from whatever state it is in by now.
+
+        Each PUT is planned from what was last read. One that comes too late (412) is planned again; that ends, because
+        every round needs a change by somebody else, and with the deadline.
+        """
+        sent: set[tuple[str, ...]] = set()
+        while True:
+            if current is not None and not is_settled(current):
+                current = self._settled(current)
+                if current is not None and not is_settled(current):
+                    return {"node_pool": flat(current)}
+            if current is not None and state_of(current) in BROKEN and not self.may_repair:
+                raise failure_of(current, self.access.name)
+            decision = self._decide(current)
+            repairing = current is not None and state_of(current) in BROKEN
+            if decision.action == "nothing" and not repairing and current is not None:
+                return {"node_pool": flat(current)}
+            step = decision.steps[0] if decision.steps else Step(writable(current), ())
+            if current is not None and not repairing and sent & set(step.options):
+                self._tell_what_was_not_kept(decision)
+                return {"node_pool": flat(current)}
+            answer = self._put(step, current)
+            if answer is None:
+                current = self._reread(current)
+                continue
+            self.may_repair = False
+            sent |= set(step.options)
+            if not self.wait and len(decision.steps) <= 1:
+                started = answer.body if isinstance(answer.body, Mapping) else decision.predicted or {}
+                return {"node_pool": flat({"id": self.access.id, "name": self.access.name, **started})}
+            doing = "Creating" if current is None else "Updating"
+            self.access.finish(answer, f"{doing} {self.access.what}")
+            current = self.access.read()
+
+    def _settled(self, current: Pool) -> Pool | None:
+        """Waits for, or ends, what is under way; without ``wait`` it returns at once when there is nothing to write."""
+        if self.task.params["abort"] and state_of(current) != DELETING:
+            self.access.abort()
+            self.may_repair = True
+        elif not self.wait and state_of(current) != DELETING and self._decide(current).action == "nothing":
+            return current
+        else:
+            return self.access.settle(current)
+        return self.access.settle()
+
+    def _decide(self, current: Pool | None) -> PoolPlan:
+        """Plans from the state as it is now.
+
+        Raises:
+            Refused: AKS would not take it.
+        """
+        values = self.wanted.for_creation()[0] if current is None else self.wanted.given
+        decision = plan(current, values)
+        self._refuse(list(decision.problems))
+        return decision
+
+    def _put(self, step: Step, current: Pool | None) -> Any:
+        """Sends a PUT; returns the answer, or None when the pool is no longer as it was read."""
+        try:
+            if current is None:
+                values, headers = self.wanted.for_creation()
+                if self.task.params["preflight"]:
+                    self._require_feature(self.wanted.stack or stack_of(values, headers))
+                return self.access.create(step.body, headers)
+            return self.access.update(step.body, current)
+        except AzureError as error:
+            deleted = error.status == 409 and "deletion was issued" in error.azure_message
+            vanished = error.status == 404 and current is not None
+            if error.status == 412 or deleted or vanished:
+                return None
+            raise
+
+    def _reread(self, base: Pool | None) -> Pool | None:
+        """Reads the pool after somebody else has changed it.
+
+        Raises:
+            Failure: They have changed what this task was about to change, to another value.
+        """
+        now = self.access.read()
+        if base is None or now is None:
+            return now
+        disputed = conflicts(base, now, self.wanted.given)
+        if disputed:
+            raise Failure(
+                f"Node pool {self.access.name} was changed by somebody else meanwhile: {'; '.join(disputed)}.",
+                hint="Nothing was overwritten. Run again if your value shall win.",
+            )
+        return now
+
+    def _require_feature(self, stack: Stack | None) -> None:
+        """Makes sure that the preview feature of a stack is registered; one that Azure no longer lists isn't needed.
+
+        It is asked for here, and not while planning: in check mode the registration itself is only predicted.
+        """
+        if stack is None or stack.feature is None:
+            return
+        feature = stack.feature
+        access = self.access
+        try:
+            state = feature_state(access.client, access.subscription_id, AKS_NAMESPACE, feature)
+        except AzureError as error:
+            if error.status in (403, 404):
+                return
+            raise
+        if state != "Registered":
+            raise Refused(
+                access.name,
+                [
+                    f"gpu_stack: {stack.name} needs the preview feature {AKS_NAMESPACE}/{feature}, which is {state}. "
+                    "Register it with aks.gpu.feature or the role aks.gpu.preview_feature."
+                ],
+            )
+
+    def _tell_what_was_not_kept(self, decision: PoolPlan) -> None:
+        names = ", ".join(".".join(option) for step in decision.steps for option in step.options)
+        self.task.warn(f"Azure took the request for node pool {self.access.name} but did not keep: {names}.")
+
+
+def _header(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _unless_forbidden(ask: Any) -> Any:
+    """Returns an answer, or None when the principal may not ask."""
+    try:
+        return ask()
+    except AzureError as error:
+        if error.status == 403:
+            return None
+        raise

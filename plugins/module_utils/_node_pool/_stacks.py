@@ -1,0 +1,82 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The four ways in which ``nvidia.com/gpu`` gets onto a node, as data.
+
+Documented at https://learn.microsoft.com/en-us/azure/aks/use-nvidia-gpu and
+https://learn.microsoft.com/en-us/azure/aks/aks-managed-gpu-nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import AUTOSCALER, BY_OPTION, Values, same
+
+DRIVER = ("gpu_profile", "driver")
+MANAGEMENT = ("gpu_profile", "nvidia", "management_mode")
+OS_TYPE = ("os_type",)
+GPU_IMAGE_HEADER = "UseGPUDedicatedVHD"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A GPU stack of a node pool.
+
+    Attributes:
+        name: The value of the option ``gpu_stack``.
+        fields: What a new pool gets where the user says nothing else.
+        forbids: Values that contradict it, on a new pool and on one that exists.
+        headers: Headers of the request that creates the pool.
+        feature: The preview feature of the subscription that it needs, or None.
+        warning: Shown whenever a pool is created with it, or None.
+    """
+
+    name: str
+    fields: Values = field(default_factory=dict)
+    forbids: Values = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    feature: str | None = None
+    warning: str | None = None
+
+
+STACKS: dict[str, Stack] = {
+    stack.name: stack
+    for stack in (
+        Stack(
+            "device_plugin",
+            fields={DRIVER: "Install"},
+            forbids={DRIVER: "None", MANAGEMENT: "Managed", OS_TYPE: "Windows"},
+        ),
+        Stack(
+            "gpu_image",
+            forbids={DRIVER: "None", MANAGEMENT: "Managed", OS_TYPE: "Windows"},
+            headers={GPU_IMAGE_HEADER: "true"},
+            feature="GPUDedicatedVHDPreview",
+            warning=(
+                "Azure retired the AKS GPU image on 2025-01-10 and refuses new node pools with it. Its successor is "
+                "gpu_stack: managed; gpu_stack: device_plugin serves as well."
+            ),
+        ),
+        Stack(
+            "managed",
+            fields={MANAGEMENT: "Managed"},
+            forbids={DRIVER: "None", MANAGEMENT: "Unmanaged", OS_TYPE: "Windows", AUTOSCALER: True},
+            feature="ManagedGPUExperiencePreview",
+        ),
+        Stack("operator", fields={DRIVER: "None"}, forbids={DRIVER: "Install", MANAGEMENT: "Managed"}),
+    )
+}
+
+
+def stack_of(values: Values, headers: Mapping[str, str]) -> Stack | None:
+    """Returns the stack that the fields and headers of a new pool amount to, or None when they name none."""
+    if same(BY_OPTION[MANAGEMENT], values.get(MANAGEMENT), "Managed"):
+        return STACKS["managed"]
+    if any(name.lower() == GPU_IMAGE_HEADER.lower() and text.lower() == "true" for name, text in headers.items()):
+        return STACKS["gpu_image"]
+    if same(BY_OPTION[DRIVER], values.get(DRIVER), "None"):
+        return STACKS["operator"]
+    return None
