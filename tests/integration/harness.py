@@ -28,7 +28,7 @@ from environment import ROOT, tool_environment
 
 RESOURCE_GROUP = "myResourceGroup"
 CLUSTER = "myAKSCluster"
-SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+SYSTEM_NAMESPACES = {"default", "kube-system", "kube-public", "kube-node-lease"}
 QUICK = {"clock_speed": 10.0, "workload_seconds": 1.0, "node_ready_seconds": 0.5, "throttles": False}
 
 Json = dict[str, Any]
@@ -82,7 +82,8 @@ class Sandbox:
 
     def kubernetes(self, cluster: str = CLUSTER) -> kubernetes.client.ApiClient:
         """The plain Kubernetes client, with the sandbox's own administrator credentials."""
-        return kubernetes.config.new_client_from_config_dict(self.kubeconfig(cluster))
+        client: kubernetes.client.ApiClient = kubernetes.config.new_client_from_config_dict(self.kubeconfig(cluster))
+        return client
 
     def container_service(self) -> ContainerServiceClient:
         """The official SDK's client, signed in as the tests' principal."""
@@ -108,7 +109,7 @@ class Sandbox:
     def pools(self, cluster: str = CLUSTER) -> dict[str, Json]:
         """The cluster's agent pools as the official SDK reads them, by name."""
         client = self.container_service()
-        return {pool.name: pool.as_dict() for pool in client.agent_pools.list(RESOURCE_GROUP, cluster)}
+        return {str(pool.name): pool.as_dict() for pool in client.agent_pools.list(RESOURCE_GROUP, cluster)}
 
     def clean(self, cluster: str = CLUSTER) -> None:
         """Put settings and cluster back to what they were at the start: one system pool, and nothing of a user's."""
@@ -123,9 +124,9 @@ class Sandbox:
         core = kubernetes.client.CoreV1Api(self.kubernetes(cluster))
         batch = kubernetes.client.BatchV1Api(core.api_client)
         batch.delete_collection_namespaced_job("default", propagation_policy="Background")
-        for namespace in core.list_namespace().items:
-            if namespace.metadata.name not in SYSTEM_NAMESPACES:
-                core.delete_namespace(namespace.metadata.name)
+        names = {str(namespace.metadata.name) for namespace in core.list_namespace().items}  # type: ignore[union-attr]
+        for name in names - SYSTEM_NAMESPACES:
+            core.delete_namespace(name)
 
 
 def _metadata(url: str, ca_bundle: str) -> Json:

@@ -218,8 +218,8 @@ def ansible_test_home(run: Run) -> Path:
     Its pip bootstrap script would be downloaded from Ansible's own server; here Python's ensurepip does that work.
     """
     home = cache_directory() / "ansible-test"
-    settings = re.findall(r"^\S+\.([a-z-]+)='(.*)'$", run("python", "-m", "pip", "config", "list"), re.MULTILINE)
-    files = {".config/pip/pip.conf": "[global]\n" + "".join(f"{key} = {value}\n" for key, value in settings)}
+    settings = dict(re.findall(r"^\S+\.([a-z-]+)='(.*)'$", run("python", "-m", "pip", "config", "list"), re.MULTILINE))
+    files = {".config/pip/pip.conf": "[global]\n" + "".join(f"{key} = {value}\n" for key, value in settings.items())}
     for version in pip_versions(run):
         files[f".ansible/test/cache/get_pip_{version.replace('.', '_')}.py"] = (
             "import ensurepip\n\nensurepip.bootstrap()\n"
