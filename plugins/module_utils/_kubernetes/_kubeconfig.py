@@ -18,6 +18,7 @@ import contextlib
 import copy
 import datetime
 import hashlib
+import io
 import os
 import re
 import time
@@ -464,67 +465,73 @@ def _checked(text: str, wanted: dict[str, Any], origin: str) -> str:
     return render(wanted)
 
 
-def _section_nodes(text: str, section: str) -> tuple[Any, list[Any]] | None:
-    """Returns a section's node of a document in block style and those of its entries, None where there is none."""
+def _entries_in_lines(text: str, section: str) -> tuple[list[str], list[_Lines]]:
+    """Returns a document's lines, and where the entries of a section stand; no entries where that is not in lines."""
+    lines = list(io.StringIO(text if text.endswith("\n") else text + "\n", newline="\n"))
+    if re.search("[\x85\u2028\u2029]|\r(?!\n)", text):  # further line ends for YAML
+        return lines, []
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose("".join(lines), Loader=yaml.SafeLoader)
     except yaml.YAMLError:
-        return None
+        return lines, []
     if not isinstance(root, yaml.MappingNode) or root.flow_style:
-        return None
-    for key, value in root.value:
-        if key.value == section and isinstance(value, yaml.SequenceNode) and value.value and not value.flow_style:
-            return value, value.value
-    return None
+        return lines, []
+    node = next((value for key, value in root.value if key.value == section), None)
+    if not isinstance(node, yaml.SequenceNode) or node.flow_style:
+        return lines, []
+    entries = [_Lines.of(entry, lines) for entry in node.value]
+    return lines, [entry for entry in entries if entry] if all(entries) else []
 
 
-def _lines_of(node: Any, lines: list[str]) -> tuple[int, int, int]:
-    """Returns the first line of a list's entry, the line after its last, and the column of its dash."""
-    first, end = node.start_mark.line, node.end_mark.line
-    if node.end_mark.column:
-        end += 1
-    while end > first + 1 and (not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#")):
-        end -= 1
-    return first, end, lines[first].index("-")
+@dataclass(frozen=True)
+class _Lines:
+    """Where an entry of a list stands: its name, its lines from first to end (excluded), the column of its dash."""
+
+    name: str
+    first: int
+    end: int
+    column: int
+
+    @classmethod
+    def of(cls, node: Any, lines: list[str]) -> _Lines | None:
+        if not isinstance(node, yaml.MappingNode):
+            return None
+        name = next((str(value.value) for key, value in node.value if key.value == "name"), "")
+        first, end = node.start_mark.line, node.end_mark.line
+        if node.flow_style:  # ends where it is closed; one in block style ends where the next thing begins
+            end += 1
+        while end > first + 1 and (not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#")):
+            end -= 1
+        indentation = len(lines[first]) - len(lines[first].lstrip(" "))
+        return cls(name, first, end, indentation) if lines[first][indentation] == "-" else None
 
 
-def _entry_lines(entry: dict[str, Any], column: int) -> list[str]:
-    return [" " * column + line + "\n" for line in render([entry]).splitlines()]
-
-
-def _name_of(node: Any) -> str | None:
-    if not isinstance(node, yaml.MappingNode):
-        return None
-    return next((str(value.value) for key, value in node.value if key.value == "name"), None)
+def _written(entry: dict[str, Any], column: int) -> list[str]:
+    return [" " * column + line for line in io.StringIO(render([entry]), newline="\n")]
 
 
 def _with_entry(text: str, section: str, entry: dict[str, Any]) -> str:
     """Returns the text with an entry of a section replaced or added; unchanged where it is not written in lines."""
-    found = _section_nodes(text, section)
-    if found is None:
+    lines, entries = _entries_in_lines(text, section)
+    if not entries:
         return text
-    lines = text.splitlines(keepends=True)
-    if lines and not lines[-1].endswith("\n"):
-        lines[-1] += "\n"
-    for node in found[1]:
-        if _name_of(node) == entry["name"]:
-            first, end, column = _lines_of(node, lines)
-            old = yaml.safe_load("".join(lines[first:end]))[0]
-            return "".join(lines[:first] + _entry_lines(_overlaid(old, entry), column) + lines[end:])
-    _first, end, column = _lines_of(found[1][-1], lines)
-    return "".join(lines[:end] + _entry_lines(entry, column) + lines[end:])
+    for old in entries:
+        if old.name == entry["name"]:
+            before = yaml.safe_load("".join(lines[old.first : old.end]))[0]
+            lines[old.first : old.end] = _written(_overlaid(before, entry), old.column)
+            return "".join(lines)
+    lines[entries[-1].end : entries[-1].end] = _written(entry, entries[-1].column)
+    return "".join(lines)
 
 
 def _without_entry(text: str, section: str, name: str) -> str:
     """Returns the text without an entry of a section; unchanged where that can't be done by taking out lines."""
-    found = _section_nodes(text, section)
-    if found is None or len(found[1]) < 2:
-        return text
-    lines = text.splitlines(keepends=True)
-    for node in found[1]:
-        if _name_of(node) == name:
-            first, end, _column = _lines_of(node, lines)
-            return "".join(lines[:first] + lines[end:])
+    lines, entries = _entries_in_lines(text, section)
+    if len(entries) > 1:
+        for old in entries:
+            if old.name == name:
+                del lines[old.first : old.end]
+                return "".join(lines)
     return text
 
 
@@ -541,7 +548,7 @@ def locked_file(path: Path) -> Iterator[None]:
     """Holds a kubeconfig for changing it, against other runs of this collection and against ``kubectl``.
 
     ``kubectl config`` protects a file by creating ``<file>.lock``, refuses to write while that exists, and removes it
-    afterwards (client-go, clientcmd/config.go). A lock of the kernel comes first, because that one goes with its holder.
+    afterwards (client-go, clientcmd/config.go). A lock of the kernel comes first: that one goes with its holder.
 
     Args:
         path: The kubeconfig.

@@ -173,9 +173,9 @@ def _merged(task: Task, source: Source, path: Path) -> Plan:
         with kubeconfigs.locked_file(path):
             now, name = merged(kubeconfigs.read(path) or "")
             _files.write_private(path, now, mode=_files.mode_of(path) or _files.PRIVATE)
-        return _result(task, path, name, kubeconfigs.parse(now, str(path)))
+        return _result(task, path, name, addition)
 
-    result = _result(task, path, context, kubeconfigs.parse(text, str(path)))
+    result = _result(task, path, context, addition)
     return Plan(changed, result, write if changed else None, before=_shown(old, path), after=_shown(text, path))
 
 
