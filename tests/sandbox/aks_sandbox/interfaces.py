@@ -88,6 +88,55 @@ class Settings:
     `cluster/node` or the node's name alone.
     """
 
+    # Resource Manager: durations
+    clock_speed: float = setting(1.0, "Divides Resource Manager's durations; throttles refill so much faster.")
+    create_seconds: float = setting(6.0, "A pool's creation, nodes included.")
+    update_seconds: float = setting(3.0, "An update of a pool that moves no node.")
+    scale_seconds: float = setting(4.0, "A pool's scaling, nodes included.")
+    delete_seconds: float = setting(3.0, "A pool's deletion, its drain not included.")
+    cluster_update_seconds: float = setting(3.0, "An update of a cluster.")
+    cluster_power_seconds: float = setting(4.0, "Stopping or starting a cluster.")
+    feature_seconds: float = setting(3.0, "How long a preview feature is Registering or Unregistering.")
+    provider_seconds: float = setting(1.0, "How long a resource provider is Registering.")
+    token_lifetime_seconds: float = setting(3599.0, "Lifetime of access tokens, not divided by clock_speed.")
+
+    # Resource Manager: what Azure is like
+    azure_of_2023: bool = setting(
+        False, "The article's Azure: Standard_NC6 and the other retired sizes, and the AKS GPU image, can be had."
+    )
+    features_pending: list[str] = setting([], "Patterns of preview features that stay Pending: somebody must approve.")
+    quotas: dict[str, int] = setting(
+        {}, "vCPUs a family (by its name in Compute usages) or the region (`cores`) may use; other families: no limit."
+    )
+    capacity_missing: dict[str, str] = setting(
+        {}, "VM size pattern -> code of the failed operation: AllocationFailed | ZonalAllocationFailed | "
+        "OverconstrainedAllocationRequest | SkuNotAvailable."
+    )
+    sizes_restricted: dict[str, str] = setting(
+        {}, "VM size pattern -> reasonCode: NotAvailableForSubscription (AKS refuses it) | QuotaId."
+    )
+    two_pools_at_a_time: str = setting("refuse", "A second operation in a cluster: refuse (409) | accept.")
+    count_under_autoscaler: str = setting(
+        "ignore", "A PUT whose count differs, under the autoscaler: ignore | refuse (400) | accept."
+    )
+    managed_gpu_needs_feature: bool = setting(True, "Managed GPU needs ManagedGPUExperiencePreview registered.")
+    spot_taint_readded: bool = setting(False, "AKS puts its own taint back on a Spot pool that a PUT took it from.")
+    future_fields: dict[str, Any] = setting(
+        {}, "Properties of every new pool that no SDK knows; a PUT without them loses them, as a PUT does."
+    )
+    page_size: int = setting(0, "Items of a page of a list; 0: one page.")
+    empty_last_page: bool = setting(False, "Lists end with a nextLink to an empty page.")
+    retry_after_seconds: int = setting(0, "Retry-After of long-running answers; 0: none, as AKS.")
+    background_operation_seconds: float = setting(
+        0.0, "A pool operation that ends is followed by an add-on's own operation on the cluster, so long."
+    )
+    vnet_subnets: dict[str, str] = setting({}, "Subnet id -> address prefix: subnets besides the default one.")
+
+    # Resource Manager: limits
+    throttles: bool = setting(False, "The documented throttles of AKS and of Resource Manager.")
+    record_traffic: bool = setting(True, "Record Resource Manager's traffic in traffic.jsonl.")
+    permissions_removed: list[str] = setting([], "Patterns of actions taken from the principal's role.")
+
     # Kubernetes: nodes
     node_join_seconds: float = setting(0.3, "From a pool's apply to its nodes' appearance, NotReady.")
     node_ready_seconds: float = setting(1.5, "From a node's appearance to Ready.")

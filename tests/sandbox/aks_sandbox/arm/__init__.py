@@ -1,0 +1,1 @@
+"""Azure Resource Manager, the sign-in service and the metadata services, emulated."""

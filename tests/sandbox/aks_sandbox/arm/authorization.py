@@ -1,0 +1,79 @@
+"""Who may do what: the test principals' roles, and Microsoft.Authorization/permissions."""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import TYPE_CHECKING, Any
+
+from .errors import GatewayError
+from .world import World
+
+if TYPE_CHECKING:
+    from .identity import Principal
+
+Json = dict[str, Any]
+
+LEAST_PRIVILEGE = [
+    "Microsoft.Resources/subscriptions/read",
+    "Microsoft.Resources/subscriptions/resourceGroups/read",
+    "Microsoft.Resources/providers/read",
+    "Microsoft.Authorization/permissions/read",
+    "Microsoft.Features/providers/features/read",
+    "Microsoft.Features/providers/features/register/action",
+    "Microsoft.Features/providers/features/unregister/action",
+    "Microsoft.ContainerService/register/action",
+    "Microsoft.ContainerService/managedClusters/read",
+    "Microsoft.ContainerService/managedClusters/agentPools/read",
+    "Microsoft.ContainerService/managedClusters/agentPools/write",
+    "Microsoft.ContainerService/managedClusters/agentPools/delete",
+    "Microsoft.ContainerService/managedClusters/agentPools/abort/action",
+    "Microsoft.ContainerService/managedClusters/listClusterUserCredential/action",
+    "Microsoft.ContainerService/managedClusters/listClusterAdminCredential/action",
+    "Microsoft.ContainerService/locations/operations/read",
+    "Microsoft.ContainerService/locations/operationresults/read",
+    "Microsoft.Compute/skus/read",
+    "Microsoft.Compute/locations/usages/read",
+    "Microsoft.Network/virtualNetworks/subnets/read",
+    "Microsoft.Network/virtualNetworks/subnets/join/action",
+]
+"""Actions of the least-privilege role for the collection, which the default principal has."""
+
+ROLES = {"least-privilege": LEAST_PRIVILEGE, "owner": ["*"], "none": []}
+
+
+class Authorization:
+    """Answers whether a principal may, by its role less `permissions_removed`."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def may(self, principal: Principal, action: str) -> bool:
+        """Has the principal's role this action?"""
+        wanted = action.lower()
+        granted = any(fnmatch.fnmatchcase(wanted, each.lower()) for each in ROLES[principal.role])
+        return granted and not self._removed(principal, wanted)
+
+    def check(self, principal: Principal, action: str, scope: str) -> None:
+        """
+        Raises:
+            GatewayError: 403 AuthorizationFailed.
+        """
+        if not self.may(principal, action):
+            raise GatewayError(
+                403,
+                "AuthorizationFailed",
+                f"The client '{principal.client_id}' with object id '{principal.object_id}' does not have authorization "
+                f"to perform action '{action}' over scope '{scope}' or the scope is invalid. If access was recently "
+                "granted, please refresh your credentials.",
+            )
+
+    def permissions(self, principal: Principal) -> Json:
+        """The answer of Microsoft.Authorization/permissions."""
+        actions = [each for each in ROLES[principal.role] if "*" in each or not self._removed(principal, each.lower())]
+        permission = {"actions": actions, "notActions": [], "dataActions": [], "notDataActions": []}
+        return {"value": [permission] if actions else []}
+
+    def _removed(self, principal: Principal, action: str) -> bool:
+        if principal.role == "owner":
+            return False
+        return any(fnmatch.fnmatchcase(action, each.lower()) for each in self._world.settings.permissions_removed)

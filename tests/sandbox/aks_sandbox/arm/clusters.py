@@ -1,0 +1,280 @@
+"""Managed clusters: read, list, update, start, stop, credentials."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import hashlib
+from typing import Any
+
+from ..interfaces import NodePlane
+from . import pool_rules
+from .agent_pools import ACTION, CLUSTERS, NAMESPACE, find_cluster
+from .calls import Call, Reply, Route, route
+from .errors import OperationFailed, ProviderError, in_progress
+from .operations import Operations
+from .paging import page
+from .subscriptions import Subscriptions, group_not_found
+from .world import Cluster, Operation, Pool, World, new_etag
+
+Json = dict[str, Any]
+
+
+def cluster_properties(name: str, resource_group: str, location: str, version: str) -> Json:
+    """What a cluster's `properties` show when nothing special was asked for."""
+    digest = hashlib.sha256(f"{resource_group}/{name}".lower().encode()).hexdigest()
+    dns = f"{name.lower()}-{resource_group.lower()}-{digest[:6]}"
+    full = version if version.count(".") >= 2 else f"{version}.0"
+    return {
+        "provisioningState": "Succeeded",
+        "powerState": {"code": "Running"},
+        "kubernetesVersion": ".".join(full.split(".")[:2]),
+        "currentKubernetesVersion": full,
+        "dnsPrefix": dns,
+        "fqdn": f"{dns}-{digest[6:14]}.hcp.{location}.azmk8s.io",
+        "azurePortalFQDN": f"{dns}-{digest[6:14]}.portal.hcp.{location}.azmk8s.io",
+        "servicePrincipalProfile": {"clientId": "msi"},
+        "nodeResourceGroup": f"MC_{resource_group}_{name}_{location}",
+        "enableRBAC": True,
+        "supportPlan": "KubernetesOfficial",
+        "networkProfile": {
+            "networkPlugin": "azure",
+            "networkPluginMode": "overlay",
+            "networkPolicy": "none",
+            "networkDataplane": "azure",
+            "loadBalancerSku": "standard",
+            "podCidr": "10.244.0.0/16",
+            "serviceCidr": "10.0.0.0/16",
+            "dnsServiceIP": "10.0.0.10",
+            "outboundType": "loadBalancer",
+            "podCidrs": ["10.244.0.0/16"],
+            "serviceCidrs": ["10.0.0.0/16"],
+            "ipFamilies": ["IPv4"],
+        },
+        "maxAgentPools": 100,
+        "autoUpgradeProfile": {"nodeOSUpgradeChannel": "NodeImage"},
+        "disableLocalAccounts": False,
+        "securityProfile": {},
+        "storageProfile": {
+            "diskCSIDriver": {"enabled": True},
+            "fileCSIDriver": {"enabled": True},
+            "snapshotController": {"enabled": True},
+        },
+        "oidcIssuerProfile": {"enabled": False},
+        "workloadAutoScalerProfile": {},
+        "resourceUID": digest[:24],
+        "metricsProfile": {"costAnalysis": {"enabled": False}},
+        "nodeProvisioningProfile": {"mode": "Manual", "defaultNodePools": "Auto"},
+        "bootstrapProfile": {"artifactSource": "Direct"},
+    }
+
+
+SYSTEM_POOL = {"count": 1, "vmSize": "Standard_D4ds_v5", "mode": "System", "osType": "Linux"}
+
+
+def new_cluster(subscription: str, resource_group: str, name: str, location: str, version: str) -> Cluster:
+    """A running cluster with one system pool, nodepool1."""
+    cluster = Cluster(
+        subscription, resource_group, name, location, cluster_properties(name, resource_group, location, version)
+    )
+    cluster.top = {
+        "identity": {
+            "type": "SystemAssigned",
+            "principalId": new_etag(),
+            "tenantId": new_etag(),
+        },
+        "sku": {"name": "Base", "tier": "Free"},
+    }
+    properties = pool_rules.filled_in(
+        dict(SYSTEM_POOL), cluster.properties["kubernetesVersion"], cluster.properties["currentKubernetesVersion"]
+    )
+    properties.update(eTag=new_etag(), provisioningState="Succeeded")
+    cluster.pools["nodepool1"] = Pool("nodepool1", properties, nodes=properties["count"])
+    return cluster
+
+
+READ_ONLY = (
+    "provisioningState",
+    "powerState",
+    "maxAgentPools",
+    "currentKubernetesVersion",
+    "fqdn",
+    "privateFQDN",
+    "azurePortalFQDN",
+    "resourceUID",
+    "agentPoolProfiles",
+)
+
+
+class Clusters:
+    """Handlers of managed clusters."""
+
+    def __init__(self, world: World, plane: NodePlane, operations: Operations, subscriptions: Subscriptions) -> None:
+        self._world = world
+        self._plane = plane
+        self._operations = operations
+        self._subscriptions = subscriptions
+
+    def routes(self) -> list[Route]:
+        """Everything served here."""
+        one = CLUSTERS + "/{cluster}"
+        in_subscription = "/subscriptions/{subscription}/providers/Microsoft.ContainerService/managedClusters"
+        locations = "/subscriptions/{subscription}/providers/Microsoft.ContainerService/locations/{location}"
+        operation = "Microsoft.ContainerService/locations"
+        credential = f"{ACTION}/listCluster{{}}Credential/action"
+        return [
+            route("GET", in_subscription, self.list, f"{ACTION}/read", throttle="ListManagedClusters"),
+            route("GET", CLUSTERS, self.list_group, f"{ACTION}/read", throttle="ListManagedClustersByResourceGroup"),
+            route("GET", one, self.get, f"{ACTION}/read", throttle="GetManagedCluster"),
+            route("PUT", one, self.put, f"{ACTION}/write", throttle="PutManagedCluster"),
+            route("PATCH", one, self.patch, f"{ACTION}/write", throttle="Other"),
+            route("POST", one + "/start", self.power, f"{ACTION}/start/action", throttle="Other"),
+            route("POST", one + "/stop", self.power, f"{ACTION}/stop/action", throttle="Other"),
+            *(
+                route(
+                    "POST",
+                    f"{one}/listCluster{kind}Credential",
+                    self.credentials,
+                    credential.format(kind),
+                    reads=True,
+                    throttle="Other",
+                    secret=True,
+                )
+                for kind in ("User", "Admin", "MonitoringUser")
+            ),
+            route(
+                "GET",
+                locations + "/operations/{operation}",
+                self._operations.status,
+                f"{operation}/operations/read",
+                throttle="GetOperationStatus",
+            ),
+            route(
+                "GET",
+                locations + "/operationresults/{operation}",
+                self._operations.result,
+                f"{operation}/operationresults/read",
+                throttle="GetOperationStatus",
+            ),
+        ]
+
+    async def list(self, call: Call) -> Reply:
+        """GET …/managedClusters of a subscription"""
+        wanted = call.names["subscription"].lower()
+        return page(
+            self._world,
+            call,
+            [each.serialised() for each in self._world.clusters.values() if each.subscription == wanted],
+        )
+
+    async def list_group(self, call: Call) -> Reply:
+        """GET …/managedClusters of a resource group"""
+        subscription = self._world.subscriptions[call.names["subscription"].lower()]
+        group = call.names["resource_group"].lower()
+        if group not in subscription.resource_groups:
+            raise group_not_found(call.names["resource_group"])
+        clusters = [
+            each.serialised()
+            for each in self._world.clusters.values()
+            if each.subscription == subscription.id and each.resource_group.lower() == group
+        ]
+        return page(self._world, call, clusters)
+
+    async def get(self, call: Call) -> Reply:
+        """GET …/managedClusters/{cluster}"""
+        return Reply(200, find_cluster(self._world, call).serialised())
+
+    async def put(self, call: Call) -> Reply:
+        """PUT …/managedClusters/{cluster} of an existing cluster: replaces what can be written.
+
+        The sandbox makes clusters by its own command line, not by this.
+        """
+        self._subscriptions.require_provider(call.names["subscription"], NAMESPACE)
+        cluster = find_cluster(self._world, call)
+        body = call.json()
+        self._check(call, cluster)
+        properties = body.get("properties", {})
+        version = properties.get("kubernetesVersion", cluster.properties["kubernetesVersion"])
+        kept = {name: cluster.properties[name] for name in READ_ONLY if name in cluster.properties}
+        defaults = cluster_properties(cluster.name, cluster.resource_group, cluster.location, version)
+        sent = {name: value for name, value in properties.items() if name not in READ_ONLY and value is not None}
+        cluster.properties = {**defaults, **sent, **kept}
+        cluster.tags = body.get("tags")
+        return self._update(call, cluster, 200)
+
+    async def patch(self, call: Call) -> Reply:
+        """PATCH …/managedClusters/{cluster}: tags only."""
+        cluster = find_cluster(self._world, call)
+        self._check(call, cluster)
+        cluster.tags = call.json().get("tags")
+        return self._update(call, cluster, 200)
+
+    def _check(self, call: Call, cluster: Cluster) -> None:
+        for operation in cluster.under_way():
+            if operation.pool is None:
+                raise in_progress(f"Another operation ({operation.what})")
+            raise in_progress(f"Another agentpool operation ({operation.pool} - {operation.what})")
+        match = call.headers.get("if-match")
+        if match and match not in ("*", cluster.etag, f'"{cluster.etag}"'):
+            raise ProviderError(412, "PreconditionFailed", "The eTag of the managed cluster is another one.")
+
+    def _update(self, call: Call, cluster: Cluster, status: int) -> Reply:
+        async def work(operation: Operation) -> None:
+            await self._world.clock.sleep(self._world.settings.cluster_update_seconds)
+            if operation.forced_failure is not None:
+                raise OperationFailed(
+                    str(operation.forced_failure.get("code", "InternalOperationError")),
+                    str(operation.forced_failure.get("message", "Internal server error")),
+                )
+            cluster.properties["provisioningState"] = "Succeeded"
+            cluster.touch_all()
+
+        def failed(operation: Operation) -> None:
+            cluster.properties["provisioningState"] = operation.status
+            cluster.touch_all()
+
+        cluster.properties["provisioningState"] = "Updating"
+        cluster.touch_all()
+        operation = self._operations.start(call, cluster, "Updating", work, failed)
+        return Reply(status, cluster.as_json(), self._operations.urls(call, operation, location=False))
+
+    async def power(self, call: Call) -> Reply:
+        """POST …/start and …/stop: 202."""
+        cluster = find_cluster(self._world, call)
+        self._check(call, cluster)
+        stop = call.path.lower().rstrip("/").endswith("/stop")
+
+        async def work(operation: Operation) -> None:
+            await self._world.clock.sleep(self._world.settings.cluster_power_seconds)
+            for pool in cluster.pools.values():
+                count = 0 if stop else int(pool.properties["count"])
+                await self._plane.apply_pool(cluster.key, copy.deepcopy(pool.for_nodes()), count)
+                pool.nodes = count
+                pool.properties["powerState"] = {"code": "Stopped" if stop else "Running"}
+            cluster.properties["powerState"] = {"code": "Stopped" if stop else "Running"}
+            cluster.properties["provisioningState"] = "Succeeded"
+            cluster.touch_all()
+
+        def failed(operation: Operation) -> None:
+            cluster.properties["provisioningState"] = operation.status
+            cluster.touch_all()
+
+        what = "Stopping" if stop else "Starting"
+        cluster.properties["provisioningState"] = what
+        cluster.touch_all()
+        operation = self._operations.start(call, cluster, what, work, failed)
+        return Reply(202, None, self._operations.urls(call, operation, location=True))
+
+    async def credentials(self, call: Call) -> Reply:
+        """POST …/listCluster{User,Admin,MonitoringUser}Credential"""
+        cluster = find_cluster(self._world, call)
+        admin = "admin" in call.path.lower().rpartition("/")[2]
+        if admin and cluster.properties.get("disableLocalAccounts"):
+            raise ProviderError(
+                400,
+                "BadRequest",
+                "Getting static credential is not allowed because this cluster is set to disable local accounts.",
+            )
+        text = await self._plane.kubeconfig(cluster.key, admin=admin)
+        name = "clusterAdmin" if admin else "clusterUser"
+        return Reply(200, {"kubeconfigs": [{"name": name, "value": base64.b64encode(text.encode()).decode()}]})

@@ -1,0 +1,281 @@
+"""Compute and Network: VM sizes, quotas, subnets; and what AKS asks of them for a pool."""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import Any
+
+from ..interfaces import matching
+from ..sizes import SIZES, VmSize, find, node_size
+from .calls import Call, Reply, Route, route
+from .errors import GatewayError, OperationFailed, ProviderError, resource_not_found
+from .subscriptions import Subscriptions, group_not_found
+from .world import Cluster, World
+
+Json = dict[str, Any]
+
+NO_LIMIT = 100_000
+DEFAULT_SUBNET_PREFIX = "10.224.0.0/16"
+
+
+class Compute:
+    """Handlers for Microsoft.Compute and Microsoft.Network, and the checks of sizes and quotas."""
+
+    def __init__(self, world: World, subscriptions: Subscriptions) -> None:
+        self._world = world
+        self._subscriptions = subscriptions
+
+    def routes(self) -> list[Route]:
+        """Everything served here."""
+        return [
+            route(
+                "GET",
+                "/subscriptions/{subscription}/providers/Microsoft.Compute/skus",
+                self.skus,
+                "Microsoft.Compute/skus/read",
+            ),
+            route(
+                "GET",
+                "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/usages",
+                self.usages,
+                "Microsoft.Compute/locations/usages/read",
+            ),
+            route(
+                "GET",
+                "/subscriptions/{subscription}/resourcegroups/{resource_group}/providers/Microsoft.Network/virtualNetworks"
+                "/{network}/subnets/{subnet}",
+                self.subnet,
+                "Microsoft.Network/virtualNetworks/subnets/read",
+            ),
+        ]
+
+    def offered(self) -> list[VmSize]:
+        """The sizes that exist: all of them in 2023, those in service today."""
+        return [each for each in SIZES.values() if self._world.settings.azure_of_2023 or each.retired is None]
+
+    def _locations(self) -> list[str]:
+        groups = [group for each in self._world.subscriptions.values() for group in each.resource_groups.values()]
+        return sorted({group["location"] for group in groups} | {"westus2", "eastus"})
+
+    async def skus(self, call: Call) -> Reply:
+        """GET …/skus, with the only filter there is: location."""
+        wanted = call.query.get("$filter", "")
+        locations = self._locations()
+        if wanted:
+            name, _, value = wanted.partition(" eq ")
+            if name.strip() != "location":
+                raise GatewayError(400, "BadRequest", f"The filter '{wanted}' is not supported. Only location can be filtered.")
+            locations = [each for each in locations if each == value.strip().strip("'").lower()]
+        return Reply(200, {"value": [self._sku(size, each) for each in locations for size in self.offered()]})
+
+    def _sku(self, size: VmSize, location: str) -> Json:
+        restricted = matching(self._world.settings.sizes_restricted, size.name)
+        capabilities = {
+            "MaxResourceVolumeMB": "65536",
+            "OSVhdSizeMB": "1047552",
+            "vCPUs": str(size.vcpus),
+            "MemoryGB": f"{size.memory_gib:g}",
+            "HyperVGenerations": ",".join(size.generations),
+            "CpuArchitectureType": "x64",
+            "LowPriorityCapable": str(size.spot),
+            "PremiumIO": "True",
+            "EphemeralOSDiskSupported": "True",
+            "AcceleratedNetworkingEnabled": "True",
+        }
+        if size.gpus:
+            capabilities["GPUs"] = f"{size.gpus:.6g}" if size.gpus < 1 else f"{size.gpus:g}"
+        body: Json = {
+            "resourceType": "virtualMachines",
+            "name": size.name,
+            "tier": "Standard",
+            "size": size.name.partition("_")[2],
+            "family": size.family,
+            "locations": [location],
+            "locationInfo": [{"location": location, "zones": list(size.zones), "zoneDetails": []}],
+            "capabilities": [{"name": name, "value": value} for name, value in capabilities.items()],
+            "restrictions": [],
+        }
+        if restricted:
+            body["restrictions"] = [
+                {
+                    "type": "Location",
+                    "values": [location],
+                    "restrictionInfo": {"locations": [location]},
+                    "reasonCode": restricted,
+                }
+            ]
+        return body
+
+    # quota
+
+    def limit(self, family: str) -> int:
+        """vCPUs that may be used of a family, or of the region (`cores`)."""
+        return int(self._world.settings.quotas.get(family, NO_LIMIT))
+
+    def used(self, subscription: str, location: str) -> dict[str, int]:
+        """vCPUs in use by family, and altogether as `cores`."""
+        used: dict[str, int] = {"cores": 0}
+        for cluster in self._world.clusters.values():
+            if cluster.subscription != subscription or cluster.location != location:
+                continue
+            for pool in cluster.pools.values():
+                size = node_size(pool.properties["vmSize"])
+                cores = size.vcpus * int(pool.properties.get("count") or 0)
+                used[size.family] = used.get(size.family, 0) + cores
+                used["cores"] += cores
+        return used
+
+    async def usages(self, call: Call) -> Reply:
+        """GET …/locations/{location}/usages"""
+        location = call.names["location"].lower()
+        used = self.used(call.names["subscription"].lower(), location)
+        families = ["cores", *sorted({each.family for each in self.offered()})]
+        return Reply(
+            200,
+            {
+                "value": [
+                    {
+                        "unit": "Count",
+                        "currentValue": used.get(family, 0),
+                        "limit": self.limit(family),
+                        "name": {
+                            "value": family,
+                            "localizedValue": "Total Regional vCPUs" if family == "cores" else f"{family} vCPUs",
+                        },
+                    }
+                    for family in families
+                ]
+            },
+        )
+
+    def check_size(self, cluster: Cluster, name: str) -> None:
+        """What AKS refuses on the PUT.
+
+        Raises:
+            ProviderError: 400; the size does not exist, is retired, or is not for this subscription.
+        """
+        size = find(name)
+        restricted = matching(self._world.settings.sizes_restricted, size.name if size else name)
+        if size is not None and size in self.offered() and restricted != "NotAvailableForSubscription":
+            return
+        allowed = [
+            each.name
+            for each in self.offered()
+            if matching(self._world.settings.sizes_restricted, each.name) != "NotAvailableForSubscription"
+        ]
+        raise ProviderError(
+            400,
+            "BadRequest",
+            f"The VM size of {name} is not allowed in your subscription in location '{cluster.location}'. "
+            f"The available VM sizes are '{','.join(sorted(each.lower() for each in allowed))}'. "
+            "For more details, please visit https://aka.ms/cpu-quota",
+        )
+
+    def check_regional_quota(self, cluster: Cluster, size_name: str, more: int) -> None:
+        """What AKS checks on the PUT: the region's vCPUs for `more` nodes.
+
+        Raises:
+            ProviderError: 400 ErrCode_InsufficientVCPUQuota.
+        """
+        requested = node_size(size_name).vcpus * more
+        left = self.limit("cores") - self.used(cluster.subscription, cluster.location)["cores"]
+        if requested > 0 and requested > left:
+            raise ProviderError(
+                400,
+                "ErrCode_InsufficientVCPUQuota",
+                f"Insufficient regional vcpu quota left for location {cluster.location}. left regional vcpu quota {left}, "
+                f"requested quota {requested}. If you want to increase the quota, please follow this instruction: "
+                "https://learn.microsoft.com/en-us/azure/quotas/view-quotas. Surge nodes would also consume vcpu quota, "
+                "please consider use smaller maxSurge or use maxUnavailable to proceed upgrade without surge nodes, details: "
+                "aka.ms/aks/maxUnavailable.",
+            )
+
+    def allocate(self, cluster: Cluster, pool_name: str, size_name: str, total: int, more: int) -> None:
+        """What the scale set meets when nodes are really asked for: capacity, then the family's quota.
+
+        Args:
+            total: nodes after it.
+            more: nodes that are new.
+
+        Raises:
+            OperationFailed: AllocationFailed and the like, or QuotaExceeded.
+        """
+        if more <= 0:
+            return
+        settings = self._world.settings
+        size = node_size(size_name)
+        for pattern, code in settings.capacity_missing.items():
+            if fnmatch.fnmatchcase(size.name.lower(), pattern.lower()):
+                raise OperationFailed(code, _capacity_text(code, size.name, cluster, pool_name))
+        limit = self.limit(size.family)
+        others = self.used(cluster.subscription, cluster.location).get(size.family, 0) - size.vcpus * total
+        if others + size.vcpus * total > limit:
+            current = others + size.vcpus * (total - more)
+            raise OperationFailed(
+                "QuotaExceeded",
+                f"Operation could not be completed as it results in exceeding approved {size.family} Cores quota. Additional "
+                f"details - Deployment Model: Resource Manager, Location: {cluster.location}, Current Limit: {limit}, "
+                f"Current Usage: {current}, Additional Required: {size.vcpus * more}, (Minimum) New Limit Required: "
+                f"{current + size.vcpus * more}. Submit a request for Quota increase at https://aka.ms/ProdportalCRP/ by "
+                "specifying parameters listed in the 'Details' section for deployment to succeed.",
+            )
+
+    # network
+
+    async def subnet(self, call: Call) -> Reply:
+        """GET …/virtualNetworks/{network}/subnets/{subnet}"""
+        names = call.names
+        subscription = self._world.subscriptions[names["subscription"].lower()]
+        group = subscription.resource_groups.get(names["resource_group"].lower())
+        if group is None:
+            raise group_not_found(names["resource_group"])
+        prefix = self.subnet_prefix(call.path)
+        if prefix is None:
+            raise resource_not_found(
+                "Microsoft.Network/virtualNetworks", f"{names['network']}/subnets/{names['subnet']}", names["resource_group"]
+            )
+        return Reply(
+            200,
+            {
+                "name": names["subnet"],
+                "id": call.path,
+                "etag": 'W/"00000000-0000-0000-0000-000000000000"',
+                "properties": {
+                    "provisioningState": "Succeeded",
+                    "addressPrefix": prefix,
+                    "delegations": [],
+                    "privateEndpointNetworkPolicies": "Disabled",
+                    "privateLinkServiceNetworkPolicies": "Enabled",
+                },
+                "type": "Microsoft.Network/virtualNetworks/subnets",
+            },
+        )
+
+    def subnet_prefix(self, subnet_id: str) -> str | None:
+        """Address prefix of a subnet; None when it does not exist."""
+        wanted = subnet_id.rstrip("/").lower()
+        for known, prefix in self._world.settings.vnet_subnets.items():
+            if known.rstrip("/").lower() == wanted:
+                return prefix
+        if wanted.endswith("/virtualnetworks/myvnet/subnets/mysubnet"):
+            return DEFAULT_SUBNET_PREFIX
+        return None
+
+
+def _capacity_text(code: str, size: str, cluster: Cluster, pool: str) -> str:
+    if code == "SkuNotAvailable":
+        return (
+            f"The requested size for resource '{cluster.id}/agentPools/{pool}' is currently not available in location "
+            f"'{cluster.location}' zones '' for subscription '{cluster.subscription}'. Please try another size or deploy to a "
+            "different location or zones. See https://aka.ms/azureskunotavailable for details."
+        )
+    if code == "OverconstrainedAllocationRequest":
+        return (
+            "Allocation failed. VM(s) with the following constraints cannot be allocated, because the condition is too "
+            f"restrictive. Please remove some constraints and try again. Constraints applied are: - VM Size: {size}"
+        )
+    where = " in this zone" if code == "ZonalAllocationFailed" else " in this region"
+    return (
+        f"Allocation failed. We do not have sufficient capacity for the requested VM size{where}. Read more about improving "
+        "likelihood of allocation success at http://aka.ms/allocation-guidance"
+    )

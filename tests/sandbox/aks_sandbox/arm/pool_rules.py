@@ -1,0 +1,309 @@
+"""What AKS does to an agent pool's JSON: which properties it knows, what it fills in, what it refuses to change.
+
+Known properties and their types are those of API version 2026-08-01 (azure-mgmt-containerservice 41.8.0); defaults are what
+recorded traffic of the az CLI's tests shows for a GPU pool.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import Any
+
+from ..sizes import node_size
+from .errors import ProviderError, property_change_not_allowed
+
+Json = dict[str, Any]
+
+SPOT_TAINT = "kubernetes.azure.com/scalesetpriority=spot:NoSchedule"
+SPOT_LABEL = "kubernetes.azure.com/scalesetpriority"
+NODE_IMAGE = "AKSUbuntu-2204gen2containerd-202611.02.0"
+
+READ_ONLY = ("eTag", "provisioningState", "currentOrchestratorVersion", "virtualMachineNodesStatus", "status")
+SCHEMA: dict[str, Any] = {
+    **{name: str for name in ("eTag", "provisioningState", "currentOrchestratorVersion")},
+    **{
+        name: str
+        for name in (
+            "vmSize osDiskType kubeletDiskType workloadRuntime messageOfTheDay vnetSubnetID podSubnetID podIPAllocationMode "
+            "osType osSKU scaleDownMode type mode orchestratorVersion nodeImageVersion nodePublicIPPrefixID scaleSetPriority "
+            "scaleSetEvictionPolicy proximityPlacementGroupID gpuInstanceProfile capacityReservationGroupID hostGroupID"
+        ).split()
+    },
+    **{name: int for name in ("count", "osDiskSizeGB", "maxPods", "maxCount", "minCount")},
+    **{
+        name: bool
+        for name in ("enableAutoScaling", "enableNodePublicIP", "enableEncryptionAtHost", "enableUltraSSD", "enableFIPS")
+    },
+    "spotMaxPrice": float,
+    "availabilityZones": list,
+    "nodeTaints": list,
+    "nodeLabels": dict,
+    "tags": dict,
+    "upgradeSettings": {
+        "maxSurge": str,
+        "maxUnavailable": str,
+        "drainTimeoutInMinutes": int,
+        "nodeSoakDurationInMinutes": int,
+        "undrainableNodeBehavior": str,
+    },
+    "gpuProfile": {"driver": str, "nvidia": {"managementMode": str}},
+    "powerState": {"code": str},
+    "securityProfile": {"enableVTPM": bool, "enableSecureBoot": bool, "sshAccess": str},
+    "creationData": {"sourceResourceId": str},
+    **{
+        name: dict
+        for name in (
+            "kubeletConfig linuxOSConfig networkProfile windowsProfile gatewayProfile artifactStreamingProfile "
+            "virtualMachinesProfile localDNSProfile status"
+        ).split()
+    },
+    "virtualMachineNodesStatus": list,
+}
+GO_NAMES = {str: "string", int: "int32", bool: "bool", float: "float64", list: "[]string", dict: "map[string]string"}
+
+IMMUTABLE = (
+    "vmSize",
+    "maxPods",
+    "osType",
+    "osDiskType",
+    "osDiskSizeGB",
+    "kubeletDiskType",
+    "gpuInstanceProfile",
+    "scaleSetPriority",
+    "scaleSetEvictionPolicy",
+    "spotMaxPrice",
+    "hostGroupID",
+    "vnetSubnetID",
+    "podSubnetID",
+    "enableNodePublicIP",
+    "availabilityZones",
+    "type",
+)
+"""Properties that a PUT may repeat but not change; gpuProfile's two are checked apart."""
+
+SPOT_DEFAULTS = {"scaleSetPriority": "Regular", "scaleSetEvictionPolicy": "Delete", "spotMaxPrice": -1.0}
+KEPT_WHEN_ABSENT = (*IMMUTABLE, "mode", "orchestratorVersion", "osSKU", "gpuProfile", "powerState", "enableFIPS")
+NAME = re.compile(r"[a-z][a-z0-9]{0,11}")
+TAINT = re.compile(
+    r"(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+    r"(?:=[A-Za-z0-9]?(?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?:(?:NoSchedule|PreferNoSchedule|NoExecute)"
+)
+
+
+def invalid(target: str, text: str) -> ProviderError:
+    """400 InvalidParameter."""
+    return ProviderError(400, "InvalidParameter", text, target=target)
+
+
+def unmarshal_error(text: str) -> ProviderError:
+    """400 UnmarshalError: the provider's strict JSON reader did not accept the body."""
+    return ProviderError(400, "UnmarshalError", f"UnmarshalEntity encountered error: json: {text}.")
+
+
+def read(body: Json, future: Json) -> Json:
+    """The properties of a PUT's body, as the provider reads them: nulls dropped, types checked.
+
+    Args:
+        future: names that the provider knows and no SDK does.
+
+    Raises:
+        ProviderError: 400 UnmarshalError.
+    """
+    for name in body:
+        if name not in ("id", "name", "type", "properties", "systemData", "etag", "eTag"):
+            raise unmarshal_error(f'unknown field "{name}"')
+    properties = body.get("properties")
+    if properties is None:
+        raise invalid("properties", "Required parameter properties is missing (null).")
+    if not isinstance(properties, dict):
+        raise unmarshal_error("cannot unmarshal value into Go struct field AgentPool.properties of type object")
+    return _read(properties, {**SCHEMA, **{name: object for name in future}}, "properties")
+
+
+def _read(value: Json, schema: Json, path: str) -> Json:
+    kept: Json = {}
+    for name, each in value.items():
+        if name not in schema:
+            raise unmarshal_error(f'unknown field "{name}"')
+        if each is None:
+            continue
+        kind = schema[name]
+        if isinstance(kind, dict):
+            if not isinstance(each, dict):
+                raise _wrong_type(each, f"{path}.{name}", dict)
+            kept[name] = _read(each, kind, f"{path}.{name}")
+        elif kind is object:
+            kept[name] = copy.deepcopy(each)
+        else:
+            number = kind is float and isinstance(each, (int, float)) and not isinstance(each, bool)
+            if not number and (not isinstance(each, kind) or (kind is int and isinstance(each, bool))):
+                raise _wrong_type(each, f"{path}.{name}", kind)
+            kept[name] = float(each) if kind is float else copy.deepcopy(each)
+    return kept
+
+
+def _wrong_type(value: Any, path: str, kind: Any) -> ProviderError:
+    sent = {str: "string", bool: "bool", list: "array", dict: "object"}.get(type(value), "number")
+    return unmarshal_error(f"cannot unmarshal {sent} into Go struct field AgentPool.{path} of type {GO_NAMES[kind]}")
+
+
+def check(name: str, wanted: Json, *, system_max: int = 1000) -> None:
+    """What AKS refuses whatever exists already.
+
+    Raises:
+        ProviderError: 400.
+    """
+    limit = 6 if wanted.get("osType") == "Windows" else 12
+    if not NAME.fullmatch(name) or len(name) > limit:
+        raise invalid(
+            "agentPoolProfile.name",
+            f"The value of parameter agentPoolProfile.name is invalid. Error details: agentPoolProfile.name must match the "
+            f"regex pattern: ^[a-z][a-z0-9]{{0,{limit - 1}}}$. Please see https://aka.ms/aks-naming-rules for more details.",
+        )
+    for taint in wanted.get("nodeTaints", []):
+        if not isinstance(taint, str) or not TAINT.fullmatch(taint):
+            raise invalid(
+                "agentPoolProfile.nodeTaints",
+                f"The value of parameter agentPoolProfile.nodeTaints is invalid. Error details: invalid taint: {taint}. "
+                "Taints must be of the form key=value:Effect.",
+            )
+    if "count" not in wanted:
+        raise invalid("properties.count", "Required parameter properties.count is missing (null).")
+    low = 1 if wanted.get("mode") == "System" else 0
+    if not low <= wanted["count"] <= system_max:
+        raise invalid(
+            "agentPoolProfile.count",
+            f"The value of parameter agentPoolProfile.count is invalid. Error details: must be between {low} and "
+            f"{system_max}, is {wanted['count']}.",
+        )
+    _check_autoscaler(wanted, low, system_max)
+    if wanted.get("spotMaxPrice", -1) != -1 and wanted.get("scaleSetPriority") != "Spot":
+        raise invalid("agentPoolProfile.spotMaxPrice", "spotMaxPrice can only be set when scaleSetPriority is Spot.")
+    if wanted.get("scaleSetPriority") == "Spot" and wanted.get("mode") == "System":
+        raise invalid("agentPoolProfile.scaleSetPriority", "Spot is not supported for agent pools of mode System.")
+
+
+def _check_autoscaler(wanted: Json, low: int, high: int) -> None:
+    if not wanted.get("enableAutoScaling"):
+        for name in ("minCount", "maxCount"):
+            if name in wanted:
+                raise invalid(
+                    f"agentPoolProfile.{name}",
+                    f"The value of parameter agentPoolProfile.{name} is invalid. Error details: {name} must be null when "
+                    "enableAutoScaling is false.",
+                )
+        return
+    for name in ("minCount", "maxCount"):
+        if name not in wanted:
+            raise invalid(
+                f"agentPoolProfile.{name}",
+                f"The value of parameter agentPoolProfile.{name} is invalid. Error details: {name} is required when "
+                "enableAutoScaling is true.",
+            )
+    if not low <= wanted["minCount"] <= wanted["maxCount"] <= high:
+        raise invalid(
+            "agentPoolProfile.minCount",
+            f"The value of parameter agentPoolProfile.minCount is invalid. Error details: minCount {wanted['minCount']} and "
+            f"maxCount {wanted['maxCount']} must satisfy {low} <= minCount <= maxCount <= {high}.",
+        )
+
+
+def filled_in(wanted: Json, cluster_version: str, full_version: str) -> Json:
+    """A new pool's properties: what was asked for, and AKS's defaults for the rest."""
+    size = node_size(wanted["vmSize"])
+    version = wanted.get("orchestratorVersion") or cluster_version
+    spot = wanted.get("scaleSetPriority") == "Spot"
+    properties: Json = {
+        "count": wanted["count"],
+        "vmSize": wanted["vmSize"],
+        "osDiskSizeGB": wanted.get("osDiskSizeGB") or (300 if size.vcpus >= 64 else 128),
+        "osDiskType": wanted.get("osDiskType", "Ephemeral" if size.gpus else "Managed"),
+        "kubeletDiskType": wanted.get("kubeletDiskType", "OS"),
+        "maxPods": wanted.get("maxPods") or 250,
+        "type": wanted.get("type", "VirtualMachineScaleSets"),
+        "enableAutoScaling": wanted.get("enableAutoScaling", False),
+        "scaleDownMode": wanted.get("scaleDownMode", "Delete"),
+        "powerState": wanted.get("powerState", {"code": "Running"}),
+        "orchestratorVersion": version,
+        "currentOrchestratorVersion": full_version if full_version.startswith(version) else version,
+        "enableNodePublicIP": wanted.get("enableNodePublicIP", False),
+        "mode": wanted.get("mode", "User"),
+        "enableEncryptionAtHost": wanted.get("enableEncryptionAtHost", False),
+        "enableUltraSSD": wanted.get("enableUltraSSD", False),
+        "osType": wanted.get("osType", "Linux"),
+        "osSKU": wanted.get("osSKU", "Windows2022" if wanted.get("osType") == "Windows" else "Ubuntu"),
+        "nodeImageVersion": NODE_IMAGE,
+        "upgradeSettings": wanted.get("upgradeSettings") or {"maxSurge": "10%"},
+        "enableFIPS": wanted.get("enableFIPS", False),
+        "securityProfile": {"enableVTPM": False, "enableSecureBoot": False, **wanted.get("securityProfile", {})},
+    }
+    if size.gpus:
+        properties["gpuProfile"] = {"driver": "Install", **wanted.get("gpuProfile", {})}
+    for name, value in wanted.items():
+        if name not in properties and name not in READ_ONLY and name not in SPOT_DEFAULTS and value not in ({}, []):
+            properties[name] = value
+    if spot:
+        properties.update({name: wanted.get(name, default) for name, default in SPOT_DEFAULTS.items()})
+        add_spot_marks(properties)
+    return properties
+
+
+def add_spot_marks(properties: Json) -> None:
+    """AKS's own taint and label on a Spot pool."""
+    taints = properties.setdefault("nodeTaints", [])
+    if SPOT_TAINT not in taints:
+        taints.append(SPOT_TAINT)
+    properties.setdefault("nodeLabels", {})[SPOT_LABEL] = "spot"
+
+
+def check_immutable(current: Json, wanted: Json) -> None:
+    """
+    Raises:
+        ProviderError: 400 PropertyChangeNotAllowed with the property as its target.
+    """
+    for name in IMMUTABLE:
+        if name not in wanted:
+            continue
+        old, new = current.get(name, SPOT_DEFAULTS.get(name)), wanted[name]
+        if name == "availabilityZones":
+            same = sorted(old or []) == sorted(new)
+        elif isinstance(old, str) and isinstance(new, str):
+            same = old.lower() == new.lower()
+        else:
+            same = old == new
+        if not same:
+            raise property_change_not_allowed(f"properties.{name}")
+    sent, profile = wanted.get("gpuProfile", {}), current.get("gpuProfile", {})
+    if "driver" in sent and sent["driver"] != profile.get("driver", "Install"):
+        skipped = {name.lower(): value for name, value in current.get("tags", {}).items()}.get("skipgpudriverinstall")
+        if not (sent["driver"] == "None" and str(skipped).lower() == "true"):
+            raise property_change_not_allowed("properties.gpuProfile.driver")
+    if "nvidia" in sent:
+        mode = sent["nvidia"].get("managementMode")
+        if mode != profile.get("nvidia", {}).get("managementMode", "Unmanaged"):
+            raise property_change_not_allowed("properties.gpuProfile.nvidia.managementMode")
+
+
+def replaced(current: Json, wanted: Json, future: Json) -> Json:
+    """The pool's properties after a PUT of `wanted`: a PUT replaces, but for what cannot change and what AKS fills in."""
+    version = current["orchestratorVersion"]
+    base = {name: value for name, value in current.items() if name in KEPT_WHEN_ABSENT}
+    base.update({name: value for name, value in wanted.items() if name not in READ_ONLY})
+    fresh = filled_in(base, version, current["currentOrchestratorVersion"])
+    for name in IMMUTABLE:
+        if name in current:
+            fresh[name] = current[name]
+        elif name not in SPOT_DEFAULTS:
+            continue
+    fresh["nodeImageVersion"] = current["nodeImageVersion"]
+    fresh["eTag"] = current["eTag"]
+    fresh["provisioningState"] = current["provisioningState"]
+    spot = current.get("scaleSetPriority") == "Spot"
+    if spot:
+        for name in ("nodeTaints", "nodeLabels"):
+            if wanted.get(name):
+                fresh[name] = wanted[name]
+            else:
+                fresh.pop(name, None)
+    return fresh

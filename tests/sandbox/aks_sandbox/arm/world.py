@@ -1,0 +1,238 @@
+"""What exists in the emulated Azure: subscriptions, clusters, pools, operations. All of it in memory.
+
+A cluster and its pools are kept as the JSON that Azure answers, because unknown keys must survive. The serialised form
+of a cluster is kept until something in it changes, so that a list of a thousand costs no serialisation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from ..interfaces import Settings
+
+Json = dict[str, Any]
+
+TERMINAL = ("Succeeded", "Failed", "Canceled")
+
+
+def new_etag() -> str:
+    """A new entity tag, as AKS writes them."""
+    return str(uuid.uuid4())
+
+
+class Clock:
+    """Time of the emulated Azure; runs `clock_speed` times as fast as ours."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._real = time.monotonic()
+        self._emulated = 0.0
+        self._speed = settings.clock_speed
+        self._epoch = datetime.now(timezone.utc)
+
+    def seconds(self) -> float:
+        """Seconds since the start, never going back."""
+        real = time.monotonic()
+        self._emulated += (real - self._real) * self._speed
+        self._real = real
+        self._speed = self._settings.clock_speed
+        return self._emulated
+
+    def timestamp(self) -> str:
+        """Now, as ARM writes times."""
+        now = self._epoch + timedelta(seconds=self.seconds())
+        return now.strftime("%Y-%m-%dT%H:%M:%S.%f") + "0Z"
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for emulated seconds; a change of speed counts for the rest of the wait."""
+        end = self.seconds() + seconds
+        while (left := end - self.seconds()) > 0:
+            await asyncio.sleep(min(left / self._settings.clock_speed, 1.0))
+
+
+@dataclass
+class Operation:
+    """One long-running operation. `status` is InProgress, Succeeded, Failed or Canceled."""
+
+    id: str
+    location: str
+    subscription: str
+    what: str
+    started: str
+    pool: str | None = None
+    status: str = "InProgress"
+    ended: str | None = None
+    error: Json | None = None
+    task: asyncio.Task[None] | None = None
+    result: Json | None = None
+    endless: bool = False
+    forced_failure: Json | None = None
+
+    def as_json(self) -> Json:
+        """The body of its status URL."""
+        body: Json = {"name": self.id, "status": self.status, "startTime": self.started}
+        if self.ended:
+            body["endTime"] = self.ended
+        if self.error:
+            body["error"] = self.error
+        return body
+
+
+@dataclass
+class Pool:
+    """An agent pool: its name and its `properties` as ARM answers them, plus the headers that its creation carried.
+
+    Attributes:
+        rollbacks: values of `nodeImageVersion` that PUTs carried; each makes AKS roll the node image back.
+        nodes: how many nodes there really are.
+    """
+
+    name: str
+    properties: Json
+    headers: dict[str, str] = field(default_factory=dict)
+    rollbacks: list[str] = field(default_factory=list)
+    nodes: int = 0
+
+    @property
+    def state(self) -> str:
+        """provisioningState."""
+        return str(self.properties["provisioningState"])
+
+    def for_nodes(self) -> Json:
+        """The pool as the node plane takes it."""
+        return {"name": self.name, "properties": self.properties, "headers": self.headers}
+
+
+class Cluster:
+    """A managed cluster, its pools and what is under way in it."""
+
+    def __init__(self, subscription: str, resource_group: str, name: str, location: str, properties: Json) -> None:
+        self.subscription = subscription
+        self.resource_group = resource_group
+        self.name = name
+        self.location = location
+        self.properties = properties
+        self.top: Json = {}
+        self.tags: dict[str, str] | None = None
+        self.etag = new_etag()
+        self.pools: dict[str, Pool] = {}
+        self.operations: list[Operation] = []
+        self.id = (
+            f"/subscriptions/{subscription}/resourcegroups/{resource_group}"
+            f"/providers/Microsoft.ContainerService/managedClusters/{name}"
+        )
+        self._serialised: bytes | None = None
+
+    @property
+    def key(self) -> str:
+        """The id in lower case."""
+        return self.id.lower()
+
+    @property
+    def state(self) -> str:
+        """provisioningState."""
+        return str(self.properties["provisioningState"])
+
+    @property
+    def power(self) -> str:
+        """Running or Stopped."""
+        return str(self.properties["powerState"]["code"])
+
+    def changed(self) -> None:
+        """Something in the cluster or a pool changed: forget the serialised form."""
+        self._serialised = None
+
+    def touch_all(self) -> None:
+        """What a cluster operation does to etags: the cluster's and every pool's is new."""
+        self.etag = new_etag()
+        for pool in self.pools.values():
+            pool.properties["eTag"] = new_etag()
+        self.changed()
+
+    def under_way(self) -> list[Operation]:
+        """Operations that have not ended."""
+        self.operations = [operation for operation in self.operations if operation.status == "InProgress"]
+        return self.operations
+
+    def as_json(self) -> Json:
+        """The managed cluster as ARM answers it."""
+        profiles = [{"name": pool.name, **pool.properties} for pool in self.pools.values()]
+        body: Json = {
+            "id": self.id,
+            "location": self.location,
+            "name": self.name,
+            "type": "Microsoft.ContainerService/ManagedClusters",
+        }
+        if self.tags is not None:
+            body["tags"] = self.tags
+        body["properties"] = {**self.properties, "agentPoolProfiles": profiles}
+        body.update(self.top)
+        body["eTag"] = self.etag
+        return body
+
+    def serialised(self) -> bytes:
+        """`as_json` as bytes, kept until `changed`."""
+        if self._serialised is None:
+            self._serialised = json.dumps(self.as_json(), separators=(",", ":")).encode()
+        return self._serialised
+
+    def pool_json(self, pool: Pool) -> Json:
+        """An agent pool as ARM answers it."""
+        return {
+            "id": f"{self.id}/agentPools/{pool.name}",
+            "name": pool.name,
+            "type": "Microsoft.ContainerService/managedClusters/agentPools",
+            "properties": pool.properties,
+        }
+
+
+@dataclass
+class Subscription:
+    """A subscription: its resource groups, features and providers. Feature keys are (namespace, name), lower case."""
+
+    id: str
+    name: str
+    tenant: str
+    resource_groups: dict[str, Json] = field(default_factory=dict)
+    features: dict[tuple[str, str], Json] = field(default_factory=dict)
+    providers: dict[str, Json] = field(default_factory=dict)
+    refreshed: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class World:
+    """Everything. `clusters` by lower-case id, `operations` by id."""
+
+    settings: Settings
+    clock: Clock
+    subscriptions: dict[str, Subscription] = field(default_factory=dict)
+    clusters: dict[str, Cluster] = field(default_factory=dict)
+    operations: dict[str, Operation] = field(default_factory=dict)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def cluster(self, subscription: str, resource_group: str, name: str) -> Cluster | None:
+        """The cluster, whatever the letter case, or None."""
+        return self.clusters.get(
+            f"/subscriptions/{subscription}/resourcegroups/{resource_group}"
+            f"/providers/microsoft.containerservice/managedclusters/{name}".lower()
+        )
+
+    def spawn(self, work: Any, name: str) -> asyncio.Task[None]:
+        """Run `work` in the background; kept so that `close` can end it."""
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work, name=name)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    async def close(self) -> None:
+        """End everything that runs in the background."""
+        tasks = list(self.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,71 @@
+"""A node plane without Kubernetes: it only counts. For large numbers of clusters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .interfaces import CountsChanged
+
+Json = dict[str, Any]
+
+_KUBECONFIG = """\
+apiVersion: v1
+kind: Config
+clusters:
+- name: {name}
+  cluster: {{server: "https://localhost:1"}}
+users:
+- name: {user}
+  user: {{token: none}}
+contexts:
+- name: {name}
+  context: {{cluster: {name}, user: {user}}}
+current-context: {name}
+"""
+
+
+class NullNodePlane:
+    """Counts of nodes by cluster and pool; no control plane, so a kubeconfig leads nowhere."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, dict[str, int]] = {}
+
+    async def create_cluster(self, cluster: Json) -> None:
+        """Start to count."""
+        self._counts[cluster["id"].lower()] = {}
+
+    async def delete_cluster(self, cluster_id: str) -> None:
+        """Forget the cluster."""
+        self._counts.pop(cluster_id, None)
+
+    async def apply_pool(self, cluster_id: str, pool: Json, count: int) -> None:
+        """The pool has `count` nodes at once."""
+        self._counts[cluster_id][pool["name"]] = count
+
+    async def drain_pool(
+        self, cluster_id: str, pool_name: str, ignore_pod_disruption_budget: bool, timeout: float
+    ) -> list[str]:
+        """Nothing runs, so nothing blocks."""
+        return []
+
+    async def remove_pool(self, cluster_id: str, pool_name: str) -> None:
+        """Forget the pool."""
+        self._counts[cluster_id].pop(pool_name, None)
+
+    async def kubeconfig(self, cluster_id: str, *, admin: bool) -> str:
+        """A kubeconfig of the right form for a server that is not there."""
+        name = cluster_id.rpartition("/")[2]
+        return _KUBECONFIG.format(name=name, user=f"cluster{'Admin' if admin else 'User'}_{name}")
+
+    async def node_counts(self, cluster_id: str) -> dict[str, int]:
+        """Counts by pool."""
+        return dict(self._counts[cluster_id])
+
+    async def settings_changed(self, names: set[str]) -> None:
+        """Nothing depends on settings."""
+
+    def on_count_changed(self, callback: CountsChanged) -> None:
+        """Nothing changes by itself."""
+
+    async def close(self) -> None:
+        """Nothing runs."""
