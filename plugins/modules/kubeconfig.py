@@ -1,0 +1,242 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The module ``aks.gpu.kubeconfig``."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kubeconfig
+short_description: Fetches the credentials of an AKS cluster
+version_added: 0.1.0
+author: aks.gpu authors (@aks-gpu)
+description:
+  - Fetches the kubeconfig of a cluster and puts it where other tasks, C(kubectl) and Helm can use it.
+  - Without O(path) and O(directory) it goes to a file that is private to this run of Ansible, which removes it at the
+    end. All tasks of the run share the file, so Azure is asked once for a cluster. The task reports no change. It
+    writes the file in check mode too, because later tasks of the check have to read the cluster; nothing else is ever
+    written then.
+  - With O(path) it becomes a file of its own, or with O(merge) a part of an existing one such as C(~/.kube/config),
+    as C(az aks get-credentials) does it. Unlike that, parallel tasks and C(kubectl config) do not lose each other's
+    entries, the current context changes only when O(set_current_context) asks for it, comments and entries of others
+    stay, and clusters of the same name in two subscriptions do not overwrite each other.
+  - Files are written at once or not at all, with mode C(0600); an existing file keeps its mode when it is merged into.
+  - A cluster that authenticates by Microsoft Entra ID needs C(kubelogin) on the machine that uses the kubeconfig. Its
+    sign-in, by default with a browser and a code, is changed to the one that the task itself uses, so that no person is
+    needed. The secret of a service principal is written only to the private file of the run; with any other file,
+    C(kubelogin) takes it from the environment variable E(AZURE_CLIENT_SECRET).
+extends_documentation_fragment:
+  - aks.gpu.azure
+  - aks.gpu.attributes
+options:
+  resource_group:
+    description: The resource group of the cluster.
+    type: str
+    required: true
+  cluster_name:
+    description: The cluster.
+    type: str
+    required: true
+  state:
+    description:
+      - Whether the credentials shall be there.
+      - With V(absent) the file is removed, or with O(merge) the cluster's context and user, and its cluster entry
+        when no other context uses it. Azure is not asked, so the cluster may be gone already.
+    type: str
+    choices: [present, absent]
+    default: present
+  admin:
+    description:
+      - Whether to fetch the credentials of the cluster's administrator, who passes by Kubernetes RBAC. They do not
+        exist where local accounts are disabled.
+    type: bool
+    default: false
+  path:
+    description:
+      - The file. By default a private file of the run.
+    type: path
+  directory:
+    description:
+      - A directory that keeps one file for each cluster, for fleets. A file that is there is used again without asking
+        Azure, until a day before its client certificate expires.
+    type: path
+  merge:
+    description:
+      - Whether to merge into the kubeconfig at O(path), and leave what else is in it alone.
+    type: bool
+    default: false
+  context:
+    description:
+      - A name for the context. By default the cluster's name, with C(-admin) when O(admin=true).
+    type: str
+  set_current_context:
+    description:
+      - Whether the cluster's context becomes the current one when merging. A file of its own always names its context.
+    type: bool
+    default: false
+  login:
+    description:
+      - How C(kubelogin) signs in to clusters that authenticate by Microsoft Entra ID. V(auto) takes the sign-in of
+        the task, V(spn) for a service principal by secret or certificate, V(ropc) for a user by password.
+    type: str
+    choices: [auto, azurecli, devicecode, msi, ropc, spn, workloadidentity]
+    default: auto
+  return_content:
+    description:
+      - Whether to return the kubeconfig. Ansible then censors the result wherever it is shown, also with C(-vvv); a
+        registered variable has it all the same.
+    type: bool
+    default: false
+requirements:
+  - azure-identity
+  - PyYAML
+seealso:
+  - module: aks.gpu.manifest
+  - name: kubelogin
+    description: The sign-in of Kubernetes clients by Microsoft Entra ID.
+    link: https://azure.github.io/kubelogin/
+"""
+
+EXAMPLES = r"""
+- name: Fetch the credentials for this run
+  aks.gpu.kubeconfig:
+    resource_group: myResourceGroup
+    cluster_name: myAKSCluster
+  register: cluster
+
+- name: Use them
+  aks.gpu.manifest:
+    kubeconfig: "{{ cluster.path }}"
+    context: "{{ cluster.context }}"
+    definition:
+      apiVersion: v1
+      kind: Namespace
+      metadata:
+        name: gpu-resources
+
+- name: Merge them into one's own kubeconfig, as az aks get-credentials does
+  aks.gpu.kubeconfig:
+    resource_group: myResourceGroup
+    cluster_name: myAKSCluster
+    path: ~/.kube/config
+    merge: true
+    set_current_context: true
+
+- name: Keep one file for each cluster of a fleet
+  aks.gpu.kubeconfig:
+    resource_group: "{{ aks_resource_group }}"
+    cluster_name: "{{ aks_cluster_name }}"
+    directory: ~/.kube/fleet
+
+- name: Take them out again
+  aks.gpu.kubeconfig:
+    resource_group: myResourceGroup
+    cluster_name: myAKSCluster
+    path: ~/.kube/config
+    merge: true
+    state: absent
+"""
+
+RETURN = r"""
+path:
+  description: The file. Null when it went nowhere because the task ran away from Ansible's own machine.
+  returned: success
+  type: str
+  sample: /home/me/.kube/config
+context:
+  description: The name of the cluster's context in it. Null when O(state=absent).
+  returned: success
+  type: str
+  sample: myAKSCluster
+kubeconfig:
+  description: The cluster's kubeconfig, as YAML. The result is censored wherever it is shown.
+  returned: when O(return_content=true) and O(state=present)
+  type: str
+"""
+
+import os
+
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task, run
+from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
+from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
+from ansible_collections.aks.gpu.plugins.module_utils._azure._session import connect
+from ansible_collections.aks.gpu.plugins.module_utils._azure._sign_in import choose, require_subscription
+from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import cluster_credentials, cluster_path
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _kubeconfig as kubeconfigs
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _kubeconfig_plan
+
+ARGUMENTS = AZURE_ARGUMENTS.merge(
+    ArgumentSpec(
+        options={
+            "resource_group": {"type": "str", "required": True},
+            "cluster_name": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "admin": {"type": "bool", "default": False},
+            "path": {"type": "path"},
+            "directory": {"type": "path"},
+            "merge": {"type": "bool", "default": False},
+            "context": {"type": "str"},
+            "set_current_context": {"type": "bool", "default": False},
+            "login": {"type": "str", "choices": ["auto", *kubeconfigs.LOGINS], "default": "auto"},
+            "return_content": {"type": "bool", "default": False},
+        },
+        mutually_exclusive=(("path", "directory"),),
+        required_if=(("merge", True, ("path",)),),
+    )
+)
+
+LOGINS = {
+    "cli": "azurecli",
+    "msi": "msi",
+    "secret": "spn",
+    "certificate": "spn",
+    "user": "ropc",
+    "workload_identity": "workloadidentity",
+}
+"""How kubelogin calls the ways to sign in to Azure."""
+
+
+def plan(task: Task) -> Plan:
+    """Joins Azure, which has the credentials, and the kubeconfig that they go to."""
+    params = task.params
+    group, name, admin = params["resource_group"], params["cluster_name"], params["admin"]
+    choice = choose(params, os.environ)
+    subscription_id = require_subscription(choice.settings)
+
+    def fetch() -> str:
+        try:
+            return cluster_credentials(connect(task).client, subscription_id, group, name, admin)
+        except AzureError as error:
+            if "local account" not in error.azure_message.lower():
+                raise
+            raise Failure(
+                f"Cluster {name} has no credentials of an administrator: its local accounts are disabled.",
+                hint="Leave admin out; the user signs in by Microsoft Entra ID, with kubelogin.",
+                **error.details,
+            ) from error
+
+    def login() -> kubeconfigs.Login:
+        # Without any proof of identity the az CLI comes first, and a managed identity where nobody has run az login.
+        methods = [one for one in choice.methods if one.kind != "cli" or "cli_subscription_id" in choice.settings]
+        methods = methods or list(choice.methods)
+        wanted = params["login"]
+        method = next((one for one in methods if wanted in ("auto", LOGINS[one.kind])), None)
+        if method is None:
+            return kubeconfigs.login_of("azurecli" if wanted == "auto" else wanted, params)
+        return kubeconfigs.login_of(LOGINS[method.kind], method.values)
+
+    identity = kubeconfigs.Identity(cluster_path(subscription_id, group, name), group, name, admin)
+    return _kubeconfig_plan.plan(task, _kubeconfig_plan.Source(identity, fetch, login))
+
+
+def main() -> None:
+    """Runs the module."""
+    run(ARGUMENTS, plan)
+
+
+if __name__ == "__main__":
+    main()
