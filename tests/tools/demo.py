@@ -35,7 +35,8 @@ def demo(arguments: list[str]) -> int:
     command = [os.environ.get("SHELL", "/bin/sh")] if arguments == ["--shell"] else [*PLAYBOOK, *arguments]
     say("== 2. A sandbox: a simulated Azure, and one AKS cluster with a real Kubernetes control plane")
     say(f"== 3. In it: {shlex.join(command)}")
-    status = _run([str(python), "-m", "aks_sandbox", "run", "--clusters", "1", "--", *command], environment)
+    sandbox = [str(python), "-m", "aks_sandbox", "run", "--name", f"demo-{os.getpid()}", "--clusters", "1"]
+    status = _run([*sandbox, "--", *command], environment)
     took = time.monotonic() - began
     if status == 0:
         say(f"== Done in {took:.0f} s. The sandbox is stopped; Azure, the GPUs and what ran on them were simulated.")
