@@ -34,3 +34,5 @@ lock: ## write the exact versions of all tools anew into tests/constraints.txt
 
 clean: ## remove what make wrote into this checkout (the caches at home stay)
 	rm -rf build .dev .mypy_cache .ruff_cache .pytest_cache .hypothesis .ansible tests/output
+
+-include tests/peers.mk

@@ -67,6 +67,7 @@ class Case:
         asked: Options of the task, besides which pool is meant.
         expected: What must come of it.
         there: Properties of the pool that exists before; None: there is none.
+        touched: Properties that Azure changed on that pool afterwards; null removes.
         settings: Settings of the sandbox while the task runs.
         faults: Faults of the sandbox while the task runs; `{pool}` in a path is the pool's path.
         broken: Faults of the sandbox while the pool is made.
@@ -81,6 +82,7 @@ class Case:
     asked: Json
     expected: Expected
     there: Json | None = None
+    touched: Json = field(default_factory=dict)
     settings: Json = field(default_factory=dict)
     faults: tuple[Json, ...] = ()
     broken: tuple[Json, ...] = ()
@@ -226,6 +228,7 @@ CASES = (
         _asked(enable_auto_scaling=False),
         Expected(False, writes=0, pool=UNCHANGED),
         there=_made(),
+        touched={"enableAutoScaling": None},
     ),
     # Spot
     Case(

@@ -9,15 +9,11 @@ requirements are those that it names itself.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "tools"))
-
-from environment import Pip, kept_environment
+from environment import ROOT, Pip, kept_environment
 
 ANSIBLE = "ansible==14.5.0"
 """Holds azure.azcollection 3.21.0, which asks for ansible-core 2.16 or newer; `ansible` itself for a newer Python."""
@@ -67,7 +63,3 @@ def cli_python() -> Path:
 def _pinned(package: str) -> str:
     lines = (ROOT / "tests" / "constraints.txt").read_text().splitlines()
     return next(line for line in lines if line.startswith(f"{package}=="))
-
-
-if __name__ == "__main__":
-    print(peer_python(), cli_python())

@@ -29,7 +29,8 @@ class Ran:
         status: Its exit status; None when it was killed at the time limit.
         output: Standard output and standard error together.
         seconds: How long it ran.
-        tasks: What each task showed to callbacks, in order; `task` is the name, `result` the result.
+        tasks: What each task showed to callbacks, in order: `task`, its name; `status`, ok | failed | ignored | …;
+            `result`.
     """
 
     status: int | None
@@ -39,9 +40,10 @@ class Ran:
 
     @property
     def last(self) -> Json | None:
-        """The result of the last task that ended."""
-        result: Json | None = self.tasks[-1]["result"] if self.tasks else None
-        return result
+        """The result of the last task that ended, `failed` among it; None: none did."""
+        if not self.tasks:
+            return None
+        return {**self.tasks[-1]["result"], "failed": self.tasks[-1]["status"] in ("failed", "ignored")}
 
 
 @dataclass(frozen=True)
@@ -99,14 +101,14 @@ class Ansible:
         """Run a command of this installation in a folder of its own; arguments as of `run`."""
         results = folder / "results.jsonl"
         settings = {
-            "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).with_name("callback_plugins")),
-            "ANSIBLE_CALLBACKS_ENABLED": "results",
+            "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parents[1] / "integration" / "callbacks"),
+            "ANSIBLE_CALLBACKS_ENABLED": "record",
             "ANSIBLE_COLLECTIONS_PATH": str(self.collections),
             "ANSIBLE_CONFIG": os.devnull,
             "ANSIBLE_HOME": str(folder / "ansible"),
             "ANSIBLE_LOCALHOST_WARNING": "false",
             "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
-            "RESULTS_FILE": str(results),
+            "AKS_GPU_RECORD": str(results),
         }
         log = folder / "output.log"
         began = time.monotonic()
@@ -127,7 +129,8 @@ class Ansible:
                     status = process.wait(max(0.1, limit - (time.monotonic() - began)))
                 except subprocess.TimeoutExpired:
                     status = None
-        tasks = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+        lines = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+        tasks = [line for line in lines if "task" in line]
         return Ran(status, log.read_text(errors="replace"), time.monotonic() - began, tasks)
 
 

@@ -1,0 +1,18 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# What is compared with others, broken on purpose, and measured; none of it is part of `make test`.
+
+.PHONY: peers clients faults bench
+
+peers: ## our node_pool and azure.azcollection's through the same cases; ARGS="CASE …", ARGS=--ours
+	@$(PYTHON) tests/tools/inside.py demo tests/peers/peers.py $(ARGS)
+
+clients: ## the az CLI, unmodified, against the sandbox, in turn with our modules
+	@$(PYTHON) tests/tools/inside.py demo tests/clients/clients.py $(ARGS)
+
+faults: ## every request of the main job broken in every way; ARGS="REQUEST/FAULT …"
+	@$(PYTHON) tests/tools/inside.py demo tests/faults/matrix.py $(ARGS)
+
+bench: ## what a task loads and installs, beside azure.azcollection's
+	@$(PYTHON) tests/tools/inside.py demo bench/imports.py $(ARGS)
