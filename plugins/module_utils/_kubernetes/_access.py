@@ -1,0 +1,378 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From options, a kubeconfig or a Pod's service account to a server and the credentials for it.
+
+Kubeconfigs are read here, not by the Python package ``kubernetes``: that costs 126 MB, hides why an exec plugin such as
+kubelogin failed, and leaves a client key's temporary file to an exit handler that forked workers never run.
+Formats: https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/ and
+https://kubernetes.io/docs/reference/config-api/client-authentication.v1/
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime
+import hashlib
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import InvalidKubeconfig, SignInFailed
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import require_libraries, yaml
+
+EXEC_PLUGIN_SECONDS = 90
+SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+Secret = Callable[..., None]
+
+
+class Credentials:
+    """Who the client says it is.
+
+    Args:
+        user: The ``user`` of a kubeconfig, with paths made absolute.
+        cluster: The ``cluster`` of the kubeconfig, for exec plugins that ask for it.
+        directory: A private directory for certificates and keys.
+        secret: Told every secret string as soon as it is known.
+    """
+
+    def __init__(self, user: dict[str, Any], cluster: dict[str, Any], directory: str, secret: Secret) -> None:
+        self._user = user
+        self._cluster = cluster
+        self._directory = directory
+        self._secret = secret
+        self._token: str | None = None
+        self._expires: datetime.datetime | None = None
+        self._executed = False
+        self.certificate: tuple[str, str] | None = None
+        secret(user.get("token"), user.get("password"), user.get("client-key-data"), user.get("client-certificate-data"))
+        self._use_certificate(
+            _file_of(user, "client-certificate", directory, "client.crt"),
+            _file_of(user, "client-key", directory, "client.key"),
+        )
+
+    @property
+    def kind(self) -> str:
+        """What the credentials are, for messages: ``exec plugin kubelogin``, ``token``, ``client certificate``…"""
+        if self._user.get("token") or self._user.get("tokenFile"):
+            return "token"
+        if self._user.get("exec"):
+            return f"exec plugin {self._user['exec'].get('command')}"
+        if self.certificate:
+            return "client certificate"
+        return "password" if self._user.get("username") else "no credentials"
+
+    @property
+    def renewable(self) -> bool:
+        """True when asking again may give other credentials: an exec plugin, or a token in a file."""
+        return bool(self._user.get("tokenFile") or (self._user.get("exec") and not self._user.get("token")))
+
+    def renew(self) -> None:
+        """Forgets what an exec plugin gave, so that it is run again."""
+        self._executed = False
+
+    def header(self) -> str | None:
+        """Returns the value of the ``Authorization`` header, or None.
+
+        Raises:
+            SignInFailed: The exec plugin, or the token's file, gave none.
+        """
+        user = self._user
+        if user.get("tokenFile"):
+            # Read each time: the tokens of service accounts rotate within the hour.
+            token = _read(user["tokenFile"]).strip()
+            self._secret(token)
+            return f"Bearer {token}"
+        if user.get("token"):
+            return f"Bearer {user['token']}"
+        if user.get("exec"):
+            if not self._executed or self._expired():
+                self._execute()
+            return f"Bearer {self._token}" if self._token else None
+        if user.get("username"):
+            pair = f"{user['username']}:{user.get('password', '')}".encode()
+            return f"Basic {base64.b64encode(pair).decode()}"
+        return None
+
+    def _expired(self) -> bool:
+        if self._expires is None:
+            return False
+        return self._expires - datetime.datetime.now(datetime.timezone.utc) < datetime.timedelta(seconds=30)
+
+    def _use_certificate(self, certificate: str | None, key: str | None) -> None:
+        if certificate and key:
+            self.certificate = (certificate, key)
+
+    def _execute(self) -> None:
+        status = _exec_credential(self._user["exec"], self._cluster)
+        self._token = status.get("token")
+        self._secret(self._token, status.get("clientKeyData"))
+        if status.get("clientCertificateData") and status.get("clientKeyData"):
+            self._use_certificate(
+                _write(self._directory, "exec.crt", status["clientCertificateData"].encode()),
+                _write(self._directory, "exec.key", status["clientKeyData"].encode()),
+            )
+        expires = status.get("expirationTimestamp")
+        self._expires = parse_time(expires) if expires else None
+        self._executed = True
+
+
+@dataclass(frozen=True)
+class Access:
+    """A server, and what is needed to talk to it.
+
+    Attributes:
+        server: URL of the API server, without a slash at the end.
+        credentials: Who the client says it is.
+        ca_file: The certificate authority of the server; None for that of the system.
+        verify: False for ``insecure-skip-tls-verify``.
+        tls_server_name: The name in the server's certificate, where it is not that of the URL.
+        proxy: URL of a proxy; None for that of the environment.
+        namespace: The namespace of the context, ``default`` where it names none.
+    """
+
+    server: str
+    credentials: Credentials
+    ca_file: str | None = None
+    verify: bool = True
+    tls_server_name: str | None = None
+    proxy: str | None = None
+    namespace: str = "default"
+
+
+def access_of(params: dict[str, Any], directory: str, secret: Secret) -> Access:
+    """Finds the cluster that the options name.
+
+    Args:
+        params: The options of ``KUBERNETES_ARGUMENTS``. Where neither ``kubeconfig`` nor ``host`` is set, the
+            environment variables that the fragment documents are looked at, then the usual places.
+        directory: A private directory for certificates and keys; whoever gives it removes it.
+        secret: Told every secret string.
+
+    Raises:
+        InvalidKubeconfig: There is none, or it can't be used.
+        MissingLibrary: A library of this room is missing.
+    """
+    require_libraries()
+    options = {name: params.get(name) for name in ("kubeconfig", "context", "host", "api_key", "ca_cert")}
+    if not options["kubeconfig"] and not options["host"]:
+        environment = {
+            "kubeconfig": os.environ.get("K8S_AUTH_KUBECONFIG") or os.environ.get("KUBECONFIG"),
+            "context": os.environ.get("K8S_AUTH_CONTEXT"),
+            "host": os.environ.get("K8S_AUTH_HOST"),
+            "api_key": os.environ.get("K8S_AUTH_API_KEY"),
+            "ca_cert": os.environ.get("K8S_AUTH_SSL_CA_CERT"),
+        }
+        options = {name: value or environment[name] for name, value in options.items()}
+    if not options["kubeconfig"] and not options["host"]:
+        default = os.path.expanduser("~/.kube/config")
+        if not os.path.exists(default) and os.environ.get("KUBERNETES_SERVICE_HOST"):
+            return _service_account(directory, secret)
+        options["kubeconfig"] = default
+    user: dict[str, Any] = {}
+    cluster: dict[str, Any] = {}
+    namespace = "default"
+    if options["kubeconfig"]:
+        config = load_kubeconfig(options["kubeconfig"])
+        cluster, user, namespace = _select(config, options["context"])
+    if options["host"]:
+        cluster = {**cluster, "server": options["host"]}
+    if options["api_key"]:
+        user = {"token": options["api_key"]}
+    if options["ca_cert"]:
+        cluster = {k: v for k, v in cluster.items() if k != "certificate-authority-data"}
+        cluster["certificate-authority"] = options["ca_cert"]
+    server = str(cluster.get("server") or "").rstrip("/")
+    if not server.startswith(("https://", "http://")):
+        raise InvalidKubeconfig(f"The cluster's server is {server!r}, which is no URL of an API server.")
+    return Access(
+        server=server,
+        credentials=Credentials(user, cluster, directory, secret),
+        ca_file=_file_of(cluster, "certificate-authority", directory, "ca.crt"),
+        verify=not cluster.get("insecure-skip-tls-verify"),
+        tls_server_name=cluster.get("tls-server-name"),
+        proxy=cluster.get("proxy-url"),
+        namespace=namespace,
+    )
+
+
+def load_kubeconfig(source: Any) -> dict[str, Any]:
+    """Returns a kubeconfig with every relative path made absolute.
+
+    Args:
+        source: A dictionary, YAML text, or paths separated by the system's path separator. Of several files, as in
+            kubectl, the first that names something wins.
+
+    Raises:
+        InvalidKubeconfig: It can't be read.
+    """
+    if isinstance(source, dict):
+        return _checked(source, os.getcwd(), "the kubeconfig")
+    text = str(source)
+    if "\n" in text.strip():
+        return _checked(_parse(text, "the kubeconfig"), os.getcwd(), "the kubeconfig")
+    paths = [os.path.expanduser(path) for path in text.split(os.pathsep) if path]
+    present = [path for path in paths if os.path.exists(path)]
+    if not present:
+        raise InvalidKubeconfig(
+            f"There is no kubeconfig at {', '.join(paths)}.",
+            hint="The module aks.gpu.kubeconfig fetches the credentials of a cluster.",
+        )
+    merged: dict[str, Any] = {"clusters": [], "users": [], "contexts": []}
+    for path in present:
+        config = _checked(_parse(_read(path), path), os.path.dirname(os.path.abspath(path)), path)
+        for section in ("clusters", "users", "contexts"):
+            known = {entry["name"] for entry in merged[section]}
+            merged[section] += [entry for entry in config[section] if entry["name"] not in known]
+        if config.get("current-context"):
+            merged.setdefault("current-context", config["current-context"])
+    return merged
+
+
+def parse_time(text: str) -> datetime.datetime:
+    """Returns an RFC 3339 time as Kubernetes writes it, such as ``2026-08-01T10:00:00Z``, with its time zone.
+
+    Fractions of a second are dropped: Python 3.10 can't read all lengths of them.
+    """
+    return datetime.datetime.fromisoformat(re.sub(r"\.\d+", "", text).replace("Z", "+00:00"))
+
+
+def _select(config: dict[str, Any], wanted: str | None) -> tuple[dict[str, Any], dict[str, Any], str]:
+    name = wanted or config.get("current-context")
+    contexts = {entry["name"]: entry.get("context") or {} for entry in config["contexts"]}
+    if not name and len(contexts) == 1:
+        name = next(iter(contexts))
+    if name not in contexts:
+        said = f"has no context {name!r}" if name else "names no current context"
+        raise InvalidKubeconfig(f"The kubeconfig {said}; it has: {', '.join(sorted(contexts)) or 'none'}.")
+    context = contexts[name]
+    clusters = {entry["name"]: entry.get("cluster") or {} for entry in config["clusters"]}
+    users = {entry["name"]: entry.get("user") or {} for entry in config["users"]}
+    if context.get("cluster") not in clusters:
+        raise InvalidKubeconfig(f"Context {name!r} refers to the cluster {context.get('cluster')!r}, which the kubeconfig lacks.")
+    if context.get("user") and context["user"] not in users:
+        raise InvalidKubeconfig(f"Context {name!r} refers to the user {context['user']!r}, which the kubeconfig lacks.")
+    return clusters[context["cluster"]], users.get(context.get("user"), {}), context.get("namespace") or "default"
+
+
+def _checked(config: Any, base: str, origin: str) -> dict[str, Any]:
+    if not isinstance(config, dict):
+        raise InvalidKubeconfig(f"What stands in {origin} is no kubeconfig.")
+    checked = dict(config)
+    for section, inner in (("clusters", "cluster"), ("users", "user"), ("contexts", "context")):
+        entries = config.get(section) or []
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) and entry.get("name") for entry in entries):
+            raise InvalidKubeconfig(f"The {section} in {origin} are not a list of named entries.")
+        checked[section] = [{**entry, inner: _absolute(entry.get(inner) or {}, base)} for entry in entries]
+    return checked
+
+
+def _absolute(entry: dict[str, Any], base: str) -> dict[str, Any]:
+    paths = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
+    result = {key: os.path.join(base, value) if key in paths and value else value for key, value in entry.items()}
+    command = (result.get("exec") or {}).get("command", "")
+    if os.sep in command and not os.path.isabs(command):
+        result["exec"] = {**result["exec"], "command": os.path.join(base, command)}
+    return result
+
+
+def _parse(text: str, origin: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" (line {where.line + 1})" if where else ""
+        raise InvalidKubeconfig(f"{origin} is no valid YAML{line}.") from None
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidKubeconfig(f"{path} can't be read: {error}.") from error
+
+
+def _write(directory: str, name: str, content: bytes) -> str:
+    path = os.path.join(directory, f"{hashlib.sha256(content).hexdigest()[:16]}-{name}")
+    if not os.path.exists(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+    return path
+
+
+def _file_of(entry: dict[str, Any], key: str, directory: str, name: str) -> str | None:
+    data = entry.get(f"{key}-data")
+    if data:
+        try:
+            return _write(directory, name, base64.b64decode(data))
+        except (binascii.Error, ValueError):
+            raise InvalidKubeconfig(f"The {key}-data of the kubeconfig is no base64.") from None
+    path = entry.get(key)
+    if path and not os.path.exists(path):
+        raise InvalidKubeconfig(f"The kubeconfig refers to {path} for its {key}, which does not exist.")
+    return path or None
+
+
+def _exec_credential(plugin: dict[str, Any], cluster: dict[str, Any]) -> dict[str, Any]:
+    command = str(plugin.get("command"))
+    spec: dict[str, Any] = {"interactive": False}
+    if plugin.get("provideClusterInfo"):
+        known = ("server", "tls-server-name", "insecure-skip-tls-verify", "certificate-authority-data", "proxy-url")
+        spec["cluster"] = {key: cluster[key] for key in known if key in cluster}
+    environment = dict(os.environ)
+    environment["KUBERNETES_EXEC_INFO"] = json.dumps(
+        {"apiVersion": plugin.get("apiVersion"), "kind": "ExecCredential", "spec": spec}
+    )
+    environment.update({entry["name"]: entry["value"] for entry in plugin.get("env") or []})
+    what = f"The sign-in of the kubeconfig by the exec plugin {command}"
+    try:
+        done = subprocess.run(
+            [command, *(plugin.get("args") or [])],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=EXEC_PLUGIN_SECONDS,
+            check=False,
+        )
+    except FileNotFoundError:
+        hint = str(plugin.get("installHint") or "").strip() or f"Install {command} and put it on PATH."
+        raise SignInFailed(f"{what} failed: the command is not on PATH.", hint=hint) from None
+    except OSError as error:
+        raise SignInFailed(f"{what} failed: {error}.") from error
+    except subprocess.TimeoutExpired:
+        raise SignInFailed(
+            f"{what} gave no credentials within {EXEC_PLUGIN_SECONDS} s.",
+            hint="It may be waiting for a person to sign in, which no playbook can do: choose a sign-in without one, "
+            "such as azurecli, spn, msi or workloadidentity.",
+        ) from None
+    stderr = done.stderr.decode(errors="replace").strip()
+    if done.returncode:
+        raise SignInFailed(f"{what} failed with exit status {done.returncode}: {stderr[-1000:]}")
+    try:
+        status = json.loads(done.stdout).get("status")
+    except (ValueError, AttributeError):
+        status = None
+    if not isinstance(status, dict) or not (status.get("token") or status.get("clientCertificateData")):
+        raise SignInFailed(f"{what} failed: it printed no ExecCredential with a token or a certificate. {stderr[-1000:]}")
+    return status
+
+
+def _service_account(directory: str, secret: Secret) -> Access:
+    host = os.environ["KUBERNETES_SERVICE_HOST"]
+    host = f"[{host}]" if ":" in host else host
+    cluster = {"server": f"https://{host}:{os.environ.get('KUBERNETES_SERVICE_PORT', '443')}"}
+    return Access(
+        server=cluster["server"],
+        credentials=Credentials({"tokenFile": f"{SERVICE_ACCOUNT}/token"}, cluster, directory, secret),
+        ca_file=f"{SERVICE_ACCOUNT}/ca.crt",
+        namespace=_read(f"{SERVICE_ACCOUNT}/namespace").strip(),
+    )

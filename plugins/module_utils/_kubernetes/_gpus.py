@@ -1,0 +1,453 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether the GPUs of a pool can be used, and what is in the way: pure, but for the wait at the end."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import duration_text
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import access_of
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import WaitFailed
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._logs import with_log_tails
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import (
+    ACCELERATOR_LABEL,
+    MANAGED_LABEL,
+    POOL_LABEL,
+    SIZE_LABEL,
+    gpu_resources,
+    is_leaving,
+    is_ready,
+    labels_of,
+    name_of,
+    node_problems,
+    node_result,
+    placement_obstacle,
+    quantity,
+)
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._pods import is_over, pod_problems, requested
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope, Patience, Problem
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import describe
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, Watch
+
+_PLUGIN_IMAGE = re.compile(r"k8s-device-plugin|(?:nvidia|gpu)[^/]*device-plugin|device-plugin[^/]*(?:nvidia|gpu)")
+_OTHER_PLUGIN = re.compile(r"rdma|sriov|sgx|fuse|kvm|fpga|smarter|habana|qat")
+_PLUGIN_DIRECTORY = "/var/lib/kubelet/device-plugins"
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What a pool is to offer.
+
+    Attributes:
+        node_pool: Name of the pool; None for every node that AKS labels as one with an accelerator.
+        nodes: So many nodes at least. Zero for a pool that the autoscaler may empty.
+        gpus_per_node: So many of the resource on each node; None for any number above zero.
+        resource: The resource's name.
+        vm_size: The pool's size, for messages.
+        stack: The ``gpu_stack`` of the pool, where it is known: who brings the device plugin.
+        pool: What Azure says of the pool, as ``aks.gpu.node_pool`` returns it; empty when unknown.
+    """
+
+    node_pool: str | None = None
+    nodes: int = 1
+    gpus_per_node: int | None = None
+    resource: str = "nvidia.com/gpu"
+    vm_size: str | None = None
+    stack: str | None = None
+    pool: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def subject(self) -> str:
+        """What messages call it."""
+        return f"Node pool {self.node_pool}" if self.node_pool else "The cluster"
+
+    @property
+    def label_selector(self) -> str:
+        """The nodes that are meant."""
+        return f"{POOL_LABEL}={self.node_pool}" if self.node_pool else ACCELERATOR_LABEL
+
+    def pool_value(self, *keys: str) -> Any:
+        """Returns what Azure says under nested keys, or None."""
+        value: Any = self.pool
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a pool stands.
+
+    Attributes:
+        nodes: The nodes as return values, by name.
+        problems: What is wrong, the most telling first.
+        done: True when the GPUs can be used.
+        summary: One line for a person who waits.
+    """
+
+    nodes: list[dict[str, Any]]
+    problems: list[Problem]
+    done: bool
+    summary: str
+
+
+def evaluate(
+    expected: Expectation,
+    nodes: Iterable[dict[str, Any]],
+    daemon_sets: Iterable[dict[str, Any]],
+    pods: Iterable[dict[str, Any]],
+    events: Iterable[dict[str, Any]] = (),
+) -> Verdict:
+    """Judges a pool by what is in the cluster.
+
+    Args:
+        expected: What the pool is to offer.
+        nodes: Its nodes.
+        daemon_sets: Of the whole cluster, at least those of device plugins.
+        pods: Of the whole cluster, at least those that hold the resource, belong to a device plugin, or failed at
+            their node's admission.
+        events: Warnings about DaemonSets.
+    """
+    found = sorted(nodes, key=name_of)
+    pods = list(pods)
+    plugins = [item for item in daemon_sets if is_device_plugin(item)]
+    in_use = Counter[str]()
+    for pod in pods:
+        if not is_over(pod) and (pod.get("spec") or {}).get("nodeName"):
+            in_use[pod["spec"]["nodeName"]] += requested(pod, expected.resource)
+    problems = _pool_problems(expected, [node for node in found if not is_leaving(node)])
+    for node in found:
+        problems += node_problems(node, partitioned=bool(expected.pool_value("gpu_instance_profile")))
+        if is_ready(node) and not is_leaving(node):
+            problems += _gpu_problems(expected, node, plugins, pods, list(events))
+        problems += _rejected(node, pods)
+    staying = [node for node in found if not is_leaving(node)]
+    good = [node for node in staying if _usable(expected, node)]
+    done = len(good) >= expected.nodes and not any(problem.blocking for problem in problems)
+    wanted = f"{expected.gpus_per_node or 'some'} {expected.resource} each"
+    summary = f"{expected.node_pool or 'GPU nodes'}: {len(good)} of {max(expected.nodes, len(staying))} nodes with {wanted}"
+    return Verdict([node_result(node, expected.resource, in_use[name_of(node)]) for node in found], problems, done, summary)
+
+
+def is_device_plugin(workload: dict[str, Any]) -> bool:
+    """True for a DaemonSet, or a Pod, that advertises GPUs to the kubelet.
+
+    Args:
+        workload: A DaemonSet or a Pod.
+    """
+    spec = workload.get("spec") or {}
+    spec = (spec.get("template") or {}).get("spec") or spec
+    images = [str(container.get("image")) for container in spec.get("containers") or []]
+    if any(_PLUGIN_IMAGE.search(image) for image in images):
+        return True
+    paths = [str((volume.get("hostPath") or {}).get("path")) for volume in spec.get("volumes") or []]
+    own = any(path.rstrip("/").startswith(_PLUGIN_DIRECTORY) for path in paths)
+    return own and not any(_OTHER_PLUGIN.search(image) for image in images)
+
+
+def _usable(expected: Expectation, node: dict[str, Any]) -> bool:
+    allocatable = quantity(node, "allocatable", expected.resource)
+    return is_ready(node) and allocatable >= (expected.gpus_per_node or 1)
+
+
+def _pool_problems(expected: Expectation, staying: list[dict[str, Any]]) -> list[Problem]:
+    problems: list[Problem] = []
+    state = expected.pool_value("provisioning_state")
+    if state == "Failed":
+        error = expected.pool_value("status", "provisioning_error") or expected.pool_value("provisioning_error")
+        words = error.get("message") if isinstance(error, dict) else error
+        problems.append(
+            Problem(
+                expected.subject,
+                "PoolFailed",
+                f"Azure says that the pool Failed: {words or 'it gives no reason'}",
+                "Correct the cause and run aks.gpu.node_pool again.",
+                Hope.NONE if len(staying) < expected.nodes else Hope.LITTLE,
+            )
+        )
+    elif expected.pool_value("power_state") == "Stopped" or expected.pool_value("power_state", "code") == "Stopped":
+        advice = "Start it: az aks nodepool start"
+        problems.append(Problem(expected.subject, "PoolStopped", "the pool is stopped", advice, Hope.NONE))
+    if len(staying) < expected.nodes:
+        creating = f"; Azure says: {state}" if state and state != "Succeeded" else ""
+        text = f"it has {len(staying)} of {expected.nodes} nodes{creating}"
+        advice = "" if staying or creating else "The pool may still be created, have failed, or be scaled to zero."
+        problems.append(Problem(expected.subject, "NodesMissing", text, advice))
+    sizes = {labels_of(node).get(SIZE_LABEL) for node in staying} - {None}
+    for size in sorted(str(name) for name in sizes):
+        if expected.vm_size and size.lower() != expected.vm_size.lower():
+            text = f"nodes have the size {size}, not {expected.vm_size}"
+            problems.append(Problem(expected.subject, "OtherSize", text, "", Hope.NONE))
+    return problems
+
+
+def _gpu_problems(
+    expected: Expectation,
+    node: dict[str, Any],
+    plugins: list[dict[str, Any]],
+    pods: list[dict[str, Any]],
+    events: list[dict[str, Any]],
+) -> list[Problem]:
+    subject, resource = f"Node {name_of(node)}", expected.resource
+    capacity, allocatable = quantity(node, "capacity", resource), quantity(node, "allocatable", resource)
+    wanted = expected.gpus_per_node or 1
+    if allocatable >= wanted:
+        return []
+    causes = _plugin_problems(expected, node, plugins, pods, events)
+    if capacity and allocatable < capacity:
+        text = f"{allocatable} of its {capacity} {resource} can be allocated"
+        advice = "Its device plugin is gone, or reports the others as unhealthy."
+        return [Problem(subject, "AllocatableBelowCapacity", text, advice, Hope.LITTLE), *causes]
+    if capacity:
+        whole = f"; {expected.vm_size} should have {wanted}" if expected.vm_size else f"; {wanted} are expected"
+        advice = "A GPU may be missing, or MIG or sharing be set up otherwise than expected."
+        text = f"it offers {capacity} {resource}{whole}"
+        return [Problem(subject, "FewerGpus", text, advice, Hope.LITTLE), *causes]
+    others = {name: count for name, count in gpu_resources(node).items() if name != resource}
+    if others:
+        offered = ", ".join(f"{count} {name}" for name, count in sorted(others.items()))
+        advice = "Expect this resource name, or change the plugin's MIG strategy or its time slicing."
+        return [Problem(subject, "OtherResource", f"it offers {offered}, but no {resource}", advice, Hope.LITTLE)]
+    return causes or [_nothing_registered(subject, resource)]
+
+
+def _nothing_registered(subject: str, resource: str) -> Problem:
+    advice = "If it stays so, the node has no working driver, or the plugin found no GPU."
+    return Problem(subject, "CapacityZero", f"it offers no {resource} yet", advice, Hope.LITTLE)
+
+
+def _plugin_problems(
+    expected: Expectation,
+    node: dict[str, Any],
+    plugins: list[dict[str, Any]],
+    pods: list[dict[str, Any]],
+    events: list[dict[str, Any]],
+) -> list[Problem]:
+    subject = f"Node {name_of(node)}"
+    by_node = expected.stack in ("managed", "gpu_image") or labels_of(node).get(MANAGED_LABEL) == "enabled"
+    driver = expected.pool_value("gpu_profile", "driver")
+    if driver == "None" and expected.stack != "operator":
+        advice = "Create a pool with gpu_profile.driver Install, or bring the driver, as the GPU Operator does."
+        text = "the pool has the GPU driver None, so nothing can advertise its GPUs"
+        return [Problem(subject, "DriverNone", text, advice, Hope.LITTLE if plugins else Hope.NONE)]
+    if by_node:
+        return []
+    obstacles: list[Problem] = []
+    for plugin in plugins:
+        mine = [
+            pod
+            for pod in pods
+            if _owned_by(pod, plugin) and _node_of(pod) == name_of(node) and not pod["metadata"].get("deletionTimestamp")
+        ]
+        if mine:
+            return [problem for pod in mine for problem in _plugin_pod_problems(subject, pod, expected.resource)]
+        obstacle = placement_obstacle((plugin.get("spec") or {}).get("template") or {}, node)
+        if obstacle:
+            cause, words = obstacle
+            advice = {
+                "NotTolerated": "Add the toleration to the DaemonSet.",
+                "NotSelected": "Correct the DaemonSet's selector, or wait for the label if something still sets it.",
+            }[cause]
+            text = f"{describe({'kind': 'DaemonSet', **plugin})} makes no Pod for it: {words}"
+            obstacles.append(Problem(subject, cause, text, advice, Hope.LITTLE))
+            continue
+        obstacles += _failed_creation(subject, plugin, events)
+    if obstacles or plugins:
+        return obstacles or [Problem(subject, "NoPluginPod", "the device plugin's DaemonSet has made no Pod for it yet")]
+    advice = "Apply the device plugin's DaemonSet (role aks.gpu.device_plugin), or choose another gpu_stack."
+    return [Problem(subject, "NoDevicePlugin", "there is no device plugin in the cluster", advice, Hope.LITTLE)]
+
+
+def _plugin_pod_problems(subject: str, pod: dict[str, Any], resource: str) -> list[Problem]:
+    problems = [
+        replace(problem, subject=f"{subject}, device plugin {problem.subject}", blocking=True)
+        for problem in pod_problems(pod)
+    ]
+    if problems:
+        return problems
+    name = f"device plugin Pod {pod['metadata'].get('namespace')}/{pod['metadata']['name']}"
+    phase = (pod.get("status") or {}).get("phase")
+    if phase != "Running":
+        return [Problem(subject, "PluginStarting", f"its {name} is {phase}")]
+    text = f"its {name} is Running, but has registered no {resource}"
+    advice = (
+        "The driver may still be installed. If it stays so, look at the Pod's log: without a driver the plugin waits for "
+        "ever unless FAIL_ON_INIT_ERROR is true, and a wrong MIG strategy advertises nothing, or another name."
+    )
+    return [Problem(subject, "PluginSilent", text, advice, Hope.LITTLE)]
+
+
+def _failed_creation(subject: str, plugin: dict[str, Any], events: list[dict[str, Any]]) -> list[Problem]:
+    uid = plugin["metadata"]["uid"]
+    mine = [event for event in events if (event.get("involvedObject") or {}).get("uid") == uid]
+    if not mine:
+        return []
+    last = max(mine, key=lambda event: str(event.get("lastTimestamp") or ""))
+    text = f"{describe({'kind': 'DaemonSet', **plugin})} can't make its Pod: {last.get('reason')}: {last.get('message')}"
+    advice = "Pod Security, a quota or an admission rule is in the way; the message names it."
+    return [Problem(subject, "PluginRefused", text, advice, Hope.LITTLE)]
+
+
+def _rejected(node: dict[str, Any], pods: list[dict[str, Any]]) -> list[Problem]:
+    mine = [
+        pod
+        for pod in pods
+        if _node_of(pod) == name_of(node) and (pod.get("status") or {}).get("reason") == "UnexpectedAdmissionError"
+    ]
+    if not mine:
+        return []
+    said = (mine[0].get("status") or {}).get("message")
+    text = f"{len(mine)} Pods failed with UnexpectedAdmissionError, such as {describe({'kind': 'Pod', **mine[0]})}: {said}"
+    advice = "The kubelet had lost its GPUs. Restart the device plugin's Pod of this node, and delete the failed Pods."
+    return [Problem(f"Node {name_of(node)}", "UnexpectedAdmissionError", text, advice, Hope.GOOD, blocking=False)]
+
+
+def _owned_by(pod: dict[str, Any], owner: dict[str, Any]) -> bool:
+    return any(ref.get("uid") == owner["metadata"]["uid"] for ref in pod["metadata"].get("ownerReferences") or [])
+
+
+def _node_of(pod: dict[str, Any]) -> str | None:
+    """The node of a Pod; also of one that a DaemonSet made for a node but that is not scheduled yet."""
+    spec = pod.get("spec") or {}
+    if spec.get("nodeName"):
+        return str(spec["nodeName"])
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    terms = (affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}).get("nodeSelectorTerms") or []
+    for term in terms:
+        for expression in term.get("matchFields") or []:
+            if expression.get("key") == "metadata.name" and expression.get("values"):
+                return str(expression["values"][0])
+    return None
+
+
+def expectation_of(params: dict[str, Any], *, gpus_of_size: Callable[[str], int | None]) -> Expectation:
+    """Returns what the options of ``wait_for_gpus`` expect, with what the pool itself says where they say nothing.
+
+    Args:
+        params: The options.
+        gpus_of_size: Says how many GPUs a VM size has; None for one that it does not know.
+    """
+    pool = params["pool"] or {}
+    vm_size = params["vm_size"] or pool.get("vm_size")
+    nodes = params["nodes"]
+    if nodes is None:
+        nodes = pool.get("min_count") if pool.get("enable_auto_scaling") else pool.get("count")
+    gpus = params["gpus_per_node"]
+    if gpus is None and vm_size and params["resource_name"] == "nvidia.com/gpu" and not pool.get("gpu_instance_profile"):
+        gpus = gpus_of_size(vm_size)
+    return Expectation(
+        node_pool=params["node_pool"] or pool.get("name"),
+        nodes=1 if nodes is None else int(nodes),
+        gpus_per_node=gpus,
+        resource=params["resource_name"],
+        vm_size=vm_size,
+        stack=params["gpu_stack"],
+        pool=pool,
+    )
+
+
+def watched(expected: Expectation) -> dict[str, Query]:
+    """Returns what has to be followed to judge a pool."""
+
+    def pod_that_matters(pod: dict[str, Any]) -> dict[str, Any] | None:
+        rejected = (pod.get("status") or {}).get("reason") == "UnexpectedAdmissionError"
+        if rejected or is_device_plugin(pod) or (requested(pod, expected.resource) and not is_over(pod)):
+            return pod
+        return None
+
+    return {
+        "nodes": Query("/api/v1/nodes", label_selector=expected.label_selector),
+        "daemon_sets": Query(
+            "/apis/apps/v1/daemonsets", optional=True, keep=lambda found: found if is_device_plugin(found) else None
+        ),
+        "pods": Query("/api/v1/pods", optional=True, keep=pod_that_matters),
+        "events": Query(
+            "/api/v1/events", field_selector="type=Warning,involvedObject.kind=DaemonSet", optional=True
+        ),
+    }
+
+
+def judge(expected: Expectation, state: State) -> Verdict:
+    """Judges a pool by the state of a watch."""
+    return evaluate(
+        expected, state.all("nodes"), state.all("daemon_sets"), state.all("pods"), state.all("events")
+    )
+
+
+def plan_wait(task: Task, expected: Expectation) -> Plan:
+    """Plans the wait for the GPUs of a pool; in check mode the state as it is now is all there is to say.
+
+    Args:
+        task: Its options hold ``wait_timeout`` and ``grace`` in seconds, and the way to the cluster.
+        expected: What to wait for.
+    """
+    client = Client(access_of(task.params, task.temporary_directory, task.secret))
+    with Watch(client, watched(expected)) as watch:
+        state = next(iter(watch.states(task.deadline(60.0))))
+    verdict = judge(expected, state)
+    wait = None if verdict.done else lambda: _wait(task, client, expected)
+    return Plan(changed=False, result=_result(verdict, state), apply=wait)
+
+
+def _wait(task: Task, client: Client, expected: Expectation) -> dict[str, Any]:
+    deadline = task.deadline(task.params["wait_timeout"])
+    patience = Patience(task.params["grace"])
+    verdict: Verdict | None = None
+    state = State()
+    with Watch(client, watched(expected)) as watch:
+        for state in watch.states(deadline):
+            verdict = judge(expected, state)
+            if verdict.done:
+                return _result(verdict, state)
+            task.progress(_line(verdict, state))
+            hopeless = patience.hopeless(problem for problem in verdict.problems if problem.blocking)
+            if hopeless and not state.lost:
+                raise _failure(
+                    f"{expected.subject}: its GPUs can't be used, and waiting does not help (waited {duration_text(deadline.elapsed)}).",
+                    client,
+                    verdict,
+                    state,
+                )
+    if verdict is None:
+        raise Failure(f"{expected.subject}: nothing could be seen within {duration_text(deadline.seconds)}.")
+    raise _failure(
+        f"{expected.subject}: its GPUs could not be used within {duration_text(deadline.seconds)}.", client, verdict, state
+    )
+
+
+def _line(verdict: Verdict, state: State) -> str:
+    if state.lost:
+        return f"{verdict.summary}; the API server is out of reach: {state.lost}"
+    first = next((problem for problem in verdict.problems if problem.blocking), None)
+    more = sum(problem.blocking for problem in verdict.problems) - 1
+    if first is None:
+        return verdict.summary
+    return f"{verdict.summary}; {first.subject}: {first.message}" + (f" (and {more} more)" if more else "")
+
+
+def _failure(head: str, client: Client, verdict: Verdict, state: State) -> WaitFailed:
+    problems = with_log_tails(client, verdict.problems)
+    lines = [head, *(f"- {problem.text()}" for problem in problems)]
+    if state.lost:
+        lines.append(f"- The API server was out of reach at the end: {state.lost}")
+    lines += [f"- Not looked at: {words}" for words in state.denied.values()]
+    return WaitFailed("\n".join(lines), **_result(replace(verdict, problems=problems), state))
+
+
+def _result(verdict: Verdict, state: State) -> dict[str, Any]:
+    return {
+        "nodes": verdict.nodes,
+        "problems": [problem.as_result() for problem in verdict.problems],
+        "gpus_ready": verdict.done,
+        "not_looked_at": sorted(state.denied),
+    }

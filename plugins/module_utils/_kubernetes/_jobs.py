@@ -1,0 +1,477 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How a Job stands, and the wait for its end with its log at hand."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import access_of, parse_time
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import WaitFailed
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._logs import with_log_tails
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import condition_of, name_of
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._pods import pod_problems, terminations
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope, Patience, Problem
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, Watch
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._workload_log import WorkloadLog
+
+MOST_FOLLOWED = 8
+"""So many Pods' logs are followed at a time: those of the first Pods; a Job of hundreds is not read as a whole."""
+
+LAST_LINES_SECONDS = 10.0
+"""How long the last lines of a log may take after the Job has ended."""
+
+UNSCHEDULED = frozenset({"Unschedulable", "SchedulingGated", "SchedulerError"})
+_FATAL_TROUBLES = frozenset({"DriverMismatch", "ImageTooOldForGpu", "DriverChanged", "NoDevice"})
+_STALLING = UNSCHEDULED | {
+    "ImagePull",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+    "StartError",
+    "FailedMount",
+    "FailedAttachVolume",
+    "FailedCreatePodSandBox",
+}
+"""What a Pod does not get over by being started again."""
+
+_FAILURE_ADVICE = {
+    "BackoffLimitExceeded": "Its Pods failed too often; see below why.",
+    "DeadlineExceeded": "It ran longer than its activeDeadlineSeconds.",
+    "PodFailurePolicy": "Its podFailurePolicy ended it.",
+    "MaxFailedIndexesExceeded": "Too many of its indexes failed.",
+    "FailedIndexes": "Some of its indexes failed.",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a Job stands.
+
+    Attributes:
+        complete: It has succeeded.
+        problems: What is wrong; those without hope make the Job one that can't succeed.
+        summary: One line for a person who waits.
+    """
+
+    complete: bool
+    problems: list[Problem]
+    summary: str
+
+
+@dataclass
+class Evidence:
+    """What the Pods of a Job told, by the uid of the Pod.
+
+    Attributes:
+        logs: The logs read so far; of a container that was started again that of its last start.
+        latest: The last accuracy that came, as a person reads it.
+    """
+
+    logs: dict[str, WorkloadLog] = field(default_factory=dict)
+    latest: str = ""
+
+    def take(self, lines: Iterable[tuple[str, str]]) -> None:
+        """Takes lines in, each with the key that ``log_key`` made."""
+        for key, line in lines:
+            said = self.logs.setdefault(key, WorkloadLog()).feed(line)
+            if said:
+                self.latest = f"accuracy {said['accuracy']:.4g} at step {said['step']}"
+
+    def of(self, pod: dict[str, Any]) -> WorkloadLog | None:
+        """Returns the log of a Pod's last start, or None."""
+        mine = [key for key in self.logs if key.startswith(f"{pod['metadata']['uid']}/")]
+        return self.logs[max(mine, key=lambda key: int(key.rsplit("/", 1)[1]))] if mine else None
+
+
+def evaluate(
+    job: dict[str, Any],
+    pods: Iterable[dict[str, Any]],
+    events: Iterable[dict[str, Any]] = (),
+    nodes: Iterable[dict[str, Any]] | None = None,
+    evidence: Evidence | None = None,
+) -> Verdict:
+    """Judges a Job by what is in the cluster and by what its Pods told.
+
+    Args:
+        job: The Job.
+        pods: Its Pods.
+        events: Warnings of its namespace about it and its Pods.
+        nodes: The nodes; None when they could not be looked at.
+        evidence: The logs read so far.
+    """
+    pods, events = sorted(pods, key=_created), list(events)
+    evidence = evidence or Evidence()
+    subject = f"Job {job['metadata'].get('namespace')}/{job['metadata']['name']}"
+    status = job.get("status") or {}
+    wanted = _completions(job)
+    complete = _has(job, "Complete") or _has(job, "SuccessCriteriaMet")
+    problems = [] if complete else _ended(subject, job)
+    if _has(job, "Suspended") and (job.get("spec") or {}).get("suspend"):
+        problems.append(Problem(subject, "Suspended", "it is suspended", "Whoever suspended it has to resume it."))
+    for pod in pods:
+        problems += _troubles(pod, evidence)
+        if not complete:
+            problems += _pod_findings(pod, events)
+    if not complete:
+        problems += _killed_for_memory(subject, pods)
+        problems += _lost_nodes(pods, nodes)
+        problems += _not_created(subject, job, pods, events)
+    count = f"{int(status.get('succeeded') or 0)} of {wanted} complete"
+    running = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Running"]
+    where = f", Pod {running[-1]['metadata']['name']} runs on {running[-1]['spec'].get('nodeName')}" if running else ""
+    told = f"; {evidence.latest}" if evidence.latest else ""
+    return Verdict(complete, problems, f"{subject}: {count}{where}{told}")
+
+
+def job_result(
+    namespace: str,
+    name: str,
+    job: dict[str, Any] | None,
+    pods: Iterable[dict[str, Any]] = (),
+    evidence: Evidence | None = None,
+) -> dict[str, Any]:
+    """Returns a Job as a return value, with the same keys whether it is there or not.
+
+    Args:
+        namespace: Its namespace.
+        name: Its name.
+        job: The Job; None when there is none.
+        pods: Its Pods.
+        evidence: The logs read.
+    """
+    evidence = evidence or Evidence()
+    status = (job or {}).get("status") or {}
+    ordered = sorted(pods, key=_created)
+    succeeded = [pod for pod in ordered if (pod.get("status") or {}).get("phase") == "Succeeded"]
+    shown = sorted(succeeded, key=_ended_at)[0] if succeeded else (ordered[-1] if ordered else None)
+    log = (evidence.of(shown) if shown else None) or WorkloadLog()
+    accuracies = [entry["accuracy"] for entry in log.accuracy]
+    completion = status.get("completionTime")
+    return {
+        "name": name,
+        "namespace": namespace,
+        "exists": job is not None,
+        "complete": job is not None and _has(job, "Complete"),
+        "completions": _completions(job) if job else None,
+        "succeeded": int(status.get("succeeded") or 0),
+        "failed": int(status.get("failed") or 0),
+        "start_time": status.get("startTime"),
+        "completion_time": completion,
+        "duration_seconds": _seconds(status.get("startTime"), completion),
+        "pods": [_pod_result(pod, evidence.of(pod)) for pod in ordered],
+        "devices": log.devices,
+        "accuracy": log.accuracy,
+        "accuracy_first": accuracies[0] if accuracies else None,
+        "accuracy_last": accuracies[-1] if accuracies else None,
+        "accuracy_best": max(accuracies, default=None),
+        "log_tail": log.tail,
+    }
+
+
+def plan_wait(task: Task) -> Plan:
+    """Plans the wait for the end of a Job; a Job that is complete is read at once, also in check mode.
+
+    Args:
+        task: Its options are those of the module ``wait_for_job``.
+    """
+    access = access_of(task.params, task.temporary_directory, task.secret)
+    namespace = task.params["namespace"] or access.namespace
+    wait = _Wait(task, Client(access), namespace, task.params["name"])
+    result, over = wait.look(task.deadline(60.0))
+    return Plan(changed=False, result=result, apply=None if over else wait.run)
+
+
+class _Wait:
+    def __init__(self, task: Task, client: Client, namespace: str, name: str) -> None:
+        self._task = task
+        self._client = client
+        self._namespace = namespace
+        self._name = name
+        self._evidence = Evidence()
+
+    def look(self, deadline: Deadline) -> tuple[dict[str, Any], bool]:
+        """Returns the state as it is now, and whether the Job is complete."""
+        with self._watch() as watch:
+            for state in watch.states(deadline):
+                job = self._job(state)
+                if job is None or not _has(job, "Complete"):
+                    return self._result(job, state, []), False
+                if self._logs_read(watch, state, deadline.elapsed):
+                    return self._result(job, state, self._verdict(job, state).problems), True
+        raise Failure(f"The log of Job {self._namespace}/{self._name} could not be read in time.")
+
+    def run(self) -> dict[str, Any]:
+        """Waits until the Job is complete and returns what it told.
+
+        Raises:
+            WaitFailed: It can't succeed, or has not within ``wait_timeout``.
+        """
+        deadline = self._task.deadline(self._task.params["wait_timeout"])
+        params = self._task.params
+        patience = Patience(
+            lambda problem: params["unschedulable_grace"] if problem.cause in UNSCHEDULED else params["grace"]
+        )
+        job: dict[str, Any] | None = None
+        verdict: Verdict | None = None
+        over_since: float | None = None
+        state = State()
+        self._evidence = Evidence()
+        with self._watch() as watch:
+            for state in watch.states(deadline):
+                job = self._job(state) or self._gone(job, state)
+                read = self._logs_read(watch, state, deadline.elapsed - (over_since or deadline.elapsed))
+                verdict = self._verdict(job, state)
+                self._task.progress(_line(verdict, state))
+                hopeless = patience.hopeless(verdict.problems)
+                if verdict.complete or hopeless:
+                    over_since = over_since if over_since is not None else deadline.elapsed
+                    if verdict.complete and read and _has(job, "Complete"):
+                        return self._result(job, state, verdict.problems)
+                    if hopeless and not verdict.complete and (read or not _has_ended(job)):
+                        raise self._failure("can't succeed", job, verdict, state, deadline)
+                else:
+                    over_since = None
+        if job is None or verdict is None:
+            raise Failure(f"Nothing could be seen of Job {self._namespace}/{self._name} in time.")
+        raise self._failure(f"is not complete after {duration_text(deadline.seconds)}", job, verdict, state, deadline)
+
+    def _watch(self) -> Watch:
+        base = f"/namespaces/{self._namespace}"
+        mine = f"metadata.name={self._name}"
+        return Watch(
+            self._client,
+            {
+                "jobs": Query(f"/apis/batch/v1{base}/jobs", field_selector=mine),
+                "pods": Query(f"/api/v1{base}/pods", label_selector=f"batch.kubernetes.io/job-name={self._name}"),
+                "events": Query(
+                    f"/api/v1{base}/events", field_selector="type=Warning", optional=True, keep=self._event_that_matters
+                ),
+                "nodes": Query("/api/v1/nodes", optional=True, keep=_node_core),
+            },
+        )
+
+    def _event_that_matters(self, event: dict[str, Any]) -> dict[str, Any] | None:
+        involved = event.get("involvedObject") or {}
+        return event if str(involved.get("name", "")).startswith(self._name) else None
+
+    def _job(self, state: State) -> dict[str, Any] | None:
+        jobs = [job for job in state.all("jobs") if not job["metadata"].get("deletionTimestamp") or _has_ended(job)]
+        return jobs[0] if jobs else None
+
+    def _gone(self, before: dict[str, Any] | None, state: State) -> dict[str, Any]:
+        if before is not None:
+            raise Failure(f"Job {self._namespace}/{self._name} was deleted while it was waited for.")
+        raise Failure(
+            f"There is no Job {self._name} in the namespace {self._namespace}.",
+            hint="A Job with ttlSecondsAfterFinished is removed after its end.",
+        )
+
+    def _pods(self, job: dict[str, Any] | None, state: State) -> list[dict[str, Any]]:
+        if job is None:
+            return []
+        uid = job["metadata"]["uid"]
+        return [
+            pod
+            for pod in state.all("pods")
+            if any(ref.get("uid") == uid for ref in pod["metadata"].get("ownerReferences") or [])
+        ]
+
+    def _verdict(self, job: dict[str, Any], state: State) -> Verdict:
+        nodes = None if "nodes" in state.denied else state.all("nodes")
+        return evaluate(job, self._pods(job, state), state.all("events"), nodes, self._evidence)
+
+    def _logs_read(self, watch: Watch, state: State, patience: float) -> bool:
+        """Follows the logs there are; True when those of all ended containers are complete, or take too long."""
+        self._evidence.take(state.lines)
+        job = self._job(state)
+        keys = set()
+        for pod in sorted(self._pods(job, state), key=_created)[-MOST_FOLLOWED:]:
+            container = _main_container(pod)
+            key = log_key(pod, container)
+            if key is not None:
+                watch.follow_log(key, f"/api/v1/namespaces/{self._namespace}/pods/{pod['metadata']['name']}", container)
+                keys.add(key)
+        return keys <= state.ended or patience > LAST_LINES_SECONDS
+
+    def _result(self, job: dict[str, Any] | None, state: State, problems: list[Problem]) -> dict[str, Any]:
+        pods = self._pods(job, state)
+        return {
+            "job": job_result(self._namespace, self._name, job, pods, self._evidence),
+            "problems": [problem.as_result() for problem in problems],
+        }
+
+    def _failure(
+        self, said: str, job: dict[str, Any], verdict: Verdict, state: State, deadline: Deadline
+    ) -> WaitFailed:
+        problems = with_log_tails(self._client, verdict.problems)
+        result = self._result(job, state, problems)
+        lines = [f"Job {self._namespace}/{self._name} {said} ({verdict.summary.split(': ', 1)[1]})."]
+        lines += [f"- {problem.text()}" for problem in problems]
+        if state.lost:
+            lines.append(f"- The API server was out of reach at the end: {state.lost}")
+        if not any(problem.log_tail for problem in problems) and result["job"]["log_tail"]:
+            lines.append("- Its log ends: " + " | ".join(result["job"]["log_tail"][-5:]))
+        return WaitFailed("\n".join(lines), **result)
+
+
+def log_key(pod: dict[str, Any], container: str) -> str | None:
+    """Returns what names the log of a container's last start; None when it has not been started."""
+    for status in (pod.get("status") or {}).get("containerStatuses") or []:
+        if status["name"] == container:
+            state = status.get("state") or {}
+            if "running" in state or "terminated" in state or (status.get("lastState") or {}).get("terminated"):
+                return f"{pod['metadata']['uid']}/{container}/{int(status.get('restartCount') or 0)}"
+    return None
+
+
+def _line(verdict: Verdict, state: State) -> str:
+    if state.lost:
+        return f"{verdict.summary}; the API server is out of reach: {state.lost}"
+    if not verdict.problems or verdict.complete:
+        return verdict.summary
+    return f"{verdict.summary}; {verdict.problems[0].subject}: {verdict.problems[0].message}"
+
+
+def _has(job: dict[str, Any], condition: str) -> bool:
+    return any(
+        entry.get("type") == condition and entry.get("status") == "True"
+        for entry in (job.get("status") or {}).get("conditions") or []
+    )
+
+
+def _has_ended(job: dict[str, Any]) -> bool:
+    return _has(job, "Complete") or _has(job, "Failed")
+
+
+def _ended(subject: str, job: dict[str, Any]) -> list[Problem]:
+    for kind in ("Failed", "FailureTarget"):
+        for entry in (job.get("status") or {}).get("conditions") or []:
+            if entry.get("type") == kind and entry.get("status") == "True":
+                reason = str(entry.get("reason"))
+                text = f"{kind}: {reason}: {entry.get('message')}"
+                return [Problem(subject, reason, text, _FAILURE_ADVICE.get(reason, ""), Hope.NONE)]
+    return []
+
+
+def _pod_findings(pod: dict[str, Any], events: list[dict[str, Any]]) -> list[Problem]:
+    """What is wrong with a Pod, seen from its Job, which starts another where one fails."""
+    over = (pod.get("status") or {}).get("phase") == "Failed"
+    findings = []
+    for problem in pod_problems(pod, events):
+        stalls = problem.cause in _STALLING and not over
+        if not stalls and problem.hope is not Hope.GOOD and problem.cause != "OOMKilled":
+            problem = replace(problem, hope=Hope.GOOD)
+        if problem.cause == "OOMKilled" and problem.hope is Hope.LITTLE:
+            problem = replace(problem, hope=Hope.GOOD)
+        findings.append(problem)
+    return findings
+
+
+def _troubles(pod: dict[str, Any], evidence: Evidence) -> list[Problem]:
+    log = evidence.of(pod)
+    if log is None or log.trouble is None:
+        return []
+    trouble = log.trouble
+    ended_badly = any(int(ended.get("exitCode") or 0) for _container, ended in terminations(pod))
+    fatal = ended_badly and trouble.cause in _FATAL_TROUBLES
+    subject = f"Pod {pod['metadata'].get('namespace')}/{pod['metadata']['name']}"
+    return [Problem(subject, trouble.cause, trouble.message, trouble.advice, Hope.NONE if fatal else Hope.GOOD)]
+
+
+def _killed_for_memory(subject: str, pods: list[dict[str, Any]]) -> list[Problem]:
+    killed = [
+        pod
+        for pod in pods
+        if (pod.get("status") or {}).get("phase") == "Failed"
+        and any(ended.get("reason") == "OOMKilled" for _container, ended in terminations(pod))
+    ]
+    if len(killed) < 2:
+        return []
+    text = f"{len(killed)} of its Pods were OOMKilled"
+    return [Problem(subject, "OOMKilled", text, "Raise the container's memory limit.", Hope.NONE)]
+
+
+def _lost_nodes(pods: list[dict[str, Any]], nodes: Iterable[dict[str, Any]] | None) -> list[Problem]:
+    if nodes is None:
+        return []
+    by_name = {name_of(node): node for node in nodes}
+    problems = []
+    for pod in pods:
+        node_name = (pod.get("spec") or {}).get("nodeName")
+        if not node_name or (pod.get("status") or {}).get("phase") not in ("Running", "Pending"):
+            continue
+        node = by_name.get(node_name)
+        ready = condition_of(node, "Ready") if node else None
+        if node is not None and (ready is None or ready.get("status") == "True"):
+            continue
+        words = f"{ready.get('reason')}: {ready.get('message')}" if ready else "it is no longer in the cluster"
+        subject = f"Pod {pod['metadata'].get('namespace')}/{pod['metadata']['name']}"
+        text = f"its node {node_name} is lost: {words}"
+        problems.append(Problem(subject, "NodeLost", text, "A Spot node may have been evicted.", Hope.LITTLE))
+    return problems
+
+
+def _not_created(
+    subject: str, job: dict[str, Any], pods: list[dict[str, Any]], events: list[dict[str, Any]]
+) -> list[Problem]:
+    if pods:
+        return []
+    uid = job["metadata"]["uid"]
+    mine = [event for event in events if (event.get("involvedObject") or {}).get("uid") == uid]
+    if not mine:
+        return []
+    last = max(mine, key=lambda event: str(event.get("lastTimestamp") or ""))
+    advice = "A quota, Pod Security or an admission rule is in the way; the message names it."
+    return [Problem(subject, "FailedCreate", f"{last.get('reason')}: {last.get('message')}", advice, Hope.LITTLE)]
+
+
+def _completions(job: dict[str, Any]) -> int:
+    spec = job.get("spec") or {}
+    return int(spec["completions"]) if spec.get("completions") is not None else 1
+
+
+def _main_container(pod: dict[str, Any]) -> str:
+    annotations = pod["metadata"].get("annotations") or {}
+    return str(annotations.get("kubectl.kubernetes.io/default-container") or pod["spec"]["containers"][0]["name"])
+
+
+def _pod_result(pod: dict[str, Any], log: WorkloadLog | None) -> dict[str, Any]:
+    ended = [entry for _container, entry in terminations(pod)]
+    return {
+        "name": pod["metadata"]["name"],
+        "node": (pod.get("spec") or {}).get("nodeName"),
+        "phase": (pod.get("status") or {}).get("phase"),
+        "exit_code": ended[0].get("exitCode") if ended else None,
+        "devices": log.devices if log else [],
+        "accuracy_last": log.accuracy[-1]["accuracy"] if log and log.accuracy else None,
+    }
+
+
+def _created(pod: dict[str, Any]) -> tuple[str, str]:
+    return str(pod["metadata"].get("creationTimestamp") or ""), str(pod["metadata"]["name"])
+
+
+def _ended_at(pod: dict[str, Any]) -> str:
+    return max((str(entry.get("finishedAt") or "") for _container, entry in terminations(pod)), default="")
+
+
+def _seconds(start: str | None, end: str | None) -> int | None:
+    if not start:
+        return None
+    until = parse_time(end) if end else datetime.datetime.now(datetime.timezone.utc)
+    return max(0, int((until - parse_time(start)).total_seconds()))
+
+
+def _node_core(node: dict[str, Any]) -> dict[str, Any]:
+    conditions = [entry for entry in (node.get("status") or {}).get("conditions") or [] if entry.get("type") == "Ready"]
+    return {"metadata": {"name": node["metadata"]["name"]}, "status": {"conditions": conditions}}

@@ -1,0 +1,533 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Manifests: what applying or deleting them would change, and doing it.
+
+Predictions are the server's own, by dry runs. Where a dry run is impossible because the namespace is still to come, the
+object is validated by a dry run under another name in the namespace ``default``.
+https://kubernetes.io/docs/reference/using-api/server-side-apply/
+"""
+
+from __future__ import annotations
+
+import copy
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import access_of
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import yaml
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import (
+    Resources,
+    ResourceType,
+    UnknownKind,
+    describe,
+)
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, Watch
+
+CREATED_BY = "aks.gpu/created-by"
+"""Annotation of the objects that this module created, with the field manager; what lacks it is somebody else's."""
+
+PROBE_NAMESPACE = "default"
+SETTLE_SECONDS = 30.0
+"""How long what is about to be ready may take: a new CustomResourceDefinition, a namespace's service account."""
+
+MASK = "********"
+
+
+@dataclass
+class Step:
+    """What is to become of one object.
+
+    Attributes:
+        manifest: As it will be sent, or for a deletion as it was given.
+        kind: How it is served; None for a kind that an earlier step brings.
+        action: ``created``, ``changed``, ``recreated``, ``deleted``, ``unchanged`` or ``left``.
+        live: The object now; None when there is none.
+        after: The object to come; None when it is deleted.
+        reason: Why it is left alone.
+        problem: Why the action is impossible; None when it is possible.
+    """
+
+    manifest: dict[str, Any]
+    kind: ResourceType | None
+    action: str = "unchanged"
+    live: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+    reason: str = ""
+    problem: str | None = None
+
+    @property
+    def writes(self) -> bool:
+        """True when the step changes the cluster."""
+        return self.action not in ("unchanged", "left")
+
+    def as_result(self) -> dict[str, Any]:
+        """Returns the step as a return value."""
+        shown = self.after if self.after is not None else self.live
+        metadata = self.manifest.get("metadata") or {}
+        return {
+            "api_version": self.manifest.get("apiVersion"),
+            "kind": self.manifest.get("kind"),
+            "namespace": metadata.get("namespace"),
+            "name": metadata.get("name"),
+            "action": self.action,
+            "reason": self.reason,
+            "object": masked(_without_managed_fields(shown)) if shown else None,
+        }
+
+
+def parse(definition: Any) -> list[dict[str, Any]]:
+    """Returns the objects of a definition; lists of objects are taken apart, empty documents passed over.
+
+    Args:
+        definition: An object, a list of objects, or YAML or JSON text with one or more documents.
+
+    Raises:
+        Failure: Something in it is no Kubernetes object. All of it is named at once.
+    """
+    try:
+        documents = list(yaml.safe_load_all(definition)) if isinstance(definition, str) else [definition]
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise Failure(f"The definition is no valid YAML{where}: {getattr(error, 'problem', None) or error}.") from error
+    objects: list[dict[str, Any]] = []
+    problems: list[str] = []
+    for number, found in enumerate(_flat(documents), 1):
+        missing = [] if isinstance(found, dict) else ["a dictionary"]
+        if isinstance(found, dict):
+            missing = [key for key in ("apiVersion", "kind") if not isinstance(found.get(key), str) or not found[key]]
+            metadata = found.get("metadata")
+            if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str) or not metadata["name"]:
+                missing.append("metadata.name")
+        if missing:
+            problems.append(f"object {number} lacks {', '.join(missing)}" if isinstance(found, dict) else f"object {number} is text")
+        else:
+            objects.append(found)
+    if problems:
+        raise Failure(f"The definition can't be used: {'; '.join(problems)}.")
+    return objects
+
+
+def essence(found: dict[str, Any]) -> dict[str, Any]:
+    """Returns an object without what changes by itself: status, managed fields, versions, times."""
+    kept = {key: value for key, value in found.items() if key != "status"}
+    ignored = {"managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink"}
+    kept["metadata"] = {key: value for key, value in (found.get("metadata") or {}).items() if key not in ignored}
+    return kept
+
+
+def masked(found: dict[str, Any]) -> dict[str, Any]:
+    """Returns an object with the values of a Secret replaced."""
+    if found.get("kind") != "Secret":
+        return found
+    result = dict(found)
+    for key in ("data", "stringData"):
+        if result.get(key):
+            result[key] = dict.fromkeys(result[key], MASK)
+    return result
+
+
+def masked_pair(before: dict[str, Any], after: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns two states of an object for a diff: a Secret's changed values are seen to change, but not to what."""
+    shown = masked(before), masked(after)
+    if after.get("kind") == "Secret":
+        for key in ("data", "stringData"):
+            for name in set(before.get(key) or {}) & set(after.get(key) or {}):
+                if before[key][name] != after[key][name]:
+                    shown[0][key][name], shown[1][key][name] = f"{MASK} (before)", f"{MASK} (after)"
+    return shown
+
+
+def plan_manifest(task: Task) -> Plan:
+    """Plans what the module ``manifest`` does.
+
+    Args:
+        task: Its options are those of the module.
+
+    Raises:
+        Failure: The definition can't be used, or the server refuses some of it; every object is named at once.
+    """
+    params = task.params
+    access = access_of(params, task.temporary_directory, task.secret)
+    objects = parse(params["definition"])
+    for found in objects:
+        if found["kind"] == "Secret":
+            task.secret(*_secret_values(found))
+    work = _Work(task, Resources(Client(access)), access.namespace)
+    steps = work.absent(objects) if params["state"] == "absent" else work.present(objects)
+    for step in steps:
+        if step.live and step.live.get("kind") == "Secret":
+            task.secret(*_secret_values(step.live))
+    problems = [f"{describe(step.manifest)}: {step.problem}" for step in steps if step.problem]
+    if len(problems) == 1:
+        raise Failure(problems[0])
+    if problems:
+        raise Failure("\n".join([f"{len(problems)} objects can't be as wanted:", *(f"- {text}" for text in problems)]))
+    changed = any(step.writes for step in steps)
+    before, after = _diff(steps)
+    return Plan(
+        changed=changed,
+        result=_result(steps),
+        apply=(lambda: work.carry_out(steps)) if changed else None,
+        before=before,
+        after=after,
+    )
+
+
+@dataclass
+class _Work:
+    task: Task
+    resources: Resources
+    namespace: str
+    _announced: set[str] = field(default_factory=set)
+
+    def present(self, objects: Iterable[dict[str, Any]]) -> list[Step]:
+        """Returns the steps that bring the objects about, in the order given."""
+        coming_kinds: set[tuple[str, str]] = set()
+        steps = []
+        for found in objects:
+            step = self._step(found, coming_kinds)
+            if step.problem is None and step.kind is not None:
+                try:
+                    self._predict(step)
+                except KubernetesError as error:
+                    step.problem = str(error)
+            if found["kind"] == "CustomResourceDefinition":
+                coming_kinds |= _brought(found)
+            if step.writes and found["kind"] == "Namespace":
+                self._announced.add(found["metadata"]["name"])
+            steps.append(step)
+        return steps
+
+    def absent(self, objects: Iterable[dict[str, Any]]) -> list[Step]:
+        """Returns the steps that remove the objects, in the reverse of the order given."""
+        steps: list[Step] = []
+        for found in reversed(list(objects)):
+            step = Step(found, None)
+            steps.append(step)
+            try:
+                step.kind = self.resources.type_of(found["apiVersion"], found["kind"])
+            except UnknownKind:
+                continue
+            step.manifest = self._placed(found, step.kind)
+            try:
+                self._predict_removal(step, steps)
+            except KubernetesError as error:
+                step.problem = str(error)
+        return steps
+
+    def carry_out(self, steps: list[Step]) -> dict[str, Any]:
+        """Does what the steps say, in their order.
+
+        Raises:
+            KubernetesError: The server refused.
+            DeadlineExceeded: A deletion took longer than ``wait_timeout``.
+        """
+        deadline = self.task.deadline(self.task.params["wait_timeout"])
+        for step in steps:
+            if step.action == "deleted":
+                self._remove(step, deadline)
+            elif step.writes:
+                self._bring_about(step, deadline)
+        return {**_result(steps), "changed": any(step.writes for step in steps)}
+
+    def _step(self, found: dict[str, Any], coming_kinds: set[tuple[str, str]]) -> Step:
+        step = Step(found, None)
+        try:
+            step.kind = self.resources.type_of(found["apiVersion"], found["kind"])
+            step.manifest = self._placed(found, step.kind)
+        except UnknownKind as error:
+            if (found["apiVersion"], found["kind"]) in coming_kinds:
+                step.action, step.after = "created", found
+            else:
+                step.problem = str(error)
+        except KubernetesError as error:
+            step.problem = str(error)
+        return step
+
+    def _placed(self, found: dict[str, Any], kind: ResourceType) -> dict[str, Any]:
+        """Returns a manifest with its namespace where the kind has them, and without one where it has not."""
+        placed = copy.deepcopy(found)
+        if kind.namespaced:
+            placed["metadata"].setdefault("namespace", self.namespace)
+        else:
+            placed["metadata"].pop("namespace", None)
+        return placed
+
+    def _predict(self, step: Step) -> None:
+        assert step.kind is not None
+        metadata = step.manifest["metadata"]
+        step.live = self.resources.get(step.kind, metadata.get("namespace"), metadata["name"])
+        going = step.live is not None and bool(step.live["metadata"].get("deletionTimestamp"))
+        if step.live is None or going or CREATED_BY in (step.live["metadata"].get("annotations") or {}):
+            metadata["annotations"] = {**(metadata.get("annotations") or {}), CREATED_BY: self._manager}
+        if going or metadata.get("namespace") in self._announced:
+            step.action = "recreated" if going else "created"
+            step.after = self._validated_elsewhere(step, PROBE_NAMESPACE)
+            return
+        try:
+            step.after = self._apply(step, dry_run=True)
+        except KubernetesError as error:
+            if _lacks_namespace(error):
+                step.action = "created"
+                step.after = self._validated_elsewhere(step, PROBE_NAMESPACE)
+            elif _is_immutable(error):
+                self._predict_recreation(step, error)
+            elif error.reason == "Conflict":
+                step.problem = _conflict_text(error)
+            else:
+                raise
+            return
+        if step.live is None:
+            step.action = "created"
+        elif essence(step.live) != essence(step.after):
+            step.action = "changed"
+
+    def _predict_recreation(self, step: Step, error: KubernetesError) -> None:
+        if not self.task.params["recreate_immutable"]:
+            step.problem = (
+                f"{error.message} It exists and can't be changed in place; recreate_immutable: true deletes it and "
+                "creates it anew."
+            )
+            return
+        step.action = "recreated"
+        step.after = self._validated_elsewhere(step, step.manifest["metadata"].get("namespace"))
+
+    def _validated_elsewhere(self, step: Step, namespace: str | None) -> dict[str, Any]:
+        """Returns the manifest after the server has checked it under a name, in a namespace, where it can be checked."""
+        assert step.kind is not None
+        probe = copy.deepcopy(step.manifest)
+        # Names of namespaced objects are long enough for this; a namespace's own name stays a label everywhere.
+        probe["metadata"]["name"] = name = f"aks-gpu-dry-run-{secrets.token_hex(4)}"
+        if step.kind.namespaced:
+            probe["metadata"]["namespace"] = namespace
+        try:
+            self.resources.apply(step.kind, probe, field_manager=self._manager, dry_run=True)
+        except KubernetesError as error:
+            if error.reason in ("Invalid", "BadRequest"):
+                text = error.message.replace(name, str(step.manifest["metadata"]["name"]))
+                raise KubernetesError(text, status=error.status, reason=error.reason, causes=error.causes) from error
+            if error.status not in (403, 404, 409):
+                raise
+        return step.manifest
+
+    def _predict_removal(self, step: Step, steps: list[Step]) -> None:
+        assert step.kind is not None
+        metadata = step.manifest["metadata"]
+        step.live = self.resources.get(step.kind, metadata.get("namespace"), metadata["name"])
+        if step.live is None:
+            return
+        if self.task.params["only_own"] and CREATED_BY not in (step.live["metadata"].get("annotations") or {}):
+            step.action, step.reason = "left", "it was not created by aks.gpu"
+            return
+        if self.task.params["only_if_empty"] and step.manifest["kind"] == "Namespace":
+            step.reason = self._inhabitants(metadata["name"], steps)
+            if step.reason:
+                step.action = "left"
+                return
+        self.resources.delete(step.kind, step.live, dry_run=True)
+        step.action = "deleted"
+
+    def _inhabitants(self, namespace: str, steps: list[Step]) -> str:
+        """Returns what lives in a namespace besides what the steps remove; empty when nothing does."""
+        contents, unknown = self.resources.contents(namespace)
+        going = {step.live["metadata"]["uid"] for step in steps if step.live and step.action == "deleted"}
+        while True:
+            # What belongs to an object that goes, goes with it: Pods, ControllerRevisions.
+            more = {found["metadata"]["uid"] for found in contents if _owners(found) and _owners(found) <= going} - going
+            if not more:
+                break
+            going |= more
+        staying = [
+            found
+            for found in contents
+            if found["metadata"]["uid"] not in going and not found["metadata"].get("deletionTimestamp")
+        ]
+        if staying:
+            shown = ", ".join(describe({**found, "metadata": {"name": found["metadata"]["name"]}}) for found in staying[:5])
+            more_text = f" and {len(staying) - 5} more" if len(staying) > 5 else ""
+            return f"something else lives in it: {shown}{more_text}"
+        if unknown:
+            return f"it can't be told to be empty: {', '.join(unknown)}"
+        return ""
+
+    @property
+    def _manager(self) -> str:
+        return str(self.task.params["field_manager"])
+
+    def _apply(self, step: Step, *, dry_run: bool = False) -> dict[str, Any]:
+        assert step.kind is not None
+        force = bool(self.task.params["force_conflicts"])
+        return self.resources.apply(step.kind, step.manifest, field_manager=self._manager, force=force, dry_run=dry_run)
+
+    def _bring_about(self, step: Step, deadline: Deadline) -> None:
+        settle = self.task.deadline(min(SETTLE_SECONDS, max(deadline.remaining(), 1.0)))
+        if step.kind is None:
+            step.kind = self._type_when_served(step.manifest, settle)
+            step.manifest = self._placed(step.manifest, step.kind)
+        if step.action == "recreated" and step.live is not None:
+            if not step.live["metadata"].get("deletionTimestamp"):
+                self.resources.delete(step.kind, step.live)
+            self._wait_gone(step, deadline)
+        while True:
+            try:
+                step.after = self._apply(step)
+                return
+            except KubernetesError as error:
+                if error.reason == "Conflict":
+                    raise Failure(f"{describe(step.manifest)}: {_conflict_text(error)}") from error
+                waiting = deadline if _is_terminating(error) else settle
+                if not (_is_terminating(error) or _is_settling(error)) or waiting.expired:
+                    hint = "Put the Namespace in front of it in the definition." if _lacks_namespace(error) else error.hint
+                    raise KubernetesError(
+                        f"{describe(step.manifest)}: {error.message}",
+                        hint=hint,
+                        status=error.status,
+                        reason=error.reason,
+                        causes=error.causes,
+                    ) from error
+                self.task.progress(f"{describe(step.manifest)}: {error.message}")
+                time.sleep(0.2)
+
+    def _type_when_served(self, manifest: dict[str, Any], settle: Deadline) -> ResourceType:
+        while True:
+            try:
+                return self.resources.type_of(manifest["apiVersion"], manifest["kind"])
+            except UnknownKind:
+                if settle.expired:
+                    raise
+                time.sleep(0.2)
+
+    def _remove(self, step: Step, deadline: Deadline) -> None:
+        assert step.kind is not None
+        assert step.live is not None
+        metadata = step.manifest["metadata"]
+        if self.task.params["only_if_empty"] and step.manifest["kind"] == "Namespace":
+            reason = self._inhabitants(metadata["name"], [])
+            if reason:
+                step.action, step.reason = "left", reason
+                return
+        self.resources.delete(step.kind, step.live)
+        if self.task.params["wait"]:
+            self._wait_gone(step, deadline)
+
+    def _wait_gone(self, step: Step, deadline: Deadline) -> None:
+        assert step.kind is not None
+        assert step.live is not None
+        metadata = step.live["metadata"]
+        query = Query(step.kind.path(metadata.get("namespace")), field_selector=f"metadata.name={metadata['name']}")
+        last = step.live
+        with Watch(self.resources.client, {"object": query}) as watch:
+            for state in watch.states(deadline):
+                found = state.objects["object"].get(metadata["uid"])
+                if found is None:
+                    return
+                last = found
+                self.task.progress(f"{describe(step.manifest)}: being deleted")
+        raise DeadlineExceeded(
+            f"{describe(step.manifest)} is not gone after {duration_text(deadline.seconds)}. {_why_still_there(last)}".strip()
+        )
+
+
+def _result(steps: list[Step]) -> dict[str, Any]:
+    return {"resources": [step.as_result() for step in steps]}
+
+
+def _diff(steps: list[Step]) -> tuple[dict[str, Any], dict[str, Any]]:
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    for step in steps:
+        if not step.writes:
+            continue
+        old = essence(step.live) if step.live else {}
+        new = essence(step.after) if step.after and step.action != "deleted" else {}
+        if step.action == "created":
+            new = essence(step.manifest)
+        old, new = masked_pair(old, new) if old and new else (masked(old), masked(new))
+        before[describe(step.manifest)], after[describe(step.manifest)] = old or None, new or None
+    return before, after
+
+
+def _without_managed_fields(found: dict[str, Any]) -> dict[str, Any]:
+    metadata = {key: value for key, value in (found.get("metadata") or {}).items() if key != "managedFields"}
+    return {**found, "metadata": metadata}
+
+
+def _flat(documents: Iterable[Any]) -> Iterable[Any]:
+    for document in documents:
+        if document is None:
+            continue
+        if isinstance(document, list):
+            yield from _flat(document)
+        elif isinstance(document, dict) and str(document.get("kind", "")).endswith("List") and "items" in document:
+            yield from _flat(document["items"] or [])
+        else:
+            yield document
+
+
+def _secret_values(found: dict[str, Any]) -> list[str]:
+    return [
+        str(value) for key in ("data", "stringData") for value in (found.get(key) or {}).values() if isinstance(value, str)
+    ]
+
+
+def _brought(definition: dict[str, Any]) -> set[tuple[str, str]]:
+    """The kinds that a CustomResourceDefinition brings."""
+    spec = definition.get("spec") or {}
+    kind = (spec.get("names") or {}).get("kind")
+    return {(f"{spec.get('group')}/{version.get('name')}", kind) for version in spec.get("versions") or []}
+
+
+def _owners(found: dict[str, Any]) -> set[str]:
+    return {ref["uid"] for ref in found["metadata"].get("ownerReferences") or []}
+
+
+def _lacks_namespace(error: KubernetesError) -> bool:
+    return error.status == 404 and error.status_details.get("kind") == "namespaces" or _is_terminating(error)
+
+
+def _is_terminating(error: KubernetesError) -> bool:
+    return any(cause.get("reason") == "NamespaceTerminating" for cause in error.causes)
+
+
+def _is_settling(error: KubernetesError) -> bool:
+    return error.status == 403 and "error looking up service account" in error.message
+
+
+def _is_immutable(error: KubernetesError) -> bool:
+    if error.reason != "Invalid" or not error.causes:
+        return False
+    words = ("immutable", "may not change once set", "cannot change roleRef", "updates to", "may not be changed")
+    return all(any(word in str(cause.get("message")) for word in words) for cause in error.causes)
+
+
+def _conflict_text(error: KubernetesError) -> str:
+    fields: dict[str, list[str]] = {}
+    for cause in error.causes:
+        owner = str(cause.get("message", "")).removeprefix("conflict with ")
+        fields.setdefault(owner, []).append(str(cause.get("field", "")).lstrip("."))
+    if not fields:
+        return error.message
+    owned = "; ".join(f"{', '.join(names)} belong{'s' if len(names) == 1 else ''} to {owner}" for owner, names in fields.items())
+    return f"{owned}. force_conflicts: true takes them over."
+
+
+def _why_still_there(found: dict[str, Any]) -> str:
+    finalizers = [*(found["metadata"].get("finalizers") or []), *((found.get("spec") or {}).get("finalizers") or [])]
+    said = [
+        str(condition.get("message"))
+        for condition in (found.get("status") or {}).get("conditions") or []
+        if condition.get("status") == "True" and str(condition.get("type", "")).startswith("Namespace")
+    ]
+    held = f"Finalizers that are not done: {', '.join(finalizers)}." if finalizers else ""
+    return " ".join([held, *said]).strip()

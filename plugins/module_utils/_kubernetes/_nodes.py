@@ -1,0 +1,252 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a node is, what is wrong with it, and whether a Pod may run on it. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope, Problem
+
+POOL_LABEL = "kubernetes.azure.com/agentpool"
+ACCELERATOR_LABEL = "kubernetes.azure.com/accelerator"
+SIZE_LABEL = "node.kubernetes.io/instance-type"
+IMAGE_LABEL = "kubernetes.azure.com/node-image-version"
+MANAGED_LABEL = "kubernetes.azure.com/dcgm-exporter"
+SPOT_LABEL = "kubernetes.azure.com/scalesetpriority"
+
+# https://learn.microsoft.com/azure/aks/gpu-health-monitoring and the managed GPU experience's conditions.
+HEALTH_CONDITIONS: dict[str, tuple[bool, str]] = {
+    "GPUMissing": (True, "The driver sees fewer GPUs than the size has; AKS does not repair it: reimage or replace the node."),
+    "XIDErrors": (True, "The driver reported GPU errors; https://docs.nvidia.com/deploy/xid-errors/ explains the numbers."),
+    "NVLinkStatusInactive": (True, "GPUs of the node can't reach each other by NVLink; replace the node."),
+    "NVIDIAGRIDStatusInvalid": (True, "The GRID licence of the node is not valid."),
+    "UnhealthyNvidiaDevicePlugin": (True, "The node's own device plugin service does not work."),
+    "IBLinkFlapping": (False, "The InfiniBand link of the node goes up and down."),
+    "GPUClockThrottling": (False, "The GPUs are slowed down, by heat or power."),
+    "UnhealthyNvidiaDCGMServices": (False, "GPU metrics of the node are missing; GPUs work without them."),
+}
+"""Condition → whether it keeps GPUs from working when it is True, and what to do."""
+
+_PASSING_TAINTS = frozenset(
+    {
+        "node.kubernetes.io/not-ready",
+        "node.kubernetes.io/unreachable",
+        "node.kubernetes.io/unschedulable",
+        "node.kubernetes.io/network-unavailable",
+        "node.kubernetes.io/disk-pressure",
+        "node.kubernetes.io/memory-pressure",
+        "node.kubernetes.io/pid-pressure",
+        "node.cloudprovider.kubernetes.io/uninitialized",
+    }
+)
+_LEAVING_TAINTS = frozenset({"ToBeDeletedByClusterAutoscaler", "DeletionCandidateOfClusterAutoscaler"})
+
+
+def name_of(node: dict[str, Any]) -> str:
+    """Returns a node's name."""
+    return str(node["metadata"]["name"])
+
+
+def labels_of(node: dict[str, Any]) -> dict[str, str]:
+    """Returns a node's labels."""
+    return node["metadata"].get("labels") or {}
+
+
+def taints_of(node: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns a node's taints."""
+    return (node.get("spec") or {}).get("taints") or []
+
+
+def taint_text(taint: dict[str, Any]) -> str:
+    """Returns a taint as people write it: ``sku=gpu:NoSchedule``."""
+    value = f"={taint['value']}" if taint.get("value") else ""
+    return f"{taint.get('key')}{value}:{taint.get('effect')}"
+
+
+def condition_of(node: dict[str, Any], name: str) -> dict[str, Any] | None:
+    """Returns a condition of a node, or None."""
+    conditions = (node.get("status") or {}).get("conditions") or []
+    return next((condition for condition in conditions if condition.get("type") == name), None)
+
+
+def is_ready(node: dict[str, Any]) -> bool:
+    """True when the kubelet says so."""
+    condition = condition_of(node, "Ready")
+    return condition is not None and condition.get("status") == "True"
+
+
+def is_leaving(node: dict[str, Any]) -> bool:
+    """True when the node is being removed."""
+    if node["metadata"].get("deletionTimestamp"):
+        return True
+    return any(taint.get("key") == "ToBeDeletedByClusterAutoscaler" for taint in taints_of(node))
+
+
+def quantity(node: dict[str, Any], kind: str, resource: str) -> int:
+    """Returns how many of a countable resource a node has.
+
+    Args:
+        node: The node.
+        kind: ``capacity`` or ``allocatable``.
+        resource: Such as ``nvidia.com/gpu``.
+    """
+    return int(((node.get("status") or {}).get(kind) or {}).get(resource) or 0)
+
+
+def gpu_resources(node: dict[str, Any]) -> dict[str, int]:
+    """Returns the GPU resources that a node offers, such as ``{"nvidia.com/mig-1g.10gb": 7}``."""
+    capacity = (node.get("status") or {}).get("capacity") or {}
+    return {name: int(value) for name, value in capacity.items() if name.startswith(("nvidia.com/", "amd.com/")) and int(value)}
+
+
+def node_result(node: dict[str, Any], resource: str, in_use: int) -> dict[str, Any]:
+    """Returns a node as a return value.
+
+    Args:
+        node: As the API server returns it.
+        resource: The resource that is counted.
+        in_use: How many of it Pods hold.
+    """
+    labels = labels_of(node)
+    conditions = (node.get("status") or {}).get("conditions") or []
+    return {
+        "name": name_of(node),
+        "node_pool": labels.get(POOL_LABEL) or labels.get("agentpool"),
+        "vm_size": labels.get(SIZE_LABEL),
+        "ready": is_ready(node),
+        "capacity": quantity(node, "capacity", resource),
+        "allocatable": quantity(node, "allocatable", resource),
+        "in_use": in_use,
+        "labels": dict(labels),
+        "taints": [taint_text(taint) for taint in taints_of(node)],
+        "conditions": [{key: c.get(key) for key in ("type", "status", "reason", "message")} for c in conditions],
+        "node_image_version": labels.get(IMAGE_LABEL),
+        "kubelet_version": ((node.get("status") or {}).get("nodeInfo") or {}).get("kubeletVersion"),
+    }
+
+
+def node_problems(node: dict[str, Any], *, partitioned: bool = False) -> list[Problem]:
+    """Returns what is wrong with a node itself: not with its GPUs' count.
+
+    Args:
+        node: As the API server returns it.
+        partitioned: Its GPUs are to be partitioned (MIG), for which it reboots.
+    """
+    subject = f"Node {name_of(node)}"
+    if is_leaving(node):
+        return [Problem(subject, "Leaving", "it is being removed", "", Hope.GOOD, blocking=False)]
+    problems = _eviction(subject, node)
+    if not is_ready(node):
+        problems.append(_not_ready(subject, node, partitioned))
+    elif (node.get("spec") or {}).get("unschedulable"):
+        advice = f"If nobody works on it: kubectl uncordon {name_of(node)}"
+        problems.append(Problem(subject, "Cordoned", "it is cordoned, so nothing is scheduled on it", advice, Hope.LITTLE))
+    elif any(taint.get("key") == "node.cloudprovider.kubernetes.io/uninitialized" for taint in taints_of(node)):
+        problems.append(Problem(subject, "Uninitialized", "Azure's cloud controller has not taken it in yet"))
+    for condition in (node.get("status") or {}).get("conditions") or []:
+        kind = str(condition.get("type"))
+        if kind in HEALTH_CONDITIONS and condition.get("status") == "True":
+            blocking, advice = HEALTH_CONDITIONS[kind]
+            message = f"{kind}: {condition.get('reason')}: {condition.get('message')}"
+            problems.append(Problem(subject, kind, message, advice, Hope.LITTLE, blocking=blocking))
+    state = labels_of(node).get("nvidia.com/mig.config.state")
+    if state in ("pending", "rebooting"):
+        problems.append(Problem(subject, "MigReboot", f"its GPUs are being partitioned (mig.config.state is {state})"))
+    elif state == "failed":
+        advice = "The MIG manager's log says why; a profile that the GPU does not know is the usual cause."
+        problems.append(Problem(subject, "MigFailed", "its GPUs could not be partitioned", advice, Hope.LITTLE))
+    return problems
+
+
+def placement_obstacle(template: dict[str, Any], node: dict[str, Any]) -> tuple[str, str] | None:
+    """Returns why a DaemonSet makes no Pod for a node, as a cause and in words; None when it does.
+
+    Args:
+        template: The Pod template of the DaemonSet.
+        node: The node.
+    """
+    spec = template.get("spec") or {}
+    labels = labels_of(node)
+    for key, value in (spec.get("nodeSelector") or {}).items():
+        if labels.get(key) != value:
+            return "NotSelected", f"its nodeSelector wants the label {key}={value}, which the node does not have"
+    if not _affine(spec, node):
+        return "NotSelected", "its node affinity does not match the labels of the node"
+    for taint in taints_of(node):
+        if taint.get("effect") == "PreferNoSchedule" or taint.get("key") in _PASSING_TAINTS | _LEAVING_TAINTS:
+            continue
+        if not any(tolerates(toleration, taint) for toleration in spec.get("tolerations") or []):
+            return "NotTolerated", f"it does not tolerate the taint {taint_text(taint)} of the node"
+    return None
+
+
+def tolerates(toleration: dict[str, Any], taint: dict[str, Any]) -> bool:
+    """True when a toleration covers a taint."""
+    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
+        return False
+    if toleration.get("operator") == "Exists":
+        return not toleration.get("key") or toleration["key"] == taint.get("key")
+    return toleration.get("key") == taint.get("key") and (toleration.get("value") or "") == (taint.get("value") or "")
+
+
+def _affine(spec: dict[str, Any], node: dict[str, Any]) -> bool:
+    required = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution")
+    if not required:
+        return True
+    fields = {"metadata.name": name_of(node)}
+    return any(
+        (term.get("matchExpressions") or term.get("matchFields"))
+        and _all_match(term.get("matchExpressions") or [], labels_of(node))
+        and _all_match(term.get("matchFields") or [], fields)
+        for term in required.get("nodeSelectorTerms") or []
+    )
+
+
+def _all_match(expressions: Iterable[dict[str, Any]], values: dict[str, str]) -> bool:
+    return all(_matches(expression, values) for expression in expressions)
+
+
+def _matches(expression: dict[str, Any], values: dict[str, str]) -> bool:
+    value = values.get(expression["key"])
+    operator, wanted = expression["operator"], expression.get("values") or []
+    if operator == "Exists":
+        return value is not None
+    if operator == "DoesNotExist":
+        return value is None
+    if operator == "In":
+        return value in wanted
+    if operator == "NotIn":
+        return value not in wanted
+    try:
+        return int(value or "") > int(wanted[0]) if operator == "Gt" else int(value or "") < int(wanted[0])
+    except ValueError:
+        return False
+
+
+def _not_ready(subject: str, node: dict[str, Any], partitioned: bool) -> Problem:
+    condition = condition_of(node, "Ready")
+    if condition is None:
+        return Problem(subject, "NotReady", "NotReady: its kubelet has not reported yet")
+    message = f"NotReady: {condition.get('reason')}: {condition.get('message')}"
+    if partitioned:
+        return Problem(subject, "MigReboot", message, "A node with MIG reboots while its GPUs are partitioned.")
+    advice = ""
+    if condition.get("status") == "Unknown":
+        spot = labels_of(node).get(SPOT_LABEL) == "spot"
+        advice = "It is a Spot node: Azure may have evicted it." if spot else "Its VM may be stopped, or its network be broken."
+    return Problem(subject, "NotReady", message, advice)
+
+
+def _eviction(subject: str, node: dict[str, Any]) -> list[Problem]:
+    event = condition_of(node, "VMEventScheduled")
+    if event is None or event.get("status") != "True":
+        return []
+    message = f"{event.get('reason')}: {event.get('message')}"
+    if "Preempt" in message:
+        advice = "Azure takes the Spot capacity back. Wait for another node, or use a regular pool."
+        return [Problem(subject, "SpotEviction", message, advice, Hope.GOOD)]
+    return [Problem(subject, "VMEventScheduled", message, "Azure maintains the VM.", Hope.GOOD, blocking=False)]

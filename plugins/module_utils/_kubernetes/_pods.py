@@ -1,0 +1,199 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is wrong with a Pod, from its own status. Pure functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope, LogReference, Problem
+
+_PULL_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable"})
+_CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError"})
+_PERMANENT_PULL = re.compile(
+    r"not found|manifest unknown|does not exist|access denied|denied:|unauthorized|forbidden|invalid reference|no match for platform",
+    re.IGNORECASE,
+)
+_LOST = frozenset({"NodeLost", "NodeShutdown", "Shutdown", "Terminated"})
+
+
+def pod_problems(pod: dict[str, Any], events: Iterable[dict[str, Any]] = ()) -> list[Problem]:
+    """Returns what keeps a Pod from running, or made it fail.
+
+    Args:
+        pod: As the API server returns it.
+        events: Warnings of its namespace, for what stands nowhere else, such as a volume that can't be mounted.
+    """
+    subject = f"Pod {pod['metadata'].get('namespace')}/{pod['metadata']['name']}"
+    status = pod.get("status") or {}
+    problems: list[Problem] = []
+    phase = status.get("phase")
+    if phase == "Failed" and status.get("reason"):
+        problems.append(_failed(subject, pod))
+    if phase == "Pending":
+        problems += _unscheduled(subject, status)
+    if phase != "Succeeded":
+        for container in _container_statuses(status):
+            problems += _container_problems(subject, pod, container)
+    if phase == "Pending" and not problems:
+        problems += _from_events(subject, pod, events)
+    problems += _disrupted(subject, status) if phase != "Succeeded" and not problems else []
+    return problems
+
+
+def requested(pod: dict[str, Any], resource: str) -> int:
+    """Returns how many of a resource a Pod holds; a container's limit counts where it makes no request."""
+    spec = pod.get("spec") or {}
+
+    def of(container: dict[str, Any]) -> int:
+        resources = container.get("resources") or {}
+        value = (resources.get("requests") or {}).get(resource, (resources.get("limits") or {}).get(resource, 0))
+        return int(value)
+
+    together = sum(of(container) for container in spec.get("containers") or [])
+    alone = max((of(container) for container in spec.get("initContainers") or []), default=0)
+    return max(together, alone)
+
+
+def is_over(pod: dict[str, Any]) -> bool:
+    """True when a Pod holds nothing any more."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def terminations(pod: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the containers that ended, with the ``terminated`` state of the last time."""
+    for container in _container_statuses(pod.get("status") or {}):
+        for state in ("state", "lastState"):
+            ended = (container.get(state) or {}).get("terminated")
+            if ended:
+                yield container["name"], ended
+                break
+
+
+def _container_statuses(status: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+
+
+def _failed(subject: str, pod: dict[str, Any]) -> Problem:
+    status = pod["status"]
+    reason = str(status["reason"])
+    message = f"{reason}: {status.get('message') or 'no message'}"
+    if reason == "UnexpectedAdmissionError":
+        advice = (
+            "The node's kubelet had lost its GPUs when the Pod came. Restart the device plugin's Pod of that node, then "
+            "delete the failed Pods."
+        )
+        return Problem(subject, "UnexpectedAdmissionError", message, advice, Hope.LITTLE)
+    if reason.startswith("OutOf"):
+        return Problem(subject, "OutOfResource", message, "Something else took the node's resource first.", Hope.LITTLE)
+    if reason == "Evicted":
+        return Problem(subject, "Evicted", message, "The node ran short of the resource that is named.", Hope.LITTLE)
+    if reason in _LOST:
+        return Problem(subject, "NodeLost", message, "The node went away; a Spot node may have been evicted.", Hope.LITTLE)
+    if reason == "DeadlineExceeded":
+        return Problem(subject, "DeadlineExceeded", message, "Raise its activeDeadlineSeconds.", Hope.NONE)
+    return Problem(subject, reason, message, "", Hope.LITTLE)
+
+
+def _unscheduled(subject: str, status: dict[str, Any]) -> list[Problem]:
+    for condition in status.get("conditions") or []:
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            cause = condition.get("reason") or "Unschedulable"
+            message = condition.get("message") or "not scheduled yet"
+            return [Problem(subject, cause, f"{cause}: {message}", _scheduling_advice(message), Hope.LITTLE)]
+    return []
+
+
+def _scheduling_advice(message: str) -> str:
+    taint = re.search(r"untolerated taint(?:\(s\))? \{([^}]*)\}", message)
+    if "Insufficient nvidia.com/" in message or "Insufficient amd.com/" in message:
+        return "No node has that many GPUs free: other Pods hold them, the nodes have fewer, or they are not advertised yet."
+    if taint:
+        key, _, value = taint[1].partition(":")
+        return f"Add a toleration for the taint {key.strip()}={value.strip()}." if value.strip() else (
+            f"Add a toleration for the taint {key.strip()}."
+        )
+    if "didn't match Pod's node affinity/selector" in message:
+        return "Look at the Pod's nodeSelector and affinity, and at the labels of the nodes."
+    if "Insufficient" in message:
+        return "The nodes are too small or too full for its requests."
+    return ""
+
+
+def _container_problems(subject: str, pod: dict[str, Any], container: dict[str, Any]) -> list[Problem]:
+    name = container["name"]
+    waiting = (container.get("state") or {}).get("waiting") or {}
+    reason = str(waiting.get("reason") or "")
+    message = str(waiting.get("message") or "")
+    image = container.get("image") or _image(pod, name)
+    if reason == "InvalidImageName" or reason == "ErrImageNeverPull":
+        text = f"{reason}: image {image}: {message}"
+        return [Problem(subject, "ImagePull", text, "Correct the image's name or its imagePullPolicy.", Hope.NONE)]
+    if reason in _PULL_REASONS:
+        permanent = bool(_PERMANENT_PULL.search(message))
+        advice = (
+            "Check the image's name and tag, and whether the cluster may pull from that registry (imagePullSecrets, AcrPull)."
+            if permanent
+            else "The registry can't be reached, or asks to wait."
+        )
+        hope = Hope.NONE if permanent else Hope.LITTLE
+        return [Problem(subject, "ImagePull", f"{reason}: image {image}: {message or 'no message'}", advice, hope)]
+    if reason in _CONFIG_REASONS:
+        return [Problem(subject, reason, f"{reason}: {message}", "Look at what the container refers to.", Hope.LITTLE)]
+    ended = (container.get("state") or {}).get("terminated") or {}
+    before = (container.get("lastState") or {}).get("terminated") or {}
+    last = ended or before
+    if reason == "CrashLoopBackOff" or (last and int(last.get("exitCode") or 0) != 0):
+        return [_crashed(subject, pod, container, last, previous=not ended, looping=reason == "CrashLoopBackOff")]
+    return []
+
+
+def _crashed(
+    subject: str, pod: dict[str, Any], container: dict[str, Any], last: dict[str, Any], *, previous: bool, looping: bool
+) -> Problem:
+    name = container["name"]
+    restarts = int(container.get("restartCount") or 0)
+    log = LogReference(
+        pod["metadata"].get("namespace", "default"), pod["metadata"]["name"], name, previous, f"{name}#{restarts}"
+    )
+    ended = f"container {name} ended with exit code {last.get('exitCode')}"
+    if last.get("reason") and last["reason"] not in ("Error", "Completed"):
+        ended += f" ({last['reason']})"
+    if last.get("message"):
+        ended += f": {str(last['message']).strip()[-500:]}"
+    if restarts:
+        ended += f", {restarts} restart{'s' if restarts > 1 else ''}"
+    if last.get("reason") == "OOMKilled":
+        hope = Hope.NONE if restarts > 1 else Hope.LITTLE
+        return Problem(subject, "OOMKilled", ended, "Raise the container's memory limit.", hope, log)
+    if looping:
+        return Problem(subject, "CrashLoopBackOff", f"CrashLoopBackOff: {ended}", "", Hope.LITTLE, log)
+    return Problem(subject, "ContainerFailed", ended, "", Hope.GOOD, log)
+
+
+def _disrupted(subject: str, status: dict[str, Any]) -> list[Problem]:
+    for condition in status.get("conditions") or []:
+        if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
+            message = f"{condition.get('reason')}: {condition.get('message')}"
+            return [Problem(subject, "Disrupted", message, "It was stopped in favour of something else.", Hope.GOOD)]
+    return []
+
+
+def _from_events(subject: str, pod: dict[str, Any], events: Iterable[dict[str, Any]]) -> list[Problem]:
+    mine = [event for event in events if (event.get("involvedObject") or {}).get("uid") == pod["metadata"]["uid"]]
+    if not mine:
+        return []
+    last = max(mine, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
+    return [Problem(subject, str(last.get("reason")), f"{last.get('reason')}: {last.get('message')}", "", Hope.LITTLE)]
+
+
+def _image(pod: dict[str, Any], container: str) -> str:
+    spec = pod.get("spec") or {}
+    for candidate in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
+        if candidate["name"] == container:
+            return str(candidate.get("image"))
+    return "?"

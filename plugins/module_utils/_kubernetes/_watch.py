@@ -1,0 +1,390 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Watches: what is in a cluster now, and at once when it changes.
+
+Each collection is listed once and then followed by a watch; an expired watch (410 Gone) lists again, a lost connection
+is taken up where it ended. https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import (
+    RETRY_SECONDS,
+    Client,
+    Stream,
+    is_transient,
+)
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError, Unreachable
+
+WATCH_SECONDS = 60
+"""How long one watch request lasts. A server or a proxy that falls silent is noticed soon after."""
+
+SILENCE_SECONDS = WATCH_SECONDS + 15
+TICK_SECONDS = 1.0
+"""A look at the clock, and at the state, at least so often."""
+
+COALESCE_SECONDS = 0.05
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 0.4
+"""Between attempts to reach a server that is away: short, so that its return is noticed within half a second."""
+
+PAGE = 500
+
+
+@dataclass(frozen=True)
+class Query:
+    """A collection to follow.
+
+    Attributes:
+        path: Path of the collection, such as ``/api/v1/nodes``.
+        label_selector: Only objects with these labels.
+        field_selector: Only objects with these fields.
+        keep: Returns what to remember of an object, or None for one that does not matter. Large clusters are watched
+            in little memory so.
+        optional: A collection that may not be read is taken for empty, and named in ``State.denied``.
+    """
+
+    path: str
+    label_selector: str | None = None
+    field_selector: str | None = None
+    keep: Callable[[dict[str, Any]], dict[str, Any] | None] = lambda found: found
+    optional: bool = False
+
+
+@dataclass
+class State:
+    """What is in the cluster.
+
+    Attributes:
+        objects: For each collection its objects by uid.
+        denied: The optional collections that could not be read, with the server's words.
+        lost: Why the server is out of reach at the moment; None while it answers.
+        lines: Lines of followed logs that came since the state was last yielded, with the key of their log.
+        ended: Keys of followed logs that are complete.
+    """
+
+    objects: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    denied: dict[str, str] = field(default_factory=dict)
+    lost: str | None = None
+    lines: list[tuple[str, str]] = field(default_factory=list)
+    ended: set[str] = field(default_factory=set)
+
+    def all(self, name: str) -> list[dict[str, Any]]:
+        """Returns the objects of a collection."""
+        return list(self.objects.get(name, {}).values())
+
+
+class Watch:
+    """Follows several collections, and logs, of one cluster; a context manager that ends its threads.
+
+    Args:
+        client: Speaks with the API server.
+        queries: The collections, by the names that ``State`` has them under.
+    """
+
+    def __init__(self, client: Client, queries: dict[str, Query]) -> None:
+        self._client = client
+        self._queries = queries
+        self._queue: queue.SimpleQueue[Callable[[State], None]] = queue.SimpleQueue()
+        self._followers: list[_Follower] = []
+        self._logs: set[str] = set()
+
+    def __enter__(self) -> Watch:
+        for name, query in self._queries.items():
+            self._start(_CollectionFollower(self._client, self._queue, name, query))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for follower in self._followers:
+            follower.stop()
+        for follower in self._followers:
+            follower.join(timeout=1.0)
+
+    def follow_log(self, key: str, path: str, container: str) -> None:
+        """Starts to follow a container's log, from its first line; a key that is followed already is left alone.
+
+        Args:
+            key: What ``State.lines`` names the log by.
+            path: Path of the Pod.
+            container: The container.
+        """
+        if key not in self._logs:
+            self._logs.add(key)
+            self._start(_LogFollower(self._client, self._queue, key, path, container))
+
+    def states(self, deadline: Deadline) -> Iterator[State]:
+        """Yields the state when all collections are known, when anything changes, and about once a second.
+
+        Args:
+            deadline: The last state is yielded before it.
+
+        Raises:
+            KubernetesError: A collection can't be read, or the server can't be reached from the beginning.
+            DeadlineExceeded: The deadline passed before the first state.
+        """
+        state = State()
+        synchronized = False
+        while not deadline.expired:
+            try:
+                self._queue.get(timeout=min(TICK_SECONDS, deadline.remaining() or 0.001))(state)
+                self._drain(state)
+            except queue.Empty:
+                pass
+            if not synchronized:
+                synchronized = self._queries.keys() <= state.objects.keys()
+            if synchronized:
+                yield state
+                state.lines = []
+        if not synchronized:
+            raise DeadlineExceeded(f"The API server did not answer in time. {state.lost or ''}".strip())
+
+    def _drain(self, state: State) -> None:
+        until = time.monotonic() + COALESCE_SECONDS
+        while True:
+            try:
+                self._queue.get(timeout=max(0.0, until - time.monotonic()))(state)
+            except queue.Empty:
+                return
+            if time.monotonic() > until + COALESCE_SECONDS:
+                return
+
+    def _start(self, follower: _Follower) -> None:
+        self._followers.append(follower)
+        follower.start()
+
+
+class _Follower(threading.Thread):
+    """A thread that follows one thing and tells what it sees as changes of the state."""
+
+    def __init__(self, client: Client, tell: queue.SimpleQueue[Callable[[State], None]], name: str) -> None:
+        super().__init__(name=f"follow {name}", daemon=True)
+        self._client = client
+        self._queue = tell
+        self._ending = threading.Event()
+        self._stream: Stream | None = None
+        self._pause = FIRST_PAUSE
+
+    def stop(self) -> None:
+        """Makes the thread end soon, also while it waits for the server."""
+        self._ending.set()
+        stream = self._stream
+        if stream is not None:
+            stream.interrupt()
+
+    def run(self) -> None:
+        """Follows until stopped, or until there is nothing more to follow."""
+        orderly = False
+        try:
+            self._run()
+            orderly = True
+        finally:
+            if not orderly:
+                # A thread that dies of a defect must not leave the wait to its deadline.
+                self._queue.put(self._died)
+
+    def _died(self, state: State) -> None:
+        raise KubernetesError(f"The thread '{self.name}' ended by an error of its own; its traceback is on standard error.")
+
+    def _run(self) -> None:
+        started = time.monotonic()
+        while not self._ending.is_set():
+            try:
+                if self._follow():
+                    return
+                self._pause = FIRST_PAUSE
+            except KubernetesError as error:
+                if self._ending.is_set() or not self._recoverable(error, time.monotonic() - started):
+                    return
+                self._ending.wait(max(self._pause, float(error.status_details.get("retryAfterSeconds") or 0)))
+                self._pause = min(LONGEST_PAUSE, self._pause * 2)
+
+    def _follow(self) -> bool:
+        """Follows until the server ends it; True when nothing more will come."""
+        raise NotImplementedError
+
+    def _recoverable(self, error: KubernetesError, elapsed: float) -> bool:
+        """Tells about an error; True when it is worth another attempt."""
+        raise NotImplementedError
+
+    def _open(self, path: str, query: dict[str, Any]) -> Iterator[bytes]:
+        stream = self._client.stream(path, query=query, silence_seconds=SILENCE_SECONDS)
+        self._stream = stream
+        try:
+            if self._ending.is_set():
+                return
+            yield from stream.lines()
+        finally:
+            self._stream = None
+            stream.close()
+
+
+class _CollectionFollower(_Follower):
+    def __init__(
+        self, client: Client, tell: queue.SimpleQueue[Callable[[State], None]], name: str, query: Query
+    ) -> None:
+        super().__init__(client, tell, name)
+        self._key = name
+        self._query = query
+        self._version: str | None = None
+        self._seen = False
+        self._refused = 0.0
+
+    def _follow(self) -> bool:
+        if self._version is None:
+            self._list()
+        query = {
+            **self._selectors(),
+            "watch": True,
+            "resourceVersion": self._version,
+            "allowWatchBookmarks": True,
+            "timeoutSeconds": WATCH_SECONDS,
+        }
+        for line in self._open(self._query.path, query):
+            try:
+                event = json.loads(line)
+            except ValueError as error:
+                raise Unreachable("The API server ended a watch in the middle of an event.", transient=True) from error
+            if not self._event(event):
+                break
+        return False
+
+    def _selectors(self) -> dict[str, Any]:
+        return {"labelSelector": self._query.label_selector, "fieldSelector": self._query.field_selector}
+
+    def _list(self) -> None:
+        found: dict[str, dict[str, Any]] = {}
+        token = None
+        while True:
+            query = {**self._selectors(), "limit": PAGE, "continue": token}
+            page = self._client.request("GET", self._query.path, query=query, retry_seconds=0)
+            for item in page.get("items") or []:
+                kept = self._query.keep(item)
+                if kept is not None:
+                    found[item["metadata"]["uid"]] = kept
+            metadata = page.get("metadata") or {}
+            token = metadata.get("continue")
+            if not token:
+                break
+        self._version = metadata.get("resourceVersion")
+        self._seen = True
+        self._refused = 0.0
+
+        def change(state: State) -> None:
+            state.objects[self._key] = found
+            state.lost = None
+
+        self._queue.put(change)
+
+    def _event(self, event: dict[str, Any]) -> bool:
+        """Takes an event in; False when the watch must be opened again."""
+        kind, found = event.get("type"), event.get("object") or {}
+        if kind == "ERROR":
+            # 410 Gone, or anything else that ends the watch: the list is the only safe ground.
+            self._version = None
+            return False
+        metadata = found.get("metadata") or {}
+        self._version = metadata.get("resourceVersion") or self._version
+        self._pause = FIRST_PAUSE
+        if kind == "BOOKMARK":
+            return True
+        uid = metadata["uid"]
+        kept = None if kind == "DELETED" else self._query.keep(found)
+
+        def change(state: State) -> None:
+            state.lost = None
+            if kept is None:
+                state.objects[self._key].pop(uid, None)
+            else:
+                state.objects[self._key][uid] = kept
+
+        self._queue.put(change)
+        return True
+
+    def _recoverable(self, error: KubernetesError, elapsed: float) -> bool:
+        if error.status == 410:
+            self._version = None
+            return True
+        if self._passing(error, elapsed):
+
+            def lose(state: State) -> None:
+                state.lost = str(error)
+
+            self._queue.put(lose)
+            return True
+        if self._query.optional and error.status in (403, 404):
+
+            def deny(state: State) -> None:
+                state.objects.setdefault(self._key, {})
+                state.denied[self._key] = str(error)
+
+            self._queue.put(deny)
+            return False
+
+        def fail(state: State) -> None:
+            raise error
+
+        self._queue.put(fail)
+        return False
+
+
+    def _passing(self, error: KubernetesError, elapsed: float) -> bool:
+        if is_transient(error):
+            return self._seen or elapsed < RETRY_SECONDS
+        if not self._seen:
+            return False
+        if error.status in (401, 403):
+            # A restarted API server refuses until it has read its RBAC objects again.
+            self._refused = self._refused or time.monotonic()
+            return time.monotonic() - self._refused < RETRY_SECONDS
+        return not error.status
+
+
+class _LogFollower(_Follower):
+    def __init__(
+        self,
+        client: Client,
+        tell: queue.SimpleQueue[Callable[[State], None]],
+        key: str,
+        path: str,
+        container: str,
+    ) -> None:
+        super().__init__(client, tell, key)
+        self._key = key
+        self._path = path
+        self._container = container
+        self._told = 0
+
+    def _follow(self) -> bool:
+        number = 0
+        for line in self._open(f"{self._path}/log", {"container": self._container, "follow": True}):
+            number += 1
+            # After a lost connection the log comes from its beginning again.
+            if number > self._told:
+                self._told = number
+                self._tell(line.decode(errors="replace"))
+        self._end()
+        return True
+
+    def _tell(self, text: str) -> None:
+        self._queue.put(lambda state: state.lines.append((self._key, text)))
+
+    def _end(self) -> None:
+        self._queue.put(lambda state: state.ended.add(self._key))
+
+    def _recoverable(self, error: KubernetesError, elapsed: float) -> bool:
+        if is_transient(error):
+            return True
+        self._end()
+        return False

@@ -1,0 +1,185 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a GPU workload's log says: devices found, accuracy by step, and why CUDA did not work.
+
+The shapes are those of TensorFlow 1 and 2, of ``nvidia-smi -L``, of NVIDIA's CUDA samples, and of the MNIST programs of
+this collection, which print TensorFlow's lines.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+TAIL_LINES = 20
+
+_ACCURACY = re.compile(r"[Aa]ccuracy at step (\d+): *([0-9.]+(?:[eE][-+]?\d+)?)")
+_FOUND = re.compile(r"Found device (\d+) with properties:(.*)$")
+_NAME = re.compile(r"\bname: (.+?)(?= (?:major|computeCapability|pciBusID|memoryClockRate|coreClock)\b|,|\)|$)")
+_MAJOR_MINOR = re.compile(r"\bmajor: (\d+) minor: (\d+)")
+_CAPABILITY = re.compile(r"\bcompute ?[Cc]apability: ?(\d+\.\d+)")
+_BUS = re.compile(r"\b(?:pciBusID|pci bus id): ?([0-9a-fA-F]{1,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.\d)")
+_MEMORY = re.compile(r"\b(?:totalMemory|deviceMemorySize): ?([0-9.]+ ?[KMGT]i?B)")
+_CREATED = re.compile(r"(?:Creating TensorFlow device|Created (?:TensorFlow )?device) .*?\bdevice: (\d+), name: ")
+_SMI = re.compile(r"^GPU (\d+): (.+?) \(UUID: (GPU-[0-9a-f-]+)\)")
+_MIG = re.compile(r"^\s*MIG (\S+)\s+Device\s+(\d+): \(UUID: (MIG-[^)]+)\)")
+_QUERY = re.compile(r'^Device (\d+): "(.+)"')
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A line that says why CUDA does not work.
+
+    Attributes:
+        cause: A word for programs.
+        message: The line.
+        advice: What to do.
+    """
+
+    cause: str
+    message: str
+    advice: str
+
+
+_DRIVER_ADVICE = (
+    "The image needs a newer NVIDIA driver than the node has. Take an image of an older CUDA release, or update the node "
+    "image of the pool; https://docs.nvidia.com/deploy/cuda-compatibility/ says which CUDA needs which driver."
+)
+_OLD_IMAGE_ADVICE = (
+    "The image was built for older GPUs than this one. Take an image of a CUDA release that knows it; "
+    "the mnist role has other workloads than the article's."
+)
+_NO_DEVICE_ADVICE = (
+    "The container got no GPU: ask for one in resources.limits, and look whether the node has its driver "
+    "(aks.gpu.wait_for_gpus explains a node)."
+)
+_TROUBLES: tuple[tuple[str, str, str], ...] = (
+    ("CUDA driver version is insufficient for CUDA runtime version", "DriverMismatch", _DRIVER_ADVICE),
+    ("forward compatibility was attempted on non supported HW", "DriverMismatch", _DRIVER_ADVICE),
+    ("the provided PTX was compiled with an unsupported toolchain", "DriverMismatch", _DRIVER_ADVICE),
+    ("unsatisfied condition: cuda>=", "DriverMismatch", _DRIVER_ADVICE),
+    ("no kernel image is available for execution on the device", "ImageTooOldForGpu", _OLD_IMAGE_ADVICE),
+    ("cudaErrorNoKernelImageForDevice", "ImageTooOldForGpu", _OLD_IMAGE_ADVICE),
+    ("Driver/library version mismatch", "DriverChanged", "The node's driver was changed while it ran: restart the node."),
+    (
+        "Failed to initialize NVML: Unknown Error",
+        "GpuLost",
+        "The container lost its GPU. The device plugin needs PASS_DEVICE_SPECS=true; restart the Pod.",
+    ),
+    ("no CUDA-capable device is detected", "NoDevice", _NO_DEVICE_ADVICE),
+    ("CUDA_ERROR_NO_DEVICE", "NoDevice", _NO_DEVICE_ADVICE),
+    ("libcuda.so.1: cannot open shared object file", "NoDevice", _NO_DEVICE_ADVICE),
+    (
+        "CUDA_ERROR_OUT_OF_MEMORY",
+        "GpuOutOfMemory",
+        "Something else uses this GPU's memory, or the workload is too large for it.",
+    ),
+    (
+        "HTTP Error 403",
+        "DataRefused",
+        "The host that the workload loads its data from refuses. The mnist role has a workload that brings its own data.",
+    ),
+)
+
+
+@dataclass
+class WorkloadLog:
+    """A log that is read line by line.
+
+    Attributes:
+        accuracy: ``{"step": int, "accuracy": float}`` in the order of the log.
+        tail: The last lines.
+        trouble: The first line that says why CUDA does not work.
+        passed: True when a CUDA sample said ``Test PASSED``.
+    """
+
+    accuracy: list[dict[str, Any]] = field(default_factory=list)
+    tail: list[str] = field(default_factory=list)
+    trouble: Trouble | None = None
+    passed: bool = False
+    _devices: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _current: str | None = None
+
+    def feed(self, line: str) -> dict[str, Any] | None:
+        """Takes a line in.
+
+        Args:
+            line: One line, without its end.
+
+        Returns:
+            The accuracy that the line tells, or None.
+        """
+        text = line.rstrip("\r\n")
+        self.tail = [*self.tail, text][-TAIL_LINES:]
+        if self.trouble is None:
+            self.trouble = _trouble(text)
+        self.passed = self.passed or "Test PASSED" in text
+        self._device(text)
+        match = _ACCURACY.search(text)
+        if not match:
+            return None
+        self.accuracy.append({"step": int(match[1]), "accuracy": float(match[2])})
+        return self.accuracy[-1]
+
+    @property
+    def devices(self) -> list[dict[str, Any]]:
+        """The GPUs found: ``name``, ``compute_capability``, ``memory``, ``bus_id``, ``uuid``; None where the log is silent."""
+        # A MIG GPU is not what the container got; its slices are.
+        slices = [device for key, device in self._devices.items() if key.startswith("mig")]
+        return [dict(device) for device in (slices or self._devices.values())]
+
+    def _device(self, text: str) -> None:
+        found = _FOUND.search(text)
+        if found:
+            self._current = f"device {found[1]}"
+            self._properties(self._current, found[2])
+            return
+        created = _CREATED.search(text)
+        if created:
+            self._current = None
+            self._properties(f"device {created[1]}", text)
+            return
+        smi = _SMI.match(text) or _QUERY.match(text)
+        if smi:
+            device = self._entry(f"device {smi[1]}")
+            device["name"] = smi[2]
+            device["uuid"] = smi[3] if smi.re is _SMI else device["uuid"]
+            return
+        mig = _MIG.match(text)
+        if mig:
+            device = self._entry(f"mig {mig[3]}")
+            device.update(name=f"MIG {mig[1]}", uuid=mig[3])
+            return
+        if self._current and (_NAME.search(text) or _BUS.search(text) or _MEMORY.search(text)):
+            self._properties(self._current, text)
+        elif self._current and ": I " in text:
+            self._current = None
+
+    def _entry(self, key: str) -> dict[str, Any]:
+        empty = {"name": None, "compute_capability": None, "memory": None, "bus_id": None, "uuid": None}
+        return self._devices.setdefault(key, empty)
+
+    def _properties(self, key: str, text: str) -> None:
+        device = self._entry(key)
+        name, pair, capability = _NAME.search(text), _MAJOR_MINOR.search(text), _CAPABILITY.search(text)
+        bus, memory = _BUS.search(text), _MEMORY.search(text)
+        if name:
+            device["name"] = name[1].strip()
+        if pair:
+            device["compute_capability"] = f"{pair[1]}.{pair[2]}"
+        if capability:
+            device["compute_capability"] = capability[1]
+        if bus:
+            device["bus_id"] = bus[1]
+        if memory:
+            device["memory"] = memory[1]
+
+
+def _trouble(text: str) -> Trouble | None:
+    for phrase, cause, advice in _TROUBLES:
+        if phrase in text:
+            return Trouble(cause, text.strip(), advice)
+    return None

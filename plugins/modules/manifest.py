@@ -1,0 +1,189 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: manifest
+short_description: Apply Kubernetes objects on the server, or delete them
+version_added: 0.1.0
+author:
+  - The aks.gpu authors (@aks-gpu)
+description:
+  - Applies Kubernetes objects by server-side apply, or deletes them.
+  - Predictions are the API server's own, by dry runs. An object in a namespace that is still to come, for example because an
+    earlier task was run in check mode, is validated elsewhere and predicted as well.
+  - All objects are checked before the first one is changed, and everything that is wrong with them is named at once.
+  - Objects that this module creates carry the annotation C(aks.gpu/created-by).
+extends_documentation_fragment:
+  - aks.gpu.attributes
+  - aks.gpu.attributes.kubernetes
+  - aks.gpu.kubernetes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+    details:
+      - The values of Secrets are masked.
+  idempotent:
+    support: full
+options:
+  definition:
+    description:
+      - The objects, as a dictionary, a list of dictionaries, or YAML or JSON text with one or more documents.
+      - They are applied in the order given, and deleted in the reverse order, so that one definition serves for both.
+      - Objects without a namespace belong to the one of the context.
+    type: raw
+    required: true
+  state:
+    description:
+      - With V(present), the objects exist with the given fields; fields that are not given are left as they are, and fields that
+        were given by an earlier run and are no longer are removed.
+      - With V(absent), they do not exist.
+    type: str
+    choices: [present, absent]
+    default: present
+  field_manager:
+    description:
+      - The owner of the fields that are applied.
+    type: str
+    default: aks.gpu
+  force_conflicts:
+    description:
+      - Take over fields that belong to another field manager. Otherwise a conflict fails, and names the fields and their owner.
+    type: bool
+    default: false
+  recreate_immutable:
+    description:
+      - Delete and create anew an object whose change the server refuses because the field is immutable, such as the Pod
+        template of a Job.
+    type: bool
+    default: false
+  only_own:
+    description:
+      - With O(state=absent), leave objects that this module did not create.
+    type: bool
+    default: false
+  only_if_empty:
+    description:
+      - With O(state=absent), leave a namespace in which anything lives besides the other objects of O(definition) and what
+        belongs to them.
+    type: bool
+    default: false
+  wait:
+    description:
+      - With O(state=absent), wait until the objects and what belongs to them are gone.
+    type: bool
+    default: true
+  wait_timeout:
+    description:
+      - How long to wait for deletions, in seconds.
+    type: int
+    default: 300
+seealso:
+  - name: Server-side apply
+    description: What happens on the server.
+    link: https://kubernetes.io/docs/reference/using-api/server-side-apply/
+"""
+
+EXAMPLES = r"""
+- name: A namespace and what lives in it
+  aks.gpu.manifest:
+    kubeconfig: "{{ credentials.path }}"
+    definition: "{{ lookup('ansible.builtin.template', 'nvidia-device-plugin-ds.yaml.j2') }}"
+
+- name: A Job is replaced when its template changes, for Jobs are immutable
+  aks.gpu.manifest:
+    definition: "{{ lookup('ansible.builtin.file', 'samples-tf-mnist-demo.yaml') }}"
+    recreate_immutable: true
+
+- name: Remove what was made, and the namespace if nobody else uses it
+  aks.gpu.manifest:
+    definition: "{{ lookup('ansible.builtin.template', 'nvidia-device-plugin-ds.yaml.j2') }}"
+    state: absent
+    only_own: true
+    only_if_empty: true
+"""
+
+RETURN = r"""
+resources:
+  description:
+    - What became of each object, in the order in which it was dealt with.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    api_version:
+      description: Its C(apiVersion).
+      type: str
+      returned: always
+      sample: apps/v1
+    kind:
+      description: Its C(kind).
+      type: str
+      returned: always
+      sample: DaemonSet
+    namespace:
+      description: Its namespace; null for a kind that has none.
+      type: str
+      returned: always
+      sample: gpu-resources
+    name:
+      description: Its name.
+      type: str
+      returned: always
+      sample: nvidia-device-plugin-daemonset
+    action:
+      description: What was done, or in check mode would be. V(left) is for objects that must not be deleted.
+      type: str
+      returned: always
+      choices: [created, changed, recreated, deleted, unchanged, left]
+      sample: created
+    reason:
+      description: Why an object was left; empty otherwise.
+      type: str
+      returned: always
+      sample: ""
+    object:
+      description: The object as it is, or would be; null when there is none. The values of a Secret are masked.
+      type: dict
+      returned: always
+      sample:
+        apiVersion: v1
+        kind: Namespace
+        metadata:
+          name: gpu-resources
+"""
+
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import run
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._arguments import KUBERNETES_ARGUMENTS
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._manifest import plan_manifest
+
+ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
+    ArgumentSpec(
+        options={
+            "definition": {"type": "raw", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "field_manager": {"type": "str", "default": "aks.gpu"},
+            "force_conflicts": {"type": "bool", "default": False},
+            "recreate_immutable": {"type": "bool", "default": False},
+            "only_own": {"type": "bool", "default": False},
+            "only_if_empty": {"type": "bool", "default": False},
+            "wait": {"type": "bool", "default": True},
+            "wait_timeout": {"type": "int", "default": 300},
+        }
+    )
+)
+
+
+def main() -> None:
+    """Runs the module."""
+    run(ARGUMENTS, plan_manifest)
+
+
+if __name__ == "__main__":
+    main()

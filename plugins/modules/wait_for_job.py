@@ -1,0 +1,279 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: wait_for_job
+short_description: Wait for a Job's end, follow its log, and say why it can't succeed
+version_added: 0.1.0
+author:
+  - The aks.gpu authors (@aks-gpu)
+description:
+  - Watches a Job and its Pods until it is complete, and follows their logs meanwhile; accuracy is shown as it comes.
+  - It fails as soon as the Job can't succeed, with the cluster's own words and what to do. That it failed, that a Pod can't be
+    scheduled, that an image can't be pulled, that the image's CUDA and the node's driver do not fit, and so on.
+  - In check mode it returns the state as it is, at once, also that of a Job that is not there yet.
+extends_documentation_fragment:
+  - aks.gpu.attributes
+  - aks.gpu.attributes.kubernetes
+  - aks.gpu.kubernetes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: N/A
+    details:
+      - It changes nothing.
+  idempotent:
+    support: full
+options:
+  name:
+    description:
+      - The name of the Job.
+    type: str
+    required: true
+  namespace:
+    description:
+      - Its namespace. By default that of the context.
+    type: str
+  wait_timeout:
+    description:
+      - How long to wait altogether, in seconds.
+    type: int
+    default: 1800
+  unschedulable_grace:
+    description:
+      - How long a Pod may be without a node, in seconds. An autoscaler needs some minutes for a new GPU node.
+    type: int
+    default: 600
+  grace:
+    description:
+      - How long other problems that rarely go away by themselves may last, in seconds, such as a registry that can't be reached,
+        a volume that can't be mounted, or a node that is lost.
+    type: int
+    default: 120
+seealso:
+  - module: aks.gpu.manifest
+  - module: aks.gpu.wait_for_gpus
+"""
+
+EXAMPLES = r"""
+- name: Wait for the MNIST Job
+  aks.gpu.wait_for_job:
+    kubeconfig: "{{ credentials.path }}"
+    name: samples-tf-mnist-demo
+    namespace: default
+  register: mnist
+
+- name: Which GPU was found
+  ansible.builtin.debug:
+    msg: "{{ mnist.job.devices | map(attribute='name') | join(', ') }}, accuracy {{ mnist.job.accuracy_last }}"
+"""
+
+RETURN = r"""
+job:
+  description:
+    - The Job and what it told. A failed task returns it too.
+  returned: when the cluster could be looked at
+  type: dict
+  contains:
+    name:
+      description: Its name.
+      type: str
+      returned: always
+      sample: samples-tf-mnist-demo
+    namespace:
+      description: Its namespace.
+      type: str
+      returned: always
+      sample: default
+    exists:
+      description: Whether it is there. In check mode it may not be yet.
+      type: bool
+      returned: always
+      sample: true
+    complete:
+      description: Whether it succeeded.
+      type: bool
+      returned: always
+      sample: true
+    completions:
+      description: How many Pods have to succeed; null when there is no Job.
+      type: int
+      returned: always
+      sample: 1
+    succeeded:
+      description: How many Pods succeeded.
+      type: int
+      returned: always
+      sample: 1
+    failed:
+      description: How many Pods failed.
+      type: int
+      returned: always
+      sample: 0
+    start_time:
+      description: When it started; null before.
+      type: str
+      returned: always
+      sample: "2026-08-01T10:00:00Z"
+    completion_time:
+      description: When it was complete; null before.
+      type: str
+      returned: always
+      sample: "2026-08-01T10:03:10Z"
+    duration_seconds:
+      description: Seconds from its start to its completion, or until now.
+      type: int
+      returned: always
+      sample: 190
+    pods:
+      description:
+        - Its Pods, the oldest first, with C(name), C(node), C(phase), C(exit_code), C(devices) and C(accuracy_last).
+      type: list
+      elements: dict
+      returned: always
+      sample:
+        - name: samples-tf-mnist-demo-smnr6
+          node: aks-gpunp-28993262-vmss000000
+          phase: Succeeded
+          exit_code: 0
+          devices: []
+          accuracy_last: 0.9258
+    devices:
+      description:
+        - The GPUs that the first Pod to succeed found, else those of the youngest Pod.
+      type: list
+      elements: dict
+      returned: always
+      contains:
+        name:
+          description: The model.
+          type: str
+          returned: always
+          sample: Tesla T4
+        compute_capability:
+          description: The compute capability; null when the log does not say.
+          type: str
+          returned: always
+          sample: "7.5"
+        memory:
+          description: The memory; null when the log does not say.
+          type: str
+          returned: always
+          sample: 14.75GiB
+        bus_id:
+          description: The PCI bus id; null when the log does not say.
+          type: str
+          returned: always
+          sample: "0001:00:00.0"
+        uuid:
+          description: The UUID of the GPU or of its slice; null when the log does not say.
+          type: str
+          returned: always
+          sample: null
+    accuracy:
+      description: The accuracy at each step that the same Pod told.
+      type: list
+      elements: dict
+      returned: always
+      contains:
+        step:
+          description: The step.
+          type: int
+          returned: always
+          sample: 490
+        accuracy:
+          description: The accuracy, from 0 to 1.
+          type: float
+          returned: always
+          sample: 0.9258
+    accuracy_first:
+      description: The first accuracy; null when there is none.
+      type: float
+      returned: always
+      sample: 0.1081
+    accuracy_last:
+      description: The last accuracy; null when there is none.
+      type: float
+      returned: always
+      sample: 0.9258
+    accuracy_best:
+      description: The best accuracy; null when there is none.
+      type: float
+      returned: always
+      sample: 0.9305
+    log_tail:
+      description: The last lines of the log.
+      type: list
+      elements: str
+      returned: always
+      sample: ["Adding run metadata for 499"]
+problems:
+  description:
+    - What is wrong, the most telling first, in the same form as R(wait_for_gpus, ansible_collections.aks.gpu.wait_for_gpus_module).
+  returned: when the cluster could be looked at
+  type: list
+  elements: dict
+  contains:
+    subject:
+      description: What has the problem.
+      type: str
+      returned: always
+      sample: Pod default/samples-tf-mnist-demo-smnr6
+    cause:
+      description: A word for programs.
+      type: str
+      returned: always
+      sample: DriverMismatch
+    message:
+      description: The cluster's or the log's own words.
+      type: str
+      returned: always
+      sample: CUDA driver version is insufficient for CUDA runtime version
+    advice:
+      description: What to do; empty where waiting is all there is to do.
+      type: str
+      returned: always
+      sample: Take an image of an older CUDA release, or update the node image of the pool.
+    permanent:
+      description: Whether waiting is of no use.
+      type: bool
+      returned: always
+      sample: true
+    log_tail:
+      description: The last lines of the log of the container that has the problem.
+      type: list
+      elements: str
+      returned: always
+      sample: []
+"""
+
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import run
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._arguments import KUBERNETES_ARGUMENTS
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._jobs import plan_wait
+
+ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
+    ArgumentSpec(
+        options={
+            "name": {"type": "str", "required": True},
+            "namespace": {"type": "str"},
+            "wait_timeout": {"type": "int", "default": 1800},
+            "unschedulable_grace": {"type": "int", "default": 600},
+            "grace": {"type": "int", "default": 120},
+        }
+    )
+)
+
+
+def main() -> None:
+    """Runs the module."""
+    run(ARGUMENTS, plan_wait)
+
+
+if __name__ == "__main__":
+    main()
