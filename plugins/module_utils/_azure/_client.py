@@ -334,7 +334,7 @@ def backoff(attempt: int, first: float = FIRST_DELAY, longest: float = LONGEST_D
         first: Seconds after the first attempt.
         longest: Never more than this.
     """
-    return min(longest, first * 2 ** (attempt - 1)) * random.uniform(0.8, 1.2)  # noqa: S311
+    return min(longest, first * 2.0 ** (attempt - 1)) * random.uniform(0.8, 1.2)  # noqa: S311
 
 
 def pipeline(base_url: str, ca_bundle: str | None) -> Any:
@@ -347,11 +347,9 @@ def pipeline(base_url: str, ca_bundle: str | None) -> Any:
         base_url: Of the service.
         ca_bundle: A file of certificates to trust, or None for the system's (or ``REQUESTS_CA_BUNDLE``).
     """
-    return libraries.PipelineClient(
-        base_url,
-        policies=[libraries.RequestIdPolicy(), libraries.UserAgentPolicy("ansible-aks.gpu")],
-        **({"connection_verify": ca_bundle} if ca_bundle else {}),
-    )
+    settings: dict[str, Any] = {"connection_verify": ca_bundle} if ca_bundle else {}
+    policies = [libraries.RequestIdPolicy(), libraries.UserAgentPolicy("ansible-aks.gpu")]
+    return libraries.PipelineClient(base_url, policies=policies, **settings)
 
 
 def _parsed(response: Any) -> Any:

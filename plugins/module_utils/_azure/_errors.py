@@ -17,7 +17,7 @@ HINTS: tuple[tuple[str, str, str], ...] = (
     (
         "ErrCode_InsufficientVCPUQuota|InsufficientVCPUQuota|QuotaExceeded",
         "",
-        "Lower count or max_count, delete what isn't used, or ask for more vCPUs of the size's family and of the region "
+        "Lower count or max_count, delete what isn't used, or ask for more vCPUs of the family and of the region "
         "at https://aka.ms/aks/quota; aks.gpu.vm_size_info shows what is left.",
     ),
     (

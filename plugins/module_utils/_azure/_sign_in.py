@@ -341,7 +341,7 @@ def _credential(method: Method, cloud: Cloud, environ: Mapping[str, str], settin
     if method.kind == "cli":
         return libraries.AzureCliCredential(tenant_id=values.get("tenant", ""), process_timeout=CLI_SECONDS)
     if method.kind == "msi":
-        return libraries.ManagedIdentityCredential(**({"client_id": values["client_id"]} if values else {}))
+        return libraries.ManagedIdentityCredential(client_id=values.get("client_id"))
     common: dict[str, Any] = {
         **HTTP_SETTINGS,
         "authority": environ.get("AZURE_AUTHORITY_HOST") if cloud.public else cloud.authority,
@@ -351,7 +351,7 @@ def _credential(method: Method, cloud: Cloud, environ: Mapping[str, str], settin
         common["authority"] = cloud.authority
     if settings.get("ca_bundle"):
         common["connection_verify"] = settings["ca_bundle"]
-    tenant = values.get("tenant")
+    tenant = values.get("tenant", "")
     if method.kind == "secret":
         return libraries.ClientSecretCredential(tenant, values["client_id"], values["secret"], **common)
     if method.kind == "certificate":

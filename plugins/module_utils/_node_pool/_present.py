@@ -32,7 +32,13 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._access import 
     is_settled,
     state_of,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import Values, flat, option_spec, option_values
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import (
+    Values,
+    flat,
+    option_spec,
+    option_values,
+    writable,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._offer import live_size, quotas_of
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._plan import (
     Pool,
@@ -41,7 +47,6 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._plan import (
     conflicts,
     plan,
     resulting,
-    writable,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._preflight import (
     PRIORITY,

@@ -1,0 +1,436 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The module ``aks.gpu.node_pool``."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_pool
+short_description: Manages a GPU node pool of an AKS cluster
+version_added: 0.1.0
+author: aks.gpu authors (@aks-gpu)
+description:
+  - Creates, updates and deletes a node pool, and waits for that.
+  - An option that is not set is left as it is. An option that is set belongs to the task; an empty list or dictionary
+    means that nothing shall be in it.
+  - What AKS adds by itself, such as the taint of Spot nodes, and what the autoscaler does with O(count), is no
+    difference.
+  - Options that AKS takes only at creation are compared as well. A difference is refused by name before anything is
+    written.
+  - The letter case of the choices, of sizes and of ARM ids, and the order of zones and taints, don't matter.
+  - Fields of the pool that have no option here keep their values.
+extends_documentation_fragment:
+  - aks.gpu.azure
+  - aks.gpu.attributes
+options:
+  resource_group:
+    description: The resource group of the cluster.
+    type: str
+    required: true
+    aliases: [resource_group_name]
+  cluster_name:
+    description: The cluster.
+    type: str
+    required: true
+  name:
+    description: The node pool. Up to 12 lower-case letters and digits, beginning with a letter; 6 for Windows.
+    type: str
+    required: true
+  state:
+    description:
+      - Whether the pool shall be there.
+      - V(absent) drains the nodes and deletes the pool.
+    type: str
+    choices: [present, absent]
+    default: present
+  wait:
+    description:
+      - Whether to wait until Azure has done it. What somebody else has started on the pool is awaited too.
+      - With V(false) the task starts the work and returns; a later task with V(true) waits for it. A change that AKS
+        takes
+        only in several requests waits for all of them but the last.
+    type: bool
+    default: true
+  wait_timeout:
+    description: The most seconds that the whole task may take.
+    type: int
+    default: 3600
+  preflight:
+    description:
+      - Whether to ask Azure, before a pool is created, for what would make it fail. That is, whether the region and
+        its zones
+        offer the size to the subscription, whether the size has GPUs that fit the stack, whether the quotas suffice
+        for
+        O(max_count) or O(count), whether the cluster is running and allows it, whether the preview feature that the
+        stack
+        needs is registered, and whether the principal may create pools. All problems are reported at once.
+      - What the principal may not ask is not judged.
+    type: bool
+    default: true
+  repair:
+    description:
+      - Whether to write a pool again whose last operation has failed or was canceled. Without it, such a pool fails
+        the task.
+    type: bool
+    default: false
+  abort:
+    description:
+      - Whether to end an operation that is under way on the pool, instead of waiting for it. The pool is then
+        written again
+        or deleted.
+    type: bool
+    default: false
+  ignore_pod_disruption_budget:
+    description: Whether O(state=absent) may evict Pods against their disruption budgets.
+    type: bool
+    default: false
+  gpu_stack:
+    description:
+      - How V(nvidia.com/gpu) is to get onto the nodes. It sets options of a new pool that are not set otherwise, and
+        is
+        checked against the pool when there is one.
+      - V(device_plugin) sets O(gpu_profile.driver=Install); a DaemonSet has to be applied to the cluster.
+      - V(gpu_image) sends the header C(UseGPUDedicatedVHD=true). Azure retired this image on 2025-01-10.
+      - V(managed) sets O(gpu_profile.nvidia.management_mode=Managed). It excludes the autoscaler.
+      - V(operator) sets O(gpu_profile.driver=None); the NVIDIA GPU Operator has to be installed.
+    type: str
+    choices: [device_plugin, gpu_image, managed, operator]
+  custom_headers:
+    description:
+      - HTTP headers of the request that creates the pool, as C(az aks nodepool add --aks-custom-headers) sends them.
+        AKS doesn't
+        return them, so they are never compared.
+    type: dict
+  vm_size:
+    description: The VM size. Needed to create a pool, and only taken then.
+    type: str
+  count:
+    description:
+      - Nodes. With the autoscaler, the nodes that a new pool begins with (by default O(min_count)); afterwards it's
+        the
+        autoscaler's.
+    type: int
+  enable_auto_scaling:
+    description: Whether the cluster autoscaler changes the number of nodes. V(true) needs O(min_count) and
+      O(max_count).
+    type: bool
+  min_count:
+    description: The fewest nodes that the autoscaler leaves.
+    type: int
+  max_count:
+    description: The most nodes that the autoscaler adds.
+    type: int
+  scale_down_mode:
+    description: What happens to nodes that are taken away, V(Delete) or V(Deallocate).
+    type: str
+  mode:
+    description: V(User), or V(System) for a pool that may run the cluster's own Pods.
+    type: str
+  node_taints:
+    description: Taints, each as C(key=value:Effect), such as V(sku=gpu:NoSchedule).
+    type: list
+    elements: str
+  node_labels:
+    description: Labels of the nodes.
+    type: dict
+  tags:
+    description: Tags of the pool's Azure resources.
+    type: dict
+  availability_zones:
+    description: Zones of the region. Only taken at creation.
+    type: list
+    elements: str
+  os_type:
+    description: V(Linux) or V(Windows). Only taken at creation.
+    type: str
+  os_sku:
+    description: The flavour of the operating system, such as V(Ubuntu) or V(AzureLinux).
+    type: str
+  os_disk_size_gb:
+    description: The size of the system disk in GiB; V(0) for the default of the VM size. Only taken at creation.
+    type: int
+  os_disk_type:
+    description: V(Managed) or V(Ephemeral). Only taken at creation.
+    type: str
+  kubelet_disk_type:
+    description: Where the kubelet keeps its data, V(OS) or V(Temporary). Only taken at creation.
+    type: str
+  max_pods:
+    description: The most Pods on a node. Only taken at creation.
+    type: int
+  vnet_subnet_id:
+    description: The ARM id of the subnet of the nodes. Only taken at creation.
+    type: str
+  pod_subnet_id:
+    description: The ARM id of the subnet of the Pods. Only taken at creation.
+    type: str
+  enable_node_public_ip:
+    description: Whether each node has a public address. Only taken at creation.
+    type: bool
+  scale_set_priority:
+    description: V(Regular) or V(Spot). Only taken at creation.
+    type: str
+  scale_set_eviction_policy:
+    description: What happens to evicted Spot nodes, V(Delete) or V(Deallocate). Only taken at creation.
+    type: str
+  spot_max_price:
+    description: The most US dollars an hour for a Spot node; V(-1) for up to the on-demand price. Only taken at
+      creation.
+    type: float
+  gpu_profile:
+    description: What AKS installs for the GPUs.
+    type: dict
+    suboptions:
+      driver:
+        description:
+          - V(Install) for the driver of AKS, V(None) for none. Only taken at creation. Mind the quotes that a YAML
+            V(none)
+            doesn't need, because it is text.
+        type: str
+      nvidia:
+        description: What is special to NVIDIA.
+        type: dict
+        suboptions:
+          management_mode:
+            description:
+              - V(Managed) lets AKS install the device plugin and the DCGM exporter as well, V(Unmanaged) doesn't.
+                Only taken
+                at creation.
+            type: str
+  gpu_instance_profile:
+    description: How the GPUs are split, V(MIG1g), V(MIG2g), V(MIG3g), V(MIG4g) or V(MIG7g). Only taken at creation.
+    type: str
+  capacity_reservation_group_id:
+    description: The ARM id of a capacity reservation group that provides the VMs.
+    type: str
+  proximity_placement_group_id:
+    description: The ARM id of a proximity placement group.
+    type: str
+  host_group_id:
+    description: The ARM id of a dedicated host group. Only taken at creation.
+    type: str
+  upgrade_settings:
+    description: How nodes are replaced in an upgrade.
+    type: dict
+    suboptions:
+      max_surge:
+        description: Nodes added for the time of an upgrade, as a number or a percentage.
+        type: str
+      max_unavailable:
+        description: Nodes that may be missing during an upgrade, as a number or a percentage.
+        type: str
+      drain_timeout_in_minutes:
+        description: How long a node may take to drain.
+        type: int
+      node_soak_duration_in_minutes:
+        description: How long to wait after a node was drained.
+        type: int
+      undrainable_node_behavior:
+        description: What happens to a node that can't be drained, V(Cordon) or V(Schedule).
+        type: str
+  orchestrator_version:
+    description: The Kubernetes version, such as V(1.36.2), or V(1.36) for any patch of it.
+    type: str
+  power_state:
+    description:
+      - V(Running) starts a stopped pool, V(Stopped) stops it. A stopped pool takes no other change.
+    type: str
+notes:
+  - Pools of one cluster are best written in turn. When AKS refuses a request because another operation is in
+    progress, the task
+    waits for that one until O(wait_timeout).
+  - After a task was killed, the next run goes on with what Azure is doing.
+seealso:
+  - module: aks.gpu.node_pool_info
+  - module: aks.gpu.vm_size_info
+  - module: aks.gpu.wait_for_gpus
+  - name: Use GPUs on AKS
+    description: Microsoft's own guide.
+    link: https://learn.microsoft.com/en-us/azure/aks/use-nvidia-gpu
+"""
+
+EXAMPLES = r"""
+- name: A pool of one to three nodes with a T4 each
+  aks.gpu.node_pool:
+    resource_group: myResourceGroup
+    cluster_name: myAKSCluster
+    name: gpunp
+    gpu_stack: device_plugin
+    vm_size: Standard_NC4as_T4_v3
+    count: 1
+    enable_auto_scaling: true
+    min_count: 1
+    max_count: 3
+    node_taints: sku=gpu:NoSchedule
+
+- name: A pool whose GPU software AKS manages
+  aks.gpu.node_pool:
+    resource_group: myResourceGroup
+    cluster_name: myAKSCluster
+    name: managed
+    gpu_stack: managed
+    vm_size: Standard_NC24ads_A100_v4
+    count: 2
+
+- name: Let the autoscaler go up to ten nodes, and leave everything else as it is
+  aks.gpu.node_pool:
+    resource_group: myResourceGroup
+    cluster_name: myAKSCluster
+    name: gpunp
+    max_count: 10
+
+- name: Take all taints off, but those that AKS has set
+  aks.gpu.node_pool:
+    resource_group: myResourceGroup
+    cluster_name: myAKSCluster
+    name: gpunp
+    node_taints: []
+
+- name: Delete the pool
+  aks.gpu.node_pool:
+    resource_group: myResourceGroup
+    cluster_name: myAKSCluster
+    name: gpunp
+    state: absent
+"""
+
+RETURN = r"""
+node_pool:
+  description:
+    - The pool, in check mode as it would be. Null when O(state=absent).
+    - Every option is a key of it, and every other field that Azure returns, in snake_case.
+  returned: success
+  type: dict
+  contains:
+    id:
+      description: The ARM id.
+      returned: always
+      type: str
+      sample: /subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/myResourceGroup/…
+    name:
+      description: The name.
+      returned: always
+      type: str
+      sample: gpunp
+    provisioning_state:
+      description: C(Succeeded), C(Failed), C(Canceled), or what is under way, such as C(Creating).
+      returned: always
+      type: str
+      sample: Succeeded
+    power_state:
+      description: C(Running) or C(Stopped).
+      returned: always
+      type: str
+      sample: Running
+    etag:
+      description: The version of the pool; null while it is only predicted.
+      returned: always
+      type: str
+      sample: "5b6b5c5e-0000-0000-0000-000000000000"
+    vm_size:
+      description: The VM size.
+      returned: always
+      type: str
+      sample: Standard_NC4as_T4_v3
+    count:
+      description: Nodes at the moment.
+      returned: always
+      type: int
+      sample: 1
+    enable_auto_scaling:
+      description: Whether the autoscaler is on; may be null, which means no.
+      returned: always
+      type: bool
+      sample: true
+    min_count:
+      description: The autoscaler's lower bound, or null.
+      returned: always
+      type: int
+      sample: 1
+    max_count:
+      description: The autoscaler's upper bound, or null.
+      returned: always
+      type: int
+      sample: 3
+    mode:
+      description: C(System) or C(User).
+      returned: always
+      type: str
+      sample: User
+    node_taints:
+      description: Taints, those of AKS among them.
+      returned: always
+      type: list
+      elements: str
+      sample: ["sku=gpu:NoSchedule"]
+    node_labels:
+      description: Labels.
+      returned: always
+      type: dict
+      sample: {}
+    tags:
+      description: Tags.
+      returned: always
+      type: dict
+      sample: {}
+    availability_zones:
+      description: Zones.
+      returned: always
+      type: list
+      elements: str
+      sample: []
+    os_type:
+      description: The operating system.
+      returned: always
+      type: str
+      sample: Linux
+    os_sku:
+      description: The flavour of the operating system.
+      returned: always
+      type: str
+      sample: Ubuntu
+    scale_set_priority:
+      description: C(Regular) or C(Spot); may be null, which means C(Regular).
+      returned: always
+      type: str
+      sample: Regular
+    gpu_profile:
+      description: What AKS installs for the GPUs, with C(driver) and C(nvidia.management_mode); may be null.
+      returned: always
+      type: dict
+      sample: {"driver": "Install"}
+    gpu_instance_profile:
+      description: The MIG profile, or null.
+      returned: always
+      type: str
+    orchestrator_version:
+      description: The Kubernetes version that was asked for.
+      returned: always
+      type: str
+      sample: "1.36"
+    current_orchestrator_version:
+      description: The Kubernetes version that the nodes run.
+      returned: always
+      type: str
+      sample: "1.36.2"
+    node_image_version:
+      description: The node image.
+      returned: always
+      type: str
+      sample: AKSUbuntu-2204gen2containerd-202611.03.0
+"""
+
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import run
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._present import NODE_POOL_ARGUMENTS, plan_node_pool
+
+
+def main() -> None:
+    """Runs the module."""
+    run(NODE_POOL_ARGUMENTS, plan_node_pool)
+
+
+if __name__ == "__main__":
+    main()
