@@ -10,29 +10,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import Ansible, Sandbox, sandbox_from_outside
+from aks_sandbox.testing import Sandbox
+from harness import Ansible, clean, reset
 
 
 @pytest.fixture(scope="session")
-def shared_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """The sandbox that pytest runs in, or one that is started and stopped here."""
-    outside = sandbox_from_outside()
-    if outside is not None:
-        yield outside
+def shared_sandbox() -> Iterator[Sandbox]:
+    """The sandbox that pytest runs in (`aks_sandbox run -- pytest`), or one that is started and stopped here."""
+    if "AKS_SANDBOX_NAME" in os.environ:
+        yield Sandbox.attached()
         return
-    own = Sandbox.start(f"integration-{os.getpid()}", tmp_path_factory.mktemp("sandbox"))
-    try:
+    with Sandbox.started(f"integration-{os.getpid()}") as own:
         yield own
-    finally:
-        own.stop()
 
 
 @pytest.fixture
 def sandbox(shared_sandbox: Sandbox) -> Iterator[Sandbox]:
     """A sandbox whose cluster has one system pool and nothing of a user's; settings are the defaults, but quick."""
-    shared_sandbox.reset()
+    reset(shared_sandbox)
     yield shared_sandbox
-    shared_sandbox.clean()
+    clean(shared_sandbox)
 
 
 @pytest.fixture

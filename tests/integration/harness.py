@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -21,124 +20,53 @@ from typing import Any
 import kubernetes
 import yaml
 from aks_sandbox.interfaces import Settings
-from azure.core.exceptions import ResourceNotFoundError
-from azure.identity import ClientSecretCredential
-from azure.mgmt.containerservice import ContainerServiceClient
+from aks_sandbox.testing import Sandbox
 from environment import ROOT, tool_environment
 
-RESOURCE_GROUP = "myResourceGroup"
-CLUSTER = "myAKSCluster"
 SYSTEM_NAMESPACES = {"default", "kube-system", "kube-public", "kube-node-lease"}
-QUICK = {"clock_speed": 10.0, "workload_seconds": 1.0, "node_ready_seconds": 0.5, "throttles": False}
+QUICK: dict[str, Any] = {"clock_speed": 10.0, "workload_seconds": 1.0, "node_ready_seconds": 0.5}
+"""What differs from a sandbox's default settings, so that tests are short."""
 
 Json = dict[str, Any]
 
 
-class Sandbox:
-    """A running sandbox, driven by its command line as a person would."""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        """Attach to the sandbox that `environment` names (AKS_SANDBOX_NAME, AKS_SANDBOX_HOME)."""
-        base = dict(environment)
-        exported = self._command(base, "env")
-        words = (word.partition("=") for word in shlex.split(exported) if "=" in word)
-        self.environment = {**base, **{name: value for name, _equals, value in words}}
-
-    @classmethod
-    def start(cls, name: str, home: Path, clusters: int = 1) -> Sandbox:
-        """Start a sandbox of its own name below `home`; it stays until `stop`."""
-        environment = {
-            **tool_environment(Path(sys.executable)),
-            "AKS_SANDBOX_NAME": name,
-            "AKS_SANDBOX_HOME": str(home),
-        }
-        cls._command(environment, "start", "--clusters", str(clusters))
-        return cls(environment)
-
-    @staticmethod
-    def _command(environment: Mapping[str, str], *words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "aks_sandbox", *words], env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"aks_sandbox {' '.join(words)}: {done.stdout}{done.stderr}"
-        return done.stdout
-
-    def stop(self) -> None:
-        self._command(self.environment, "stop")
-
-    def set(self, **settings: Any) -> None:
-        """Change settings (see `aks_sandbox.interfaces.Settings`); `reset` puts all of them back."""
-        words = [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in settings.items()]
-        self._command(self.environment, "set", *words)
-
-    def reset(self) -> None:
-        """Every setting back to its default, but quick."""
-        self.set(**{**Settings().as_json(), **QUICK})
-
-    def kubeconfig(self, cluster: str = CLUSTER) -> Json:
-        config = yaml.safe_load(self._command(self.environment, "kubeconfig", cluster))
-        assert isinstance(config, dict)
-        return config
-
-    def kubernetes(self, cluster: str = CLUSTER) -> kubernetes.client.ApiClient:
-        """The plain Kubernetes client, with the sandbox's own administrator credentials."""
-        client: kubernetes.client.ApiClient = kubernetes.config.new_client_from_config_dict(self.kubeconfig(cluster))
-        return client
-
-    def container_service(self) -> ContainerServiceClient:
-        """The official SDK's client, signed in as the tests' principal."""
-        environment = self.environment
-        endpoints = _metadata(environment["AZURE_CLOUD_ENVIRONMENT"], environment["REQUESTS_CA_BUNDLE"])
-        arm = endpoints["resourceManager"].rstrip("/")
-        return ContainerServiceClient(
-            ClientSecretCredential(
-                environment["AZURE_TENANT"],
-                environment["AZURE_CLIENT_ID"],
-                environment["AZURE_SECRET"],
-                authority=endpoints["authentication"]["loginEndpoint"].rstrip("/"),
-                disable_instance_discovery=True,
-                connection_verify=environment["REQUESTS_CA_BUNDLE"],
-            ),
-            environment["AZURE_SUBSCRIPTION_ID"],
-            base_url=arm,
-            credential_scopes=[f"{endpoints['authentication']['audiences'][0].rstrip('/')}/.default"],
-            connection_verify=environment["REQUESTS_CA_BUNDLE"],
-            polling_interval=0.2,
-        )
-
-    def pools(self, cluster: str = CLUSTER) -> dict[str, Json]:
-        """The cluster's agent pools as the official SDK reads them, by name."""
-        client = self.container_service()
-        return {str(pool.name): pool.as_dict() for pool in client.agent_pools.list(RESOURCE_GROUP, cluster)}
-
-    def clean(self, cluster: str = CLUSTER) -> None:
-        """Put settings and cluster back to what they were at the start: one system pool, and nothing of a user's."""
-        self.reset()
-        client = self.container_service()
-        for name, pool in self.pools(cluster).items():
-            if pool["properties"]["mode"] == "User":
-                try:
-                    client.agent_pools.begin_delete(RESOURCE_GROUP, cluster, name).result()
-                except ResourceNotFoundError:
-                    continue
-        core = kubernetes.client.CoreV1Api(self.kubernetes(cluster))
-        batch = kubernetes.client.BatchV1Api(core.api_client)
-        batch.delete_collection_namespaced_job("default", propagation_policy="Background")
-        names = {str(namespace.metadata.name) for namespace in core.list_namespace().items}  # type: ignore[union-attr]
-        for name in names - SYSTEM_NAMESPACES:
-            core.delete_namespace(name)
+def reset(sandbox: Sandbox) -> None:
+    """Every setting back to its default, but quick; no planted faults."""
+    sandbox.clear_faults()
+    sandbox.set(**{**Settings().as_json(), **QUICK})
 
 
-def _metadata(url: str, ca_bundle: str) -> Json:
-    import requests
+def clean(sandbox: Sandbox, cluster: str | None = None) -> None:
+    """Put settings and a cluster back to what they were at the start: one system pool, and nothing of a user's."""
+    reset(sandbox)
+    cluster = cluster or sandbox.cluster
+    client = sandbox.container_service("owner")
+    removals = [
+        client.agent_pools.begin_delete(sandbox.resource_group, cluster, name)
+        for name, pool in pools(sandbox, cluster).items()
+        if pool["properties"]["mode"] == "User"
+    ]
+    core = kubernetes.client.CoreV1Api(kubernetes_client(sandbox, cluster))
+    batch = kubernetes.client.BatchV1Api(core.api_client)
+    batch.delete_collection_namespaced_job("default", propagation_policy="Background")
+    names = {str(namespace.metadata.name) for namespace in core.list_namespace().items}  # type: ignore[union-attr]
+    for name in names - SYSTEM_NAMESPACES:
+        core.delete_namespace(name)
+    for removal in removals:
+        removal.result()
 
-    answer = requests.get(
-        f"{url.rstrip('/')}/metadata/endpoints", params={"api-version": "2022-09-01"}, verify=ca_bundle, timeout=30
-    )
-    answer.raise_for_status()
-    endpoints = answer.json()
-    assert isinstance(endpoints, dict)
-    return endpoints
+
+def kubernetes_client(sandbox: Sandbox, cluster: str | None = None) -> kubernetes.client.ApiClient:
+    """The plain Kubernetes client, as the cluster's administrator."""
+    config = yaml.safe_load(sandbox.kubeconfig(cluster))
+    client: kubernetes.client.ApiClient = kubernetes.config.new_client_from_config_dict(config)
+    return client
+
+
+def pools(sandbox: Sandbox, cluster: str | None = None) -> dict[str, Json]:
+    """A cluster's agent pools as the official SDK reads them, by name."""
+    listed = sandbox.container_service("owner").agent_pools.list(sandbox.resource_group, cluster or sandbox.cluster)
+    return {str(pool.name): pool.as_dict() for pool in listed}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,7 +156,8 @@ class Ansible:
             command,
             cwd=self._folder,
             env={
-                **self.sandbox.environment,
+                **tool_environment(Path(sys.executable)),
+                **self.sandbox.variables,
                 "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "integration" / "callbacks"),
                 "ANSIBLE_CALLBACKS_ENABLED": "record",
                 "ANSIBLE_LOCALHOST_WARNING": "false",
@@ -270,12 +199,3 @@ class Ansible:
             self.module(name, options),
             self.module(name, options, check=True),
         )
-
-
-def sandbox_from_outside() -> Sandbox | None:
-    """The sandbox in whose environment pytest itself runs (`aks_sandbox run -- pytest`), if any."""
-    if "AKS_SANDBOX_NAME" not in os.environ:
-        return None
-    names = ("AKS_SANDBOX_NAME", "AKS_SANDBOX_HOME")
-    inherited = {name: os.environ[name] for name in names if name in os.environ}
-    return Sandbox({**tool_environment(Path(sys.executable)), **inherited})

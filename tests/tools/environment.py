@@ -86,7 +86,8 @@ def virtual_environment(name: str) -> Path:
     """
     requirements = ROOT / "tests" / f"requirements-{name}.txt"
     constraints = ROOT / "tests" / "constraints.txt"
-    files = [requirements, constraints, ROOT / "requirements.txt", ROOT / "tests" / "requirements-demo.txt"]
+    others = ("requirements.txt", "tests/requirements-demo.txt", "tests/sandbox/requirements.txt")
+    files = [requirements, constraints, *(ROOT / name for name in others)]
 
     def install(pip: Pip) -> None:
         pip("install", "--requirement", requirements, "--constraint", constraints)
