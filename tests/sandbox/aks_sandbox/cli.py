@@ -115,7 +115,7 @@ def _daemon_options(options: argparse.Namespace) -> list[str]:
 def _start(options: argparse.Namespace, state: StateDirectory) -> int:
     process = start(state, _daemon_options(options), progress=sys.stdout)
     process.returncode = 0
-    print(f"Use it: eval \"$({Path(sys.executable).name} -m aks_sandbox env --name {state.name})\"")
+    print(f'Use it: eval "$({Path(sys.executable).name} -m aks_sandbox env --name {state.name})"')
     return 0
 
 
@@ -287,7 +287,9 @@ def _parser() -> argparse.ArgumentParser:
     starting.add_argument("--kubernetes-version", metavar="V", help="release of the control planes")
     starting.add_argument("--set", action="append", metavar="NAME=VALUE", help="a setting; see `set`")
 
-    parser = argparse.ArgumentParser(prog="aks_sandbox", description="An emulated Azure with AKS clusters, on loopback.")
+    parser = argparse.ArgumentParser(
+        prog="aks_sandbox", description="An emulated Azure with AKS clusters, on loopback."
+    )
     commands = parser.add_subparsers(dest="subcommand", required=True)
 
     def command(name: str, handler: Any, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:

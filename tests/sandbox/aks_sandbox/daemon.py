@@ -1,6 +1,7 @@
 """The process that is a sandbox: Resource Manager over TLS, the Kubernetes side, and the control socket.
 
-It says what it does on standard output, a line each, `ready` as the last; then it writes to its log only. It ends on SIGTERM,
+It says what it does on standard output, a line each, `ready` as the last; then it writes to its log only. It ends on
+SIGTERM,
 on SIGINT, when told to on the control socket, and when the lifeline, a pipe whose other end a `run` holds, is closed.
 """
 
@@ -15,15 +16,18 @@ import os
 import signal
 import ssl
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
+from . import build
 from .arm.azure import CLUSTER, RESOURCE_GROUP, SUBSCRIPTION, TENANT, Azure
 from .certificates import Authority, write_private
 from .interfaces import NodePlane, SandboxError, Settings
+from .nodeplane import KubernetesNodePlane
 from .null_plane import NullNodePlane
 from .state import StateDirectory
 
@@ -58,12 +62,15 @@ class Daemon:
         self.options = options
         self.state = state
         self.begun = time.monotonic()
-        self.settings = Settings.from_json({**(REALISTIC if options.profile == "realistic" else {}), **options.settings})
+        self.settings = Settings.from_json(
+            {**(REALISTIC if options.profile == "realistic" else {}), **options.settings}
+        )
         self.settings.update({"azure_of_2023": self.settings.azure_of_2023 or options.azure_of_2023})
         self.plane: NodePlane | None = None
         self.azure: Azure | None = None
         self.ended = asyncio.Event()
         self._said: list[str] = []
+        self._tools: build.Binaries | None = None
         self._runners: list[web.BaseRunner] = []
 
     def say(self, text: str) -> None:
@@ -119,12 +126,27 @@ class Daemon:
         if options.without_kubernetes:
             self.plane = NullNodePlane()
             return str(options.kubernetes_version or "1.36.0")
-        from .nodeplane import start_plane
+        if options.kubernetes_version:
+            os.environ["AKS_SANDBOX_KUBERNETES_VERSION"] = options.kubernetes_version
+        loop = asyncio.get_running_loop()
+        built: asyncio.Future[build.Binaries] = loop.create_future()
 
-        self.plane, version = await start_plane(
-            self.state.path / "clusters", self.settings, options.kubernetes_version, self.say
-        )
-        return version
+        def progress(text: str) -> None:
+            loop.call_soon_threadsafe(self.say, text)
+
+        def work() -> None:
+            try:
+                found = build.binaries(progress)
+                loop.call_soon_threadsafe(built.set_result, found)
+            except SandboxError as error:
+                loop.call_soon_threadsafe(built.set_exception, error)
+
+        threading.Thread(target=work, name="build", daemon=True).start()
+        binaries = await built
+        self._tools = binaries
+        self.plane = KubernetesNodePlane(self.settings, self.state.path, binaries)
+        self.say(f"Kubernetes {binaries.kubernetes_version}: {options.clusters} control plane(s) starting")
+        return binaries.kubernetes_version
 
     async def _add_clusters(self, version: str) -> None:
         azure, count = self.azure, self.options.clusters
@@ -169,10 +191,9 @@ class Daemon:
             azure.identity.named(name) for name in ("stranger", "system-identity", "user-identity")
         )
         base = azure.gateway.base_url
-        assert default.secret and owner.secret and stranger.secret and user.user and user.password
-        no_proxy = [each for each in (os.environ.get("NO_PROXY") or os.environ.get("no_proxy", "")).split(",") if each]
-        no_proxy = ",".join(dict.fromkeys([*no_proxy, "localhost", "127.0.0.1"]))  # type: ignore[assignment]
-        return {
+        direct = [each for each in (os.environ.get("NO_PROXY") or os.environ.get("no_proxy", "")).split(",") if each]
+        no_proxy = ",".join(dict.fromkeys([*direct, "localhost", "127.0.0.1"]))
+        values: dict[str, str | None] = {
             "AZURE_SUBSCRIPTION_ID": SUBSCRIPTION,
             "AZURE_TENANT": TENANT,
             "AZURE_TENANT_ID": TENANT,
@@ -182,8 +203,9 @@ class Daemon:
             "AZURE_CLOUD_ENVIRONMENT": base,
             "AZURE_AUTHORITY_HOST": base,
             "REQUESTS_CA_BUNDLE": str(self.state.ca),
-            "NO_PROXY": str(no_proxy),
-            "no_proxy": str(no_proxy),
+            "NO_PROXY": no_proxy,
+            "no_proxy": no_proxy,
+            "AKS_SANDBOX_KUBECTL": str(self._tools.path("kubectl")) if self._tools else None,
             "AKS_SANDBOX_NAME": self.state.name,
             "AKS_SANDBOX_HOME": str(self.state.home),
             "AKS_SANDBOX_URL": base,
@@ -204,6 +226,7 @@ class Daemon:
             "AKS_SANDBOX_SYSTEM_IDENTITY_CLIENT_ID": system.client_id,
             "AKS_SANDBOX_USER_IDENTITY_CLIENT_ID": assigned.client_id,
         }
+        return {name: value for name, value in values.items() if value is not None}
 
     # control
 
@@ -340,7 +363,15 @@ def main(arguments: list[str]) -> int:
         return asyncio.run(_main(options, state))
     finally:
         os.chdir("/")
+        _end_children()
         state.release()
+
+
+def _end_children() -> None:
+    """End what this process has started and not ended, a build for example; it leads a process group of its own."""
+    if os.getpgid(0) == os.getpid():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.killpg(0, signal.SIGTERM)
 
 
 async def _main(options: argparse.Namespace, state: StateDirectory) -> int:

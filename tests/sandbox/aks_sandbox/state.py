@@ -1,6 +1,7 @@
 """Where a sandbox keeps its files, who holds it, and how its control socket is reached.
 
-`$AKS_SANDBOX_HOME/<name>`, by default in `$XDG_RUNTIME_DIR`, `$TMPDIR` or /tmp, 0700. A lock beside it is held by the daemon as
+`$AKS_SANDBOX_HOME/<name>`, by default in `$XDG_RUNTIME_DIR`, `$TMPDIR` or /tmp, 0700. A lock beside it is held by the
+daemon as
 long as it lives; a directory whose lock nobody holds is left over from a crash.
 """
 

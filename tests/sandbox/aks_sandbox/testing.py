@@ -1,9 +1,9 @@
 """A sandbox for tests: start one, or use the one whose environment the test runs in.
 
-    @pytest.fixture(scope="session")
-    def sandbox():
-        with Sandbox.started("my-tests") as sandbox:
-            yield sandbox
+@pytest.fixture(scope="session")
+def sandbox():
+    with Sandbox.started("my-tests") as sandbox:
+        yield sandbox
 """
 
 from __future__ import annotations
@@ -169,8 +169,7 @@ class Sandbox:
         return [
             each
             for each in self.traffic(since)
-            if each["method"] not in ("GET", "HEAD")
-            and not each["url"].partition("?")[0].lower().endswith(harmless)
+            if each["method"] not in ("GET", "HEAD") and not each["url"].partition("?")[0].lower().endswith(harmless)
         ]
 
     # clients

@@ -19,8 +19,11 @@ from .world import Cluster, Operation, Pool, World, new_etag
 Json = dict[str, Any]
 
 NAMESPACE = "Microsoft.ContainerService"
-CLUSTERS = "/subscriptions/{subscription}/resourcegroups/{resource_group}/providers/Microsoft.ContainerService/managedClusters"
+CLUSTERS = (
+    "/subscriptions/{subscription}/resourcegroups/{resource_group}/providers/Microsoft.ContainerService/managedClusters"
+)
 ACTION = "Microsoft.ContainerService/managedClusters"
+GPU_IMAGE_HEADERS: tuple[str, ...] = ("usegpudedicatedvhd", "usegen2vm")
 NODES_JOIN_AFTER = 0.5
 """The part of a creation that passes before its nodes join."""
 
@@ -87,7 +90,9 @@ class AgentPools:
         pool = cluster.pools.get(call.names["pool"].lower())
         if pool is None:
             raise ProviderError(
-                404, "NotFound", f"Could not find the agent pool {call.names['pool']} in {cluster.id}.",
+                404,
+                "NotFound",
+                f"Could not find the agent pool {call.names['pool']} in {cluster.id}.",
                 subcode="GetAgentPool_NotFound",
             )
         return pool
@@ -112,8 +117,8 @@ class AgentPools:
             raise ProviderError(
                 400,
                 "OperationNotAllowed",
-                f"managed cluster {cluster.name} is in \"Stopped\" power state: operation is not allowed. Start the cluster "
-                "first.",
+                f'managed cluster {cluster.name} is in "Stopped" power state: operation is not allowed. Start the '
+                "cluster first.",
             )
         if pool is None:
             return self._create(call, cluster, name, wanted)
@@ -128,7 +133,9 @@ class AgentPools:
             failed = True
         if failed:
             raise ProviderError(
-                412, "PreconditionFailed", "The condition specified using HTTP conditional header(s) is not met: the eTag of "
+                412,
+                "PreconditionFailed",
+                "The condition specified using HTTP conditional header(s) is not met: the eTag of "
                 "the resource is another one.",
             )
 
@@ -161,7 +168,7 @@ class AgentPools:
         for field, value in self._world.settings.future_fields.items():
             properties.setdefault(field, copy.deepcopy(value))
         properties.update(eTag=new_etag(), provisioningState="Creating")
-        headers = {key: call.headers[key] for key in ("usegpudedicatedvhd", "usegen2vm") if key in call.headers}
+        headers: dict[str, str] = {key: call.headers[key] for key in GPU_IMAGE_HEADERS if key in call.headers}
         pool = Pool(name, properties, headers)
         cluster.pools[name.lower()] = pool
         seconds = self._world.settings.create_seconds
@@ -175,7 +182,8 @@ class AgentPools:
                 raise ProviderError(
                     400,
                     "BadRequest",
-                    "The AKS GPU image (UseGPUDedicatedVHD) was retired on 2025-01-10. New node pools can't be created with it.",
+                    "The AKS GPU image (UseGPUDedicatedVHD) was retired on 2025-01-10. New node pools can't be "
+                    "created with it.",
                 )
             self._require_feature(subscription, "GPUDedicatedVHDPreview")
         tags = {name.lower(): str(value).lower() for name, value in wanted.get("tags", {}).items()}
@@ -187,42 +195,54 @@ class AgentPools:
         size = find(wanted["vmSize"])
         if wanted.get("gpuInstanceProfile") and (size is None or size.gpu is None or not size.gpu.mig_slices):
             raise ProviderError(
-                400, "BadRequest", f"GPUInstanceProfile is not supported for VM size {wanted['vmSize']}.",
+                400,
+                "BadRequest",
+                f"GPUInstanceProfile is not supported for VM size {wanted['vmSize']}.",
                 target="properties.gpuInstanceProfile",
             )
         if "gpuProfile" in wanted and (size is None or size.gpu is None):
             raise ProviderError(
-                400, "BadRequest", f"gpuProfile is not supported for VM size {wanted['vmSize']}, which has no GPU.",
+                400,
+                "BadRequest",
+                f"gpuProfile is not supported for VM size {wanted['vmSize']}, which has no GPU.",
                 target="properties.gpuProfile",
             )
         if size is not None and size.gpu is not None and size.gpu.vendor == "amd":
             if wanted.get("gpuProfile", {}).get("driver", "Install") != "None":
                 raise ProviderError(
-                    400, "BadRequest", f"VM size {size.name} has AMD GPUs: gpuProfile.driver must be None.",
+                    400,
+                    "BadRequest",
+                    f"VM size {size.name} has AMD GPUs: gpuProfile.driver must be None.",
                     target="properties.gpuProfile.driver",
                 )
-        if subnet := wanted.get("vnetSubnetID"):
-            if self._compute.subnet_prefix(subnet) is None:
-                raise ProviderError(
-                    400, "InvalidParameter", f"The subnet {subnet} does not exist.", target="properties.vnetSubnetID"
-                )
+        if (subnet := wanted.get("vnetSubnetID")) and self._compute.subnet_prefix(subnet) is None:
+            raise ProviderError(
+                400, "InvalidParameter", f"The subnet {subnet} does not exist.", target="properties.vnetSubnetID"
+            )
         provisioning = cluster.properties.get("nodeProvisioningProfile", {}).get("mode")
         if provisioning == "Auto" and wanted.get("enableAutoScaling"):
             raise ProviderError(
-                400, "BadRequest", "Cluster autoscaler can't be enabled on an agent pool of a cluster with node "
-                "auto-provisioning.", target="properties.enableAutoScaling",
+                400,
+                "BadRequest",
+                "Cluster autoscaler can't be enabled on an agent pool of a cluster with node auto-provisioning.",
+                target="properties.enableAutoScaling",
             )
 
     @staticmethod
     def _check_managed_gpu(wanted: Json) -> None:
         if wanted.get("enableAutoScaling"):
             raise ProviderError(
-                400, "BadRequest", "Cluster autoscaler is not supported for agent pools with managed GPU.",
+                400,
+                "BadRequest",
+                "Cluster autoscaler is not supported for agent pools with managed GPU.",
                 target="properties.enableAutoScaling",
             )
         if wanted.get("osType") == "Windows":
             raise ProviderError(
-                400, "BadRequest", "Windows is not supported for agent pools with managed GPU.", target="properties.osType"
+                400,
+                "BadRequest",
+                "Windows is not supported for agent pools with managed GPU.",
+                target="properties.osType",
             )
 
     def _require_feature(self, subscription: str, feature: str) -> None:
@@ -273,7 +293,9 @@ class AgentPools:
         if wanted["count"] != current["count"] and (before or after):
             if behaviour == "refuse" and before and after:
                 raise ProviderError(
-                    400, "BadRequest", f"Cannot manually scale VMSS Agentpool '{pool.name}': cluster autoscaler is enabled.",
+                    400,
+                    "BadRequest",
+                    f"Cannot manually scale VMSS Agentpool '{pool.name}': cluster autoscaler is enabled.",
                     target="properties.count",
                 )
             if behaviour == "refuse":
@@ -281,7 +303,8 @@ class AgentPools:
                 raise ProviderError(
                     400,
                     "BadRequest",
-                    f"Cannot manually scale and {switch} cluster autoscaler in the same update operation on VMSS Agentpool "
+                    f"Cannot manually scale and {switch} cluster autoscaler in the same update operation on VMSS "
+                    "Agentpool "
                     f"'{pool.name}'.",
                     target="properties.count",
                 )
@@ -340,8 +363,10 @@ class AgentPools:
         elif "V1" not in size.generations:
             raise OperationFailed(
                 "BadRequest",
-                f"The selected VM size '{size.name}' cannot boot Hypervisor Generation '1'. If this was a Create operation "
-                "please check that the Hypervisor Generation of the Image matches the Hypervisor Generation of the selected "
+                f"The selected VM size '{size.name}' cannot boot Hypervisor Generation '1'. If this was a Create "
+                "operation "
+                "please check that the Hypervisor Generation of the Image matches the Hypervisor Generation of the "
+                "selected "
                 "VM Size.",
             )
 
@@ -374,7 +399,9 @@ class AgentPools:
                 )
             blocking = await self._plane.drain_pool(cluster.key, pool.name, ignore, settings.drain_timeout_seconds)
             if blocking:
-                raise OperationFailed("PodDrainFailure", _drain_text(pool.name, blocking, settings.drain_timeout_seconds))
+                raise OperationFailed(
+                    "PodDrainFailure", _drain_text(pool.name, blocking, settings.drain_timeout_seconds)
+                )
             await self._plane.remove_pool(cluster.key, pool.name)
             await clock.sleep(begun + settings.delete_seconds - clock.seconds())
             cluster.pools.pop(pool.name.lower(), None)
@@ -430,6 +457,7 @@ class AgentPools:
 
 def _drain_text(pool: str, blocking: list[str], seconds: float) -> str:
     return (
-        f"Node pool '{pool}' failed to be drained with error: 'Drain did not complete pods [{', '.join(blocking)}] within "
+        f"Node pool '{pool}' failed to be drained with error: 'Drain did not complete pods [{', '.join(blocking)}] "
+        "within "
         f"{seconds:g}s'. See http://aka.ms/aks/debugdrainfailures"
     )

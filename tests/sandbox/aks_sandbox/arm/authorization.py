@@ -62,7 +62,8 @@ class Authorization:
             raise GatewayError(
                 403,
                 "AuthorizationFailed",
-                f"The client '{principal.client_id}' with object id '{principal.object_id}' does not have authorization "
+                f"The client '{principal.client_id}' with object id '{principal.object_id}' does not have "
+                "authorization "
                 f"to perform action '{action}' over scope '{scope}' or the scope is invalid. If access was recently "
                 "granted, please refresh your credentials.",
             )

@@ -130,8 +130,10 @@ class Azure:
     async def act(self, action: str, values: Json) -> Json:
         """Something that happens in Azure without anybody's request, for tests.
 
-        `count` (cluster, pool, count): the autoscaler moves a pool. `background` (cluster, seconds): an add-on's operation.
-        `touch` (cluster): new etags. `pool` (cluster, pool, properties): somebody else's change of a pool; null removes.
+        `count` (cluster, pool, count): the autoscaler moves a pool. `background` (cluster, seconds): an add-on's
+        operation.
+        `touch` (cluster): new etags. `pool` (cluster, pool, properties): somebody else's change of a pool; null
+        removes.
         `cluster` (cluster, properties): the same of a cluster. `remove_pool` (cluster, pool). `feature` (name, state).
         `provider` (namespace, state). `fill_throttles`. `add_cluster` (name, version, location, resource_group).
 

@@ -50,7 +50,9 @@ class Call:
             value = json.loads(self.body or b"{}")
         except ValueError as error:
             raise GatewayError(
-                400, "InvalidRequestContent", f"The request content was invalid and could not be deserialized: '{error}'."
+                400,
+                "InvalidRequestContent",
+                f"The request content was invalid and could not be deserialized: '{error}'.",
             ) from error
         if not isinstance(value, dict):
             raise GatewayError(400, "InvalidRequestContent", "The request content was invalid: not an object.")

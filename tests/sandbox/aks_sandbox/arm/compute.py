@@ -42,6 +42,7 @@ class Compute:
             ),
             route(
                 "GET",
+                ""
                 "/subscriptions/{subscription}/resourcegroups/{resource_group}/providers/Microsoft.Network/virtualNetworks"
                 "/{network}/subnets/{subnet}",
                 self.subnet,
@@ -64,7 +65,9 @@ class Compute:
         if wanted:
             name, _, value = wanted.partition(" eq ")
             if name.strip() != "location":
-                raise GatewayError(400, "BadRequest", f"The filter '{wanted}' is not supported. Only location can be filtered.")
+                raise GatewayError(
+                    400, "BadRequest", f"The filter '{wanted}' is not supported. Only location can be filtered."
+                )
             locations = [each for each in locations if each == value.strip().strip("'").lower()]
         return Reply(200, {"value": [self._sku(size, each) for each in locations for size in self.offered()]})
 
@@ -183,10 +186,13 @@ class Compute:
             raise ProviderError(
                 400,
                 "ErrCode_InsufficientVCPUQuota",
-                f"Insufficient regional vcpu quota left for location {cluster.location}. left regional vcpu quota {left}, "
+                f"Insufficient regional vcpu quota left for location {cluster.location}. left regional vcpu quota "
+                f"{left}, "
                 f"requested quota {requested}. If you want to increase the quota, please follow this instruction: "
-                "https://learn.microsoft.com/en-us/azure/quotas/view-quotas. Surge nodes would also consume vcpu quota, "
-                "please consider use smaller maxSurge or use maxUnavailable to proceed upgrade without surge nodes, details: "
+                "https://learn.microsoft.com/en-us/azure/quotas/view-quotas. Surge nodes would also consume vcpu "
+                "quota, "
+                "please consider use smaller maxSurge or use maxUnavailable to proceed upgrade without surge nodes, "
+                "details: "
                 "aka.ms/aks/maxUnavailable.",
             )
 
@@ -213,10 +219,12 @@ class Compute:
             current = others + size.vcpus * (total - more)
             raise OperationFailed(
                 "QuotaExceeded",
-                f"Operation could not be completed as it results in exceeding approved {size.family} Cores quota. Additional "
+                f"Operation could not be completed as it results in exceeding approved {size.family} Cores quota. "
+                "Additional "
                 f"details - Deployment Model: Resource Manager, Location: {cluster.location}, Current Limit: {limit}, "
                 f"Current Usage: {current}, Additional Required: {size.vcpus * more}, (Minimum) New Limit Required: "
-                f"{current + size.vcpus * more}. Submit a request for Quota increase at https://aka.ms/ProdportalCRP/ by "
+                f"{current + size.vcpus * more}. Submit a request for Quota increase at "
+                "https://aka.ms/ProdportalCRP/ by "
                 "specifying parameters listed in the 'Details' section for deployment to succeed.",
             )
 
@@ -232,7 +240,9 @@ class Compute:
         prefix = self.subnet_prefix(call.path)
         if prefix is None:
             raise resource_not_found(
-                "Microsoft.Network/virtualNetworks", f"{names['network']}/subnets/{names['subnet']}", names["resource_group"]
+                "Microsoft.Network/virtualNetworks",
+                f"{names['network']}/subnets/{names['subnet']}",
+                names["resource_group"],
             )
         return Reply(
             200,
@@ -266,7 +276,8 @@ def _capacity_text(code: str, size: str, cluster: Cluster, pool: str) -> str:
     if code == "SkuNotAvailable":
         return (
             f"The requested size for resource '{cluster.id}/agentPools/{pool}' is currently not available in location "
-            f"'{cluster.location}' zones '' for subscription '{cluster.subscription}'. Please try another size or deploy to a "
+            f"'{cluster.location}' zones '' for subscription '{cluster.subscription}'. Please try another size or "
+            "deploy to a "
             "different location or zones. See https://aka.ms/azureskunotavailable for details."
         )
     if code == "OverconstrainedAllocationRequest":
@@ -276,6 +287,7 @@ def _capacity_text(code: str, size: str, cluster: Cluster, pool: str) -> str:
         )
     where = " in this zone" if code == "ZonalAllocationFailed" else " in this region"
     return (
-        f"Allocation failed. We do not have sufficient capacity for the requested VM size{where}. Read more about improving "
+        f"Allocation failed. We do not have sufficient capacity for the requested VM size{where}. Read more about "
+        "improving "
         "likelihood of allocation success at http://aka.ms/allocation-guidance"
     )

@@ -1,8 +1,8 @@
 """Errors as Azure words them on the wire.
 
 Two shapes exist. Resource Manager's gateway wraps: `{"error": {"code", "message"}}` with the header
-`x-ms-failure-cause: gateway`. The AKS provider does not: `{"code", "details", "message", "subcode"}`, seen in traffic that
-the az CLI's tests recorded.
+`x-ms-failure-cause: gateway`. The AKS provider does not: `{"code", "details", "message", "subcode"}`, as traffic shows
+that the az CLI's tests recorded.
 """
 
 from __future__ import annotations

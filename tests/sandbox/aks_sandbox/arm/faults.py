@@ -59,7 +59,9 @@ class Rule:
 
 
 DEFAULT_BODIES: dict[int, Json] = {
-    429: {"error": {"code": "TooManyRequests", "message": "The request is being throttled as the limit has been reached."}},
+    429: {
+        "error": {"code": "TooManyRequests", "message": "The request is being throttled as the limit has been reached."}
+    },
     500: {"error": {"code": "InternalServerError", "message": "Encountered internal server error."}},
     503: {"error": {"code": "ServerTimeout", "message": "The request timed out. Please try again."}},
 }

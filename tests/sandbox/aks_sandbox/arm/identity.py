@@ -1,6 +1,7 @@
 """Sign-in: the token service as Entra ID answers, and the managed identity endpoints of a virtual machine.
 
-Access tokens are JSON Web Tokens that the sandbox alone can check (HS256 with a key of its own); to clients they are opaque,
+Access tokens are JSON Web Tokens that the sandbox alone can check (HS256 with a key of its own); to clients they are
+opaque,
 as Entra's are meant to be.
 """
 
@@ -166,7 +167,7 @@ class Identity:
             .sign(key, hashes.SHA256())
         )
         principal.public_key = key.public_key()
-        principal.certificate_sha1 = certificate.fingerprint(hashes.SHA1())  # noqa: S303
+        principal.certificate_sha1 = certificate.fingerprint(hashes.SHA1())
         principal.certificate_sha256 = certificate.fingerprint(hashes.SHA256())
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -234,7 +235,8 @@ class Identity:
         if audience not in (*AUDIENCES, base_url):
             raise self._unauthorized(
                 "InvalidAuthenticationTokenAudience",
-                f"The access token has been obtained for wrong audience or resource '{audience}'. It should exactly match "
+                f"The access token has been obtained for wrong audience or resource '{audience}'. It should exactly "
+                "match "
                 f"with one of the allowed audiences '{AUDIENCES[1]}/','{AUDIENCES[0]}/'.",
                 base_url,
             )
@@ -246,15 +248,15 @@ class Identity:
         """401 as for a token whose time has run out."""
         return self._unauthorized(
             "ExpiredAuthenticationToken",
-            f"The access token expiry UTC time '{time.strftime('%m/%d/%Y %I:%M:%S %p', time.gmtime())}' is earlier than "
+            f"The access token expiry UTC time '{time.strftime('%m/%d/%Y %I:%M:%S %p', time.gmtime())}' is earlier "
+            "than "
             "current UTC time.",
             base_url,
         )
 
     def _unauthorized(self, code: str, message: str, base_url: str) -> GatewayError:
         challenge = (
-            f'Bearer authorization_uri="{base_url}/{self.tenant}", error="invalid_token", '
-            f'error_description="{message}"'
+            f'Bearer authorization_uri="{base_url}/{self.tenant}", error="invalid_token", error_description="{message}"'
         )
         return GatewayError(401, code, message, headers={"WWW-Authenticate": challenge})
 
@@ -279,7 +281,8 @@ class Identity:
                 400,
                 "invalid_request",
                 90002,
-                f"Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the "
+                f"Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing "
+                "into the "
                 "correct cloud. Check with your subscription administrator, this may happen if there are no active "
                 "subscriptions for the tenant.",
             )
@@ -336,10 +339,15 @@ class Identity:
         elif grant == "refresh_token":
             principal = self._refreshed(form)
         else:
-            raise SignInError(400, "unsupported_grant_type", 70003, f"The app requested an unsupported grant type '{grant}'.")
+            raise SignInError(
+                400, "unsupported_grant_type", 70003, f"The app requested an unsupported grant type '{grant}'."
+            )
         if not resource:
             raise SignInError(
-                400, "invalid_scope", 1002012, "The provided value for scope is not valid. Client credential flows must "
+                400,
+                "invalid_scope",
+                1002012,
+                "The provided value for scope is not valid. Client credential flows must "
                 "have a scope value with /.default suffixed to the resource identifier (application ID URI).",
             )
         fresh = self.token(principal, resource, call.base_url)
@@ -362,9 +370,7 @@ class Identity:
                     "name": principal.user,
                 }
             )
-            answer["client_info"] = _encoded(
-                json.dumps({"uid": principal.object_id, "utid": self.tenant}).encode()
-            )
+            answer["client_info"] = _encoded(json.dumps({"uid": principal.object_id, "utid": self.tenant}).encode())
         return Reply(200, answer, {"cache-control": "no-store, no-cache"})
 
     def _application(self, form: dict[str, str], base_url: str) -> Principal:
@@ -377,8 +383,10 @@ class Identity:
                 400,
                 "unauthorized_client",
                 700016,
-                f"Application with identifier '{client_id}' was not found in the directory 'aks-sandbox'. This can happen "
-                "if the application has not been installed by the administrator of the tenant or consented to by any user "
+                f"Application with identifier '{client_id}' was not found in the directory 'aks-sandbox'. This can "
+                "happen "
+                "if the application has not been installed by the administrator of the tenant or consented to by any "
+                "user "
                 "in the tenant. You may have sent your authentication request to the wrong tenant.",
             )
         if "client_assertion" in form:
@@ -391,12 +399,15 @@ class Identity:
                 7000218,
                 "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.",
             )
-        if principal.secret is None or not hmac.compare_digest(principal.secret.encode(), form["client_secret"].encode()):
+        if principal.secret is None or not hmac.compare_digest(
+            principal.secret.encode(), form["client_secret"].encode()
+        ):
             raise SignInError(
                 401,
                 "invalid_client",
                 7000215,
-                "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, "
+                "Invalid client secret provided. Ensure the secret being sent in the request is the client secret "
+                "value, "
                 f"not the client secret ID, for a secret added to app '{client_id}'.",
             )
         return principal
@@ -406,13 +417,9 @@ class Identity:
             head, body, signature = assertion.split(".")
             header, claims = json.loads(_decoded(head)), json.loads(_decoded(body))
         except ValueError as error:
-            raise SignInError(
-                401, "invalid_client", 50027, "JWT token is invalid or malformed."
-            ) from error
+            raise SignInError(401, "invalid_client", 50027, "JWT token is invalid or malformed.") from error
         if claims.get("exp", 0) < time.time():
-            raise SignInError(
-                401, "invalid_client", 700024, "Client assertion is not within its valid time range."
-            )
+            raise SignInError(401, "invalid_client", 700024, "Client assertion is not within its valid time range.")
         if claims.get("iss") != principal.client_id:
             self._check_federated(principal, assertion, claims)
             return
@@ -437,9 +444,7 @@ class Identity:
         try:
             principal.public_key.verify(_decoded(signature), f"{head}.{body}".encode(), scheme, hashes.SHA256())
         except InvalidSignature as error:
-            raise SignInError(
-                401, "invalid_client", 700027, "Client assertion failed signature validation."
-            ) from error
+            raise SignInError(401, "invalid_client", 700027, "Client assertion failed signature validation.") from error
 
     def _check_federated(self, principal: Principal, assertion: str, claims: Json) -> None:
         try:
@@ -449,7 +454,8 @@ class Identity:
                 401,
                 "invalid_client",
                 700211,
-                f"No matching federated identity record found for presented assertion issuer '{claims.get('iss')}'. Check "
+                f"No matching federated identity record found for presented assertion issuer '{claims.get('iss')}'. "
+                "Check "
                 "your federated identity credential Subject, Audience and Issuer against the presented assertion.",
             ) from error
         if principal.subject is None or claims.get("sub") != principal.subject:
@@ -457,7 +463,8 @@ class Identity:
                 401,
                 "invalid_client",
                 700213,
-                f"No matching federated identity record found for presented assertion subject '{claims.get('sub')}'. Check "
+                f"No matching federated identity record found for presented assertion subject '{claims.get('sub')}'. "
+                "Check "
                 "your federated identity credential Subject, Audience and Issuer against the presented assertion.",
             )
 
@@ -469,12 +476,15 @@ class Identity:
                 400,
                 "invalid_grant",
                 50034,
-                f"The user account {name} does not exist in the {self.tenant} directory. To sign into this application, "
+                f"The user account {name} does not exist in the {self.tenant} directory. To sign into this "
+                "application, "
                 "the account must be added to the directory.",
             )
         assert principal.password is not None
         if not hmac.compare_digest(principal.password.encode(), form.get("password", "").encode()):
-            raise SignInError(400, "invalid_grant", 50126, "Error validating credentials due to invalid username or password.")
+            raise SignInError(
+                400, "invalid_grant", 50126, "Error validating credentials due to invalid username or password."
+            )
         return principal
 
     def _refreshed(self, form: dict[str, str]) -> Principal:
@@ -482,7 +492,9 @@ class Identity:
             claims = self._verified(form.get("refresh_token", ""))
             return next(each for each in self.principals if each.object_id == claims.get("oid"))
         except (ValueError, StopIteration) as error:
-            raise SignInError(400, "invalid_grant", 9002313, "Invalid request. Request is malformed or invalid.") from error
+            raise SignInError(
+                400, "invalid_grant", 9002313, "Invalid request. Request is malformed or invalid."
+            ) from error
 
     # managed identity
 
@@ -492,7 +504,9 @@ class Identity:
         if app_service and call.headers.get("x-identity-header") != self.identity_header:
             return Reply(401, {"error": "unauthorized", "error_description": "X-IDENTITY-HEADER is missing or wrong"})
         if not app_service and call.headers.get("metadata", "").lower() != "true":
-            return Reply(400, {"error": "invalid_request", "error_description": "Required metadata header not specified"})
+            return Reply(
+                400, {"error": "invalid_request", "error_description": "Required metadata header not specified"}
+            )
         resource = call.query.get("resource")
         if not resource:
             return Reply(

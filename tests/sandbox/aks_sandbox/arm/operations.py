@@ -1,6 +1,7 @@
 """Long-running operations: their status and result URLs, and the frame in which each runs.
 
-Formats from recorded traffic: `azure-asyncoperation` and, for 202 answers, `location`; long query strings `t`, `c`, `s`, `h`.
+Formats from recorded traffic: `azure-asyncoperation` and, for 202 answers, `location`; long query strings `t`, `c`,
+`s`, `h`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What AKS does to an agent pool's JSON: which properties it knows, what it fills in, what it refuses to change.
 
-Known properties and their types are those of API version 2026-08-01 (azure-mgmt-containerservice 41.8.0); defaults are what
+Known properties and their types are those of API version 2026-08-01 (azure-mgmt-containerservice 41.8.0); defaults
+are what
 recorded traffic of the az CLI's tests shows for a GPU pool.
 """
 
@@ -21,20 +22,38 @@ NODE_IMAGE = "AKSUbuntu-2204gen2containerd-202611.02.0"
 
 READ_ONLY = ("eTag", "provisioningState", "currentOrchestratorVersion", "virtualMachineNodesStatus", "status")
 SCHEMA: dict[str, Any] = {
-    **{name: str for name in ("eTag", "provisioningState", "currentOrchestratorVersion")},
-    **{
-        name: str
-        for name in (
-            "vmSize osDiskType kubeletDiskType workloadRuntime messageOfTheDay vnetSubnetID podSubnetID podIPAllocationMode "
-            "osType osSKU scaleDownMode type mode orchestratorVersion nodeImageVersion nodePublicIPPrefixID scaleSetPriority "
-            "scaleSetEvictionPolicy proximityPlacementGroupID gpuInstanceProfile capacityReservationGroupID hostGroupID"
-        ).split()
-    },
-    **{name: int for name in ("count", "osDiskSizeGB", "maxPods", "maxCount", "minCount")},
-    **{
-        name: bool
-        for name in ("enableAutoScaling", "enableNodePublicIP", "enableEncryptionAtHost", "enableUltraSSD", "enableFIPS")
-    },
+    **dict.fromkeys(("eTag", "provisioningState", "currentOrchestratorVersion"), str),
+    **dict.fromkeys(
+        [
+            "vmSize",
+            "osDiskType",
+            "kubeletDiskType",
+            "workloadRuntime",
+            "messageOfTheDay",
+            "vnetSubnetID",
+            "podSubnetID",
+            "podIPAllocationMode",
+            "osType",
+            "osSKU",
+            "scaleDownMode",
+            "type",
+            "mode",
+            "orchestratorVersion",
+            "nodeImageVersion",
+            "nodePublicIPPrefixID",
+            "scaleSetPriority",
+            "scaleSetEvictionPolicy",
+            "proximityPlacementGroupID",
+            "gpuInstanceProfile",
+            "capacityReservationGroupID",
+            "hostGroupID",
+        ],
+        str,
+    ),
+    **dict.fromkeys(("count", "osDiskSizeGB", "maxPods", "maxCount", "minCount"), int),
+    **dict.fromkeys(
+        ("enableAutoScaling", "enableNodePublicIP", "enableEncryptionAtHost", "enableUltraSSD", "enableFIPS"), bool
+    ),
     "spotMaxPrice": float,
     "availabilityZones": list,
     "nodeTaints": list,
@@ -51,13 +70,20 @@ SCHEMA: dict[str, Any] = {
     "powerState": {"code": str},
     "securityProfile": {"enableVTPM": bool, "enableSecureBoot": bool, "sshAccess": str},
     "creationData": {"sourceResourceId": str},
-    **{
-        name: dict
-        for name in (
-            "kubeletConfig linuxOSConfig networkProfile windowsProfile gatewayProfile artifactStreamingProfile "
-            "virtualMachinesProfile localDNSProfile status"
-        ).split()
-    },
+    **dict.fromkeys(
+        [
+            "kubeletConfig",
+            "linuxOSConfig",
+            "networkProfile",
+            "windowsProfile",
+            "gatewayProfile",
+            "artifactStreamingProfile",
+            "virtualMachinesProfile",
+            "localDNSProfile",
+            "status",
+        ],
+        dict,
+    ),
     "virtualMachineNodesStatus": list,
 }
 GO_NAMES = {str: "string", int: "int32", bool: "bool", float: "float64", list: "[]string", dict: "map[string]string"}
@@ -118,7 +144,7 @@ def read(body: Json, future: Json) -> Json:
         raise invalid("properties", "Required parameter properties is missing (null).")
     if not isinstance(properties, dict):
         raise unmarshal_error("cannot unmarshal value into Go struct field AgentPool.properties of type object")
-    return _read(properties, {**SCHEMA, **{name: object for name in future}}, "properties")
+    return _read(properties, {**SCHEMA, **dict.fromkeys(future, object)}, "properties")
 
 
 def _read(value: Json, schema: Json, path: str) -> Json:
@@ -158,14 +184,17 @@ def check(name: str, wanted: Json, *, system_max: int = 1000) -> None:
     if not NAME.fullmatch(name) or len(name) > limit:
         raise invalid(
             "agentPoolProfile.name",
-            f"The value of parameter agentPoolProfile.name is invalid. Error details: agentPoolProfile.name must match the "
-            f"regex pattern: ^[a-z][a-z0-9]{{0,{limit - 1}}}$. Please see https://aka.ms/aks-naming-rules for more details.",
+            "The value of parameter agentPoolProfile.name is invalid. Error details: agentPoolProfile.name must "
+            "match the "
+            f"regex pattern: ^[a-z][a-z0-9]{{0,{limit - 1}}}$. Please see https://aka.ms/aks-naming-rules for more "
+            "details.",
         )
     for taint in wanted.get("nodeTaints", []):
         if not isinstance(taint, str) or not TAINT.fullmatch(taint):
             raise invalid(
                 "agentPoolProfile.nodeTaints",
-                f"The value of parameter agentPoolProfile.nodeTaints is invalid. Error details: invalid taint: {taint}. "
+                "The value of parameter agentPoolProfile.nodeTaints is invalid. Error details: invalid taint: "
+                f"{taint}. "
                 "Taints must be of the form key=value:Effect.",
             )
     if "count" not in wanted:
@@ -190,7 +219,8 @@ def _check_autoscaler(wanted: Json, low: int, high: int) -> None:
             if name in wanted:
                 raise invalid(
                     f"agentPoolProfile.{name}",
-                    f"The value of parameter agentPoolProfile.{name} is invalid. Error details: {name} must be null when "
+                    f"The value of parameter agentPoolProfile.{name} is invalid. Error details: {name} must be null "
+                    "when "
                     "enableAutoScaling is false.",
                 )
         return
@@ -204,7 +234,8 @@ def _check_autoscaler(wanted: Json, low: int, high: int) -> None:
     if not low <= wanted["minCount"] <= wanted["maxCount"] <= high:
         raise invalid(
             "agentPoolProfile.minCount",
-            f"The value of parameter agentPoolProfile.minCount is invalid. Error details: minCount {wanted['minCount']} and "
+            "The value of parameter agentPoolProfile.minCount is invalid. Error details: minCount "
+            f"{wanted['minCount']} and "
             f"maxCount {wanted['maxCount']} must satisfy {low} <= minCount <= maxCount <= {high}.",
         )
 
@@ -286,7 +317,7 @@ def check_immutable(current: Json, wanted: Json) -> None:
 
 
 def replaced(current: Json, wanted: Json, future: Json) -> Json:
-    """The pool's properties after a PUT of `wanted`: a PUT replaces, but for what cannot change and what AKS fills in."""
+    """The pool's properties after a PUT of `wanted`: it replaces, but for what cannot change or AKS fills in."""
     version = current["orchestratorVersion"]
     base = {name: value for name, value in current.items() if name in KEPT_WHEN_ABSENT}
     base.update({name: value for name, value in wanted.items() if name not in READ_ONLY})

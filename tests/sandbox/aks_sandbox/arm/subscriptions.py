@@ -90,7 +90,9 @@ class Subscriptions:
             route("GET", provider, self.providers, "Microsoft.Resources/providers/read"),
             route("GET", provider + "/{namespace}", self.provider, "Microsoft.Resources/providers/read"),
             route("POST", provider + "/{namespace}/register", self.register_provider, "{namespace}/register/action"),
-            route("POST", provider + "/{namespace}/unregister", self.unregister_provider, "{namespace}/unregister/action"),
+            route(
+                "POST", provider + "/{namespace}/unregister", self.unregister_provider, "{namespace}/unregister/action"
+            ),
         ]
 
     def _subscription(self, call: Call) -> Subscription:
@@ -225,7 +227,8 @@ class Subscriptions:
         state = subscription.features.get((namespace.lower(), name.lower()), {}).get("state", "NotRegistered")
         return {
             "properties": {"state": state},
-            "id": f"/subscriptions/{subscription.id}/providers/Microsoft.Features/providers/{namespace}/features/{name}",
+            "id": f"/subscriptions/{subscription.id}/providers/Microsoft.Features/providers/{namespace}"
+            f"/features/{name}",
             "type": "Microsoft.Features/providers/features",
             "name": f"{namespace}/{name}",
         }
@@ -236,9 +239,7 @@ class Subscriptions:
                 for name in names:
                     if name.lower() == call.names["feature"].lower():
                         return namespace, name
-        raise GatewayError(
-            404, "FeatureNotFound", f"The feature '{call.names['feature']}' could not be found."
-        )
+        raise GatewayError(404, "FeatureNotFound", f"The feature '{call.names['feature']}' could not be found.")
 
     async def features(self, call: Call) -> Reply:
         """GET …/features"""

@@ -111,9 +111,7 @@ class Gateway:
         else:
             headers.setdefault("content-type", "application/json; charset=utf-8")
             content = (
-                reply.body
-                if isinstance(reply.body, bytes)
-                else json.dumps(reply.body, separators=(",", ":")).encode()
+                reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body, separators=(",", ":")).encode()
             )
         secret = bool(found and found[0].secret)
         self.recording.write(call, request.path_qs, reply.status, headers, content, secret)
@@ -166,9 +164,7 @@ class Gateway:
             )
         subscription = call.names.get("subscription")
         if subscription is not None and subscription.lower() not in self.world.subscriptions:
-            raise GatewayError(
-                404, "SubscriptionNotFound", f"The subscription '{subscription}' could not be found."
-            )
+            raise GatewayError(404, "SubscriptionNotFound", f"The subscription '{subscription}' could not be found.")
         if settings.throttles:
             self._throttle(each, call)
         assert each.action is not None
@@ -201,7 +197,8 @@ class Gateway:
             raise ProviderError(
                 429,
                 "Throttled",
-                f"The {each.throttle} request limit has been exceeded for SubID '{subscription}', please retry again in "
+                f"The {each.throttle} request limit has been exceeded for SubID '{subscription}', please retry again "
+                "in "
                 f"{math.ceil(wait)} seconds. For more information, see aka.ms/aks-throttling",
                 headers={"Retry-After": str(math.ceil(wait))},
             )
@@ -222,4 +219,3 @@ class _Canned(Exception):
     def __init__(self, reply: Reply) -> None:
         super().__init__(reply.status)
         self.reply = reply
-
