@@ -341,7 +341,7 @@ node_pool:
       type: int
       sample: 1
     enable_auto_scaling:
-      description: Whether the autoscaler is on; may be null, which means no.
+      description: Whether the autoscaler is on.
       returned: always
       type: bool
       sample: true
@@ -393,7 +393,7 @@ node_pool:
       type: str
       sample: Ubuntu
     scale_set_priority:
-      description: C(Regular) or C(Spot); may be null, which means C(Regular).
+      description: C(Regular) or C(Spot).
       returned: always
       type: str
       sample: Regular

@@ -92,7 +92,7 @@ node_pools:
       type: int
       sample: 1
     enable_auto_scaling:
-      description: Whether the autoscaler is on; may be null, which means no.
+      description: Whether the autoscaler is on.
       returned: always
       type: bool
       sample: true
@@ -144,7 +144,7 @@ node_pools:
       type: str
       sample: Ubuntu
     scale_set_priority:
-      description: C(Regular) or C(Spot); may be null, which means C(Regular).
+      description: C(Regular) or C(Spot).
       returned: always
       type: str
       sample: Regular

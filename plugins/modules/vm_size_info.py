@@ -98,7 +98,7 @@ vm_sizes:
       description: The family that has the quota; null when the region doesn't have the size.
       returned: always
       type: str
-      sample: standardNCASv3_T4Family
+      sample: Standard NCASv3_T4 Family
     zones:
       description: Availability zones that have it and that the subscription may use.
       returned: always

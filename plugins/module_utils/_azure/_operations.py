@@ -80,14 +80,13 @@ def operation_url(answer: Answer) -> str | None:
     return answer.headers.get("azure-asyncoperation")
 
 
-def wait_for_operation(client: ArmClient, answer: Answer, *, what: str, doing: str) -> None:
+def wait_for_operation(client: ArmClient, answer: Answer, *, doing: str) -> None:
     """Waits for the operation that a request has started. Without one it returns at once.
 
     Args:
         client: The client.
         answer: What the request was answered.
-        what: What is awaited, such as ``node pool gpunp``.
-        doing: What was asked for, such as ``Creating node pool gpunp``.
+        doing: What was asked for and is awaited, such as ``Creating node pool gpunp``.
 
     Raises:
         OperationFailed: With Azure's code and reason, and what to do.
@@ -110,7 +109,7 @@ def wait_for_operation(client: ArmClient, answer: Answer, *, what: str, doing: s
         return Look(state, state.lower() in ENDED, body, seen.retry_after)
 
     pending = Look("InProgress", False, None, answer.retry_after)
-    ended = wait_until(client, look, what=what, first=pending)
+    ended = wait_until(client, look, what=doing, first=pending)
     if ended.state.lower() in ("failed", "canceled", "cancelled"):
         raise operation_failure(ended.value, ended.state, doing)
 

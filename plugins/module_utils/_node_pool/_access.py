@@ -134,7 +134,7 @@ class NodePoolAccess:
 
     def finish(self, answer: Answer, doing: str) -> None:
         """Waits for the operation that a request has started. Raises ``OperationFailed``, ``DeadlineExceeded``."""
-        wait_for_operation(self.client, answer, what=self.what, doing=doing)
+        wait_for_operation(self.client, answer, doing=doing)
 
     def settle(self, pool: Pool | None = None) -> Pool | None:
         """Waits until no operation is under way, whoever started it, and returns the pool, or None when it is gone.

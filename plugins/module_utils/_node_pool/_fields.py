@@ -349,10 +349,9 @@ def flat(pool: Mapping[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = {field.option[0]: None for field in FIELDS}
     result.update({"provisioning_state": None, "current_orchestrator_version": None, "node_image_version": None})
     result.update(_snaked(properties, ()))
-    result["power_state"] = observed(BY_OPTION[POWER], properties)
     result["etag"] = result.pop("e_tag", None) or pool.get("eTag") or pool.get("etag")
     for field in FIELDS:
-        if field.type in ("dict", "list") and len(field.option) == 1:
+        if len(field.option) == 1 and field.kind is not Kind.VERSION:
             result[field.option[0]] = observed(field, properties)
     result["id"] = pool.get("id")
     result["name"] = pool.get("name")

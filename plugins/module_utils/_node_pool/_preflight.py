@@ -170,11 +170,8 @@ def creation_problems(values: Values, headers: Mapping[str, str], stack: Stack |
     if VM_SIZE not in values:
         problems.append(f"vm_size is needed to create a node pool; {MINIMUM_SIZE} is the smallest GPU size.")
     count, least, most = (values.get(option) for option in (COUNT, MIN_COUNT, MAX_COUNT))
-    if count is not None and least is not None and most is not None and values.get(AUTOSCALER):
-        outside = not least <= count <= most
-    else:
-        outside = False
-    if outside:
+    outside = least is not None and most is not None and count is not None and not least <= count <= most
+    if values.get(AUTOSCALER) and outside:
         problems.append(f"count ({count}) is not between min_count ({least}) and max_count ({most}).")
     meant = stack_of(values, headers)
     if meant is not None and stack is not None and meant is not stack:
