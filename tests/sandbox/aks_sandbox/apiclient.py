@@ -53,7 +53,7 @@ class ApiClient:
         *,
         content_type: str = "application/json",
         headers: dict[str, str] | None = None,
-        **query: str,
+        query: dict[str, str] | None = None,
     ) -> Json:
         """One request; the answer's JSON (text under `text` when it is none).
 
@@ -64,7 +64,7 @@ class ApiClient:
         data = None if body is None else json.dumps(body).encode()
         sent = {**(headers or {}), **({"Content-Type": content_type} if data is not None else {})}
         async with self._session.request(
-            method, self.server + path, data=data, headers=sent, params=query, allow_redirects=False
+            method, self.server + path, data=data, headers=sent, params=query or {}, allow_redirects=False
         ) as response:
             text = await response.text()
             try:
@@ -78,7 +78,7 @@ class ApiClient:
             return answer if isinstance(answer, dict) else {"items": answer}
 
     async def get(self, path: str, **query: str) -> Json:
-        return await self.request("GET", path, **query)
+        return await self.request("GET", path, query=query)
 
     async def find(self, path: str) -> Json | None:
         """The object at `path`, or None when there is none."""
@@ -90,16 +90,15 @@ class ApiClient:
             raise
 
     async def create(self, path: str, body: Json, **query: str) -> Json:
-        return await self.request("POST", path, body, **query)
+        return await self.request("POST", path, body, query=query)
 
     async def patch(self, path: str, body: Any, *, content_type: str = MERGE, **query: str) -> Json:
-        return await self.request("PATCH", path, body, content_type=content_type, **query)
+        return await self.request("PATCH", path, body, content_type=content_type, query=query)
 
     async def apply(self, path: str, body: Json, **query: str) -> Json:
         """Server-side apply, as the sandbox's field manager."""
-        return await self.request(
-            "PATCH", path, body, content_type=APPLY, fieldManager="aks-sandbox", force="true", **query
-        )
+        query = {"fieldManager": "aks-sandbox", "force": "true", **query}
+        return await self.request("PATCH", path, body, content_type=APPLY, query=query)
 
     async def delete(self, path: str, body: Json | None = None) -> Json | None:
         """Delete; None when there was nothing."""
@@ -182,9 +181,7 @@ class Informer:
                     version = await self._list()
                 version = await self._client.watch(self._path, version, self._handle)
                 continue
-            except ApiError:
-                version = None
-            except (aiohttp.ClientError, TimeoutError, OSError, json.JSONDecodeError):
+            except (ApiError, aiohttp.ClientError, TimeoutError, OSError, json.JSONDecodeError):
                 version = None
             await asyncio.sleep(_RECONNECT_SECONDS)
 

@@ -1,8 +1,8 @@
 """A small cluster autoscaler: adds nodes for Pods that cannot be scheduled, removes nodes that run nothing.
 
-It does what AKS's does in the cases that matter here: pools with `enableAutoScaling`, between `minCount` and `maxCount`; a
-Pod must fit an empty node of the pool (selector, affinity, taints, resources). It understands `nvidia.com/gpu` only, by the
-VM size: other names, such as `nvidia.com/gpu.shared`, never trigger it.
+It does what AKS's does in the cases that matter here: pools with `enableAutoScaling`, between `minCount` and `maxCount`;
+a Pod must fit an empty node of the pool (selector, affinity, taints, resources). It understands `nvidia.com/gpu` only,
+by the VM size: other names, such as `nvidia.com/gpu.shared`, never trigger it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ def wants_nodes(pod: Json) -> bool:
     if pod["spec"].get("nodeName") or "deletionTimestamp" in pod["metadata"]:
         return False
     return any(
-        condition["type"] == "PodScheduled" and condition["status"] == "False" and condition.get("reason") == "Unschedulable"
+        condition["type"] == "PodScheduled"
+        and condition["status"] == "False"
+        and condition.get("reason") == "Unschedulable"
         for condition in pod.get("status", {}).get("conditions", ())
     )
 
@@ -31,7 +33,9 @@ def fits_pool(pod: Json, pool: Json, facts: ClusterFacts) -> bool:
     spec = pod["spec"]
     if any(labels.get(key) != value for key, value in (spec.get("nodeSelector") or {}).items()):
         return False
-    affinity = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution")
+    affinity = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    )
     if affinity and not any(_matches_term(term, labels) for term in affinity.get("nodeSelectorTerms", ())):
         return False
     tolerations = spec.get("tolerations") or []

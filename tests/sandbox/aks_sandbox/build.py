@@ -1,4 +1,4 @@
-"""Builds what the sandbox runs that is not Python: Kubernetes' control plane, etcd, kubectl and KWOK, from the Go module proxy.
+"""Builds Kubernetes' control plane, etcd, kubectl and KWOK from the Go module proxy.
 
 Nothing but Go and a module proxy is needed; what is downloaded is checked by go.sum. The result is kept in the user's
 cache, in a directory named by a hash of everything that went into it.
@@ -125,8 +125,13 @@ def _go_build(go: str, sources: Path, ldflags: str, output: Path, what: str, pro
     command = [go, "build", "-v", *_FLAGS, "-ldflags", ldflags, "-o", str(output), "."]
     started = time.monotonic()
     process = subprocess.Popen(
-        command, cwd=sources, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, text=True,
+        command,
+        cwd=sources,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     lines: list[str] = []
 

@@ -98,9 +98,11 @@ class ControlPlane:
         self._write_files()
         self._describe_components()
         await self._spawn("etcd")
-        await self._until(lambda: self._socket_exists(), "etcd")
+        await self._until(self._socket_exists, "etcd")
         await self._spawn("kube-apiserver")
-        self._client = ApiClient(self.server, self._file("ca.pem"), self._file("sandbox.pem"), self._file("sandbox-key.pem"))
+        self._client = ApiClient(
+            self.server, self._file("ca.pem"), self._file("sandbox.pem"), self._file("sandbox-key.pem")
+        )
         await self._until(self._ready, "kube-apiserver")
         await self._apply_policies()
         for name in ("kube-controller-manager", "kube-scheduler", "kwok"):
@@ -155,9 +157,7 @@ class ControlPlane:
         name = ("clusterAdmin_" if admin else "clusterUser_") + self.user
         context = self.name + ("-admin" if admin else "")
         pair = self._admin if admin else self._user
-        return _kubeconfig(
-            self.server, self.authority.certificate, pair, cluster=self.name, user=name, context=context
-        )
+        return _kubeconfig(self.server, self.authority.certificate, pair, cluster=self.name, user=name, context=context)
 
     async def refuse_writes(self, refuse: bool) -> None:
         """Switch the policy that denies users every write that is no dry run; returns when it is in effect."""
@@ -172,7 +172,7 @@ class ControlPlane:
         while True:
             try:
                 await self.client.request(
-                    "POST", "/api/v1/namespaces/kube-system/configmaps", probe, dryRun="All",
+                    "POST", "/api/v1/namespaces/kube-system/configmaps", probe, query={"dryRun": "All"},
                     headers={"Impersonate-User": "sandbox-probe", "Impersonate-Group": ADMIN_GROUP},
                 )  # fmt: skip
                 refused = False
@@ -191,7 +191,7 @@ class ControlPlane:
         return self.authority.server(KUBELET_HOST)
 
     def _reserve_port(self) -> None:
-        """Bind the API server's port and keep it bound: the API server shares it (SO_REUSEPORT), nobody else gets it."""
+        """Keep the API server's port bound: the API server shares it (SO_REUSEPORT), nobody else gets it."""
         reservation = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         reservation.bind(("127.0.0.1", 0))
@@ -329,7 +329,9 @@ class ControlPlane:
         while not await ready():
             process = self._components[name].process
             if process is not None and process.returncode is not None:
-                raise ControlPlaneError(f"{name} of {self.name} ended with {process.returncode}:\n{self._log_tail(name)}")
+                raise ControlPlaneError(
+                    f"{name} of {self.name} ended with {process.returncode}:\n{self._log_tail(name)}"
+                )
             if time.monotonic() > deadline:
                 raise ControlPlaneError(
                     f"{name} of {self.name} was not ready in {_START_SECONDS:.0f} s:\n{self._log_tail(name)}"
@@ -355,13 +357,17 @@ class ControlPlane:
                     "apiVersion": "rbac.authorization.k8s.io/v1",
                     "kind": "ClusterRoleBinding",
                     "metadata": {"name": name},
-                    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+                    "roleRef": {
+                        "apiGroup": "rbac.authorization.k8s.io",
+                        "kind": "ClusterRole",
+                        "name": "cluster-admin",
+                    },
                     "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}],
                 },
             )
         for body in _documents(_POLICIES / "admission.yaml"):
-            plural = {"ValidatingAdmissionPolicy": "validatingadmissionpolicies",
-                      "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings"}[body["kind"]]  # fmt: skip
+            bindings = body["kind"].endswith("Binding")
+            plural = "validatingadmissionpolicybindings" if bindings else "validatingadmissionpolicies"
             await self.client.apply(f"/apis/{body['apiVersion']}/{plural}/{body['metadata']['name']}", body)
 
     def _log_tail(self, name: str) -> str:
@@ -383,7 +389,9 @@ def _kubeconfig(server: str, authority: str, pair: KeyPair, *, cluster: str, use
         {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": cluster, "cluster": {"certificate-authority-data": encoded(authority), "server": server}}],
+            "clusters": [
+                {"name": cluster, "cluster": {"certificate-authority-data": encoded(authority), "server": server}}
+            ],
             "contexts": [{"name": context, "context": {"cluster": cluster, "user": user}}],
             "current-context": context,
             "preferences": {},

@@ -1,8 +1,8 @@
 """GPUs of a simulated node: who advertises which resources, and what capacity and allocatable follow from it.
 
 `nvidia.com/gpu` comes from a device plugin only: a Pod on the node that is ready and finds the driver, or the plugin that
-a GPU-image or managed pool brings. Behaviour of the plugin: github.com/NVIDIA/k8s-device-plugin (README, v0.18); of the
-kubelet's device manager: capacity of a plugin that went away stays for 5 minutes, allocatable drops at once.
+a GPU-image or managed pool brings. Behaviour of the plugin: github.com/NVIDIA/k8s-device-plugin (README, v0.18); of
+the kubelet's device manager: capacity of a plugin that went away stays for 5 minutes, allocatable drops at once.
 """
 
 from __future__ import annotations
@@ -125,9 +125,7 @@ def plugin_config(container: Json, pod: Json, files: dict[str, str]) -> PluginCo
     flags = document.get("flags") or {}
     # 1.11 and its like of 2018 know no such option and wait.
     default_fail = not container.get("image", "").endswith((":1.9", ":1.10", ":1.11"))
-    fail = (
-        arguments.get("fail-on-init-error") or environment.get("FAIL_ON_INIT_ERROR") or flags.get("failOnInitError")
-    )
+    fail = arguments.get("fail-on-init-error") or environment.get("FAIL_ON_INIT_ERROR") or flags.get("failOnInitError")
     security = container.get("securityContext") or {}
     added = (security.get("capabilities") or {}).get("add") or []
     return PluginConfig(

@@ -1,8 +1,8 @@
 """The simulated kubelets of a cluster: they run Pods as a kubelet reports them, without running anything.
 
 Each Pod on a simulated node has one `PodWorker`. It admits the Pod, pulls its images, plays its containers' scripts
-(`workloads`), restarts them by the Pod's policy with back-off, writes statuses and events in a kubelet's words, and ends
-them when the Pod is deleted. The real controllers see nothing else and do the rest.
+(`workloads`), restarts them by the Pod's policy with back-off, writes statuses and events in a kubelet's words, and
+ends them when the Pod is deleted. The real controllers see nothing else and do the rest.
 """
 
 from __future__ import annotations
@@ -138,10 +138,10 @@ class Kubelets:
         """Pods that were bound to a node before it was known here."""
         for pod in pods:
             uid = pod["metadata"]["uid"]
-            if pod["spec"].get("nodeName") == node.name and uid not in self._workers:
-                if pod.get("status", {}).get("phase") not in _TERMINAL:
-                    worker = self._workers[uid] = PodWorker(self, pod, node, self._forget)
-                    worker.start()
+            here = pod["spec"].get("nodeName") == node.name and pod.get("status", {}).get("phase") not in _TERMINAL
+            if here and uid not in self._workers:
+                worker = self._workers[uid] = PodWorker(self, pod, node, self._forget)
+                worker.start()
 
     def on_node(self, name: str) -> list[PodWorker]:
         return [worker for worker in self._workers.values() if worker.node.name == name]
@@ -237,7 +237,9 @@ class PodWorker:
         self.name: str = pod["metadata"]["name"]
         self.namespace: str = pod["metadata"]["namespace"]
         spec = pod["spec"]
-        self._init = [_Container(each, init=True, state=_waiting("PodInitializing")) for each in spec.get("initContainers", ())]
+        self._init = [
+            _Container(each, init=True, state=_waiting("PodInitializing")) for each in spec.get("initContainers", ())
+        ]
         initial = "PodInitializing" if self._init else "ContainerCreating"
         for each in self._init:
             each.state = _waiting("PodInitializing" if each is not self._init[0] else "ContainerCreating")
@@ -329,7 +331,9 @@ class PodWorker:
             async with asyncio.timeout(deadline):
                 await self._play()
         except TimeoutError:
-            await self._fail_running("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+            await self._fail_running(
+                "DeadlineExceeded", "Pod was active on the node longer than the specified deadline"
+            )
         except _Refused as refusal:
             await self._fail_running(refusal.reason, refusal.message)
         self.node.release(self.uid)
@@ -353,7 +357,7 @@ class PodWorker:
         await self._post()
 
     async def _run_containers(self, tasks: list[asyncio.Task[bool]]) -> bool:
-        """Init containers in turn, then all others. Returns whether every one ended well; `tasks` gets what is started."""
+        """Init containers in turn, then all others. Returns whether all ended well; `tasks` gets what is started."""
         for container in self._init:
             task = asyncio.create_task(self._run_container(container))
             tasks.append(task)
@@ -396,9 +400,7 @@ class PodWorker:
             "gracePeriodSeconds": 0,
             "preconditions": {"uid": self.uid},
         }
-        await self._persist(
-            lambda: self._client.delete(f"/api/v1/namespaces/{self.namespace}/pods/{self.name}", body)
-        )
+        await self._persist(lambda: self._client.delete(f"/api/v1/namespaces/{self.namespace}/pods/{self.name}", body))
 
     async def _kill(self, container: _Container) -> None:
         if "running" in container.state:
@@ -452,7 +454,11 @@ class PodWorker:
     async def _run_container(self, container: _Container) -> bool:
         """Pull, start and restart a container until it has ended for good. Returns whether it ended well."""
         crashes = 0
-        policy = "Always" if container.sidecar else ("OnFailure" if container.init and self._policy == "Always" else self._policy)
+        policy = (
+            "Always"
+            if container.sidecar
+            else ("OnFailure" if container.init and self._policy == "Always" else self._policy)
+        )
         while True:
             fault = await self._pull(container, retry=crashes > 0)
             if fault is not None and fault.kind == "evicted":
@@ -483,13 +489,16 @@ class PodWorker:
         where = f"pod={self.name}_{self.namespace}({self.uid})"
         container.last_state = dict(container.state)
         container.state = _waiting(
-            "CrashLoopBackOff", f"back-off {_kubelet_duration(crashes - 1)} restarting failed container={container.name} {where}"
+            "CrashLoopBackOff",
+            f"back-off {_kubelet_duration(crashes - 1)} restarting failed container={container.name} {where}",
         )
         await self._post()
         await self._event(
-            "Warning", "BackOff",
-            f"Back-off restarting failed container {container.name} in pod {self.name}_{self.namespace}({self.uid})", container,
-        )  # fmt: skip
+            "Warning",
+            "BackOff",
+            f"Back-off restarting failed container {container.name} in pod {self.name}_{self.namespace}({self.uid})",
+            container,
+        )
         await asyncio.sleep(seconds)
 
     def _backoff_seconds(self, attempt: int) -> float:
@@ -524,9 +533,7 @@ class PodWorker:
             await self._event("Warning", "Failed", message, container)
             await self._event("Warning", "Failed", "Error: ErrImagePull", container)
             await self._wait_for_pull(min(1.0, self._settings.restart_backoff_seconds))
-            container.state = _waiting(
-                "ImagePullBackOff", f'Back-off pulling image "{image}": ErrImagePull: {problem}'
-            )
+            container.state = _waiting("ImagePullBackOff", f'Back-off pulling image "{image}": ErrImagePull: {problem}')
             await self._post()
             await self._event("Normal", "BackOff", f'Back-off pulling image "{image}"', container)
             await self._event("Warning", "Failed", "Error: ImagePullBackOff", container)
@@ -541,9 +548,11 @@ class PodWorker:
             took = f"{(time.monotonic() - started) * 1000:.0f}ms"
             self.node.pulled.add(image)
             await self._event(
-                "Normal", "Pulled",
-                f'Successfully pulled image "{image}" in {took} ({took} including waiting). Image size: 0 bytes.', container,
-            )  # fmt: skip
+                "Normal",
+                "Pulled",
+                f'Successfully pulled image "{image}" in {took} ({took} including waiting). Image size: 0 bytes.',
+                container,
+            )
         return fault
 
     async def _wait_for_pull(self, seconds: float) -> None:
@@ -648,7 +657,7 @@ class PodWorker:
             words=(*spec.get("command", ()), *spec.get("args", ())),
             environment=_environment(spec),
             devices=container.devices,
-            of_job=container.init and not container.sidecar
+            of_job=(container.init and not container.sidecar)
             or self._policy != "Always"
             or any(owner["kind"] == "Job" for owner in owners),
             seed=f"{self.uid}/{container.restarts}",
@@ -660,7 +669,9 @@ class PodWorker:
         )
 
     def _devices(self, container: _Container) -> tuple[Device, ...]:
-        asked = sum(count for name, count in extended_resources([container.spec]).items() if name.startswith("nvidia.com/"))
+        asked = sum(
+            count for name, count in extended_resources([container.spec]).items() if name.startswith("nvidia.com/")
+        )
         if asked:
             return container.devices or tuple(self.node.assign(self.uid, asked))
         image = container.spec.get("image", "")
@@ -686,13 +697,13 @@ class PodWorker:
                 "factory.go:112] Incompatible strategy detected auto",
                 "factory.go:113] If this is a GPU node, did you configure the NVIDIA Container Toolkit?",
                 "factory.go:114] You can check the prerequisites at: https://github.com/NVIDIA/k8s-device-plugin#prerequisites",
-                "factory.go:116] If this is not a GPU node, you should set up a toleration or nodeSelector to only deploy "
-                "this plugin on GPU nodes",
+                "factory.go:116] If this is not a GPU node, you should set up a toleration or nodeSelector to only "
+                "deploy this plugin on GPU nodes",
             )
             if config.fail_on_init_error:
                 await log.write(
-                    "main.go:173] error starting plugins: error creating plugin manager: unable to create plugin manager: "
-                    "invalid device discovery strategy"
+                    "main.go:173] error starting plugins: error creating plugin manager: unable to create plugin "
+                    "manager: invalid device discovery strategy"
                 )
                 return 1, "Error"
             await log.write("main.go:346] No devices found. Waiting indefinitely.")
@@ -700,8 +711,8 @@ class PodWorker:
                 await self.node.change()
         if config.mig_strategy != "none" and self.node.gpus.profile and not config.may_manage_mig:
             await log.write(
-                "main.go:173] error starting plugins: error getting plugins: failed to construct NVML resource managers: "
-                "error building device map: error getting MIG devices: Insufficient Permissions"
+                "main.go:173] error starting plugins: error getting plugins: failed to construct NVML resource "
+                "managers: error building device map: error getting MIG devices: Insufficient Permissions"
             )
             if config.fail_on_init_error:
                 return 1, "Error"

@@ -63,7 +63,9 @@ class Cluster:
         certificate, key = plane.kubelet_certificate().write(self._directory, "kubelet")
         self._server = KubeletServer(self._logs, certificate, key, self._directory / "ca.pem")
         await self._server.start()
-        version = (self._cluster.get("properties") or {}).get("currentKubernetesVersion") or self._binaries.kubernetes_version
+        version = (self._cluster.get("properties") or {}).get(
+            "currentKubernetesVersion"
+        ) or self._binaries.kubernetes_version
         self.facts = ClusterFacts.of(self._cluster, version, self._server.port)
         self._recorder = EventRecorder(plane.client)
         self._kubelets = Kubelets(plane.client, self._settings, self._logs, self._recorder)
@@ -227,9 +229,10 @@ class Cluster:
 
     async def _on_pod(self, kind: str, pod: Json) -> None:
         await self._kubelets.handle(kind, pod)
-        if any(pool["properties"].get("enableAutoScaling") for pool in self.pools.values()):
-            if kind == "DELETED" or autoscaler.wants_nodes(pod) or pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
-                self._consider_scaling()
+        phase = pod.get("status", {}).get("phase")
+        moves = kind == "DELETED" or phase in ("Succeeded", "Failed") or autoscaler.wants_nodes(pod)
+        if moves and any(pool["properties"].get("enableAutoScaling") for pool in self.pools.values()):
+            self._consider_scaling()
 
     def _consider_scaling(self) -> None:
         if not self._settings.autoscaler:
@@ -260,13 +263,19 @@ class Cluster:
         # Nodes that have just come, or still wait for their device plugin, will take their share.
         upcoming = [node for node in self.nodes(name) if not any(_drainable(pod) for pod in self._pods_on(node.name))]
         wanted = current + autoscaler.nodes_needed(waiting, pool) - len(upcoming)
-        wanted = max(min(wanted, int(properties.get("maxCount") or current)), current, int(properties.get("minCount") or 0))
+        wanted = max(
+            min(wanted, int(properties.get("maxCount") or current)), current, int(properties.get("minCount") or 0)
+        )
         if wanted == current:
             return
         scale_set = f"aks-{name}-{self.facts.number}-vmss"
         for pod in waiting:
             metadata = pod["metadata"]
-            reference = {"kind": "Pod", "apiVersion": "v1", **{key: metadata[key] for key in ("namespace", "name", "uid")}}
+            reference = {
+                "kind": "Pod",
+                "apiVersion": "v1",
+                **{key: metadata[key] for key in ("namespace", "name", "uid")},
+            }
             await self._recorder.record(
                 reference, "Normal", "TriggeredScaleUp",
                 f"pod triggered scale-up: [{{{scale_set} {current}->{wanted} (max: {properties.get('maxCount')})}}]",
@@ -327,7 +336,11 @@ class Cluster:
         """Azure takes a Spot machine: notice, then the node is gone with its Pods."""
         try:
             await self._recorder.record(
-                node.reference, "Warning", "PreemptScheduled", "Preempt Scheduled: Spot VM will be evicted", "custom-sysctl-monitor"
+                node.reference,
+                "Warning",
+                "PreemptScheduled",
+                "Preempt Scheduled: Spot VM will be evicted",
+                "custom-sysctl-monitor",
             )
             await asyncio.sleep(1.0)
             name = node.pool["name"]
@@ -440,4 +453,3 @@ def _drainable(pod: Json) -> bool:
     if "kubernetes.io/config.mirror" in (metadata.get("annotations") or {}):
         return False
     return all(owner["kind"] != "DaemonSet" for owner in metadata.get("ownerReferences", ()))
-

@@ -175,7 +175,7 @@ def node_image_version(pool: Json) -> str:
     return "AKSUbuntu-2204gen2gpucontainerd-202611.02.0" if size.nvidia else "AKSUbuntu-2204gen2containerd-202611.02.0"
 
 
-def annotations(labels: dict[str, str], pool: Json) -> dict[str, str]:
+def node_annotations(labels: dict[str, str], pool: Json) -> dict[str, str]:
     """Notes for KWOK and for the admission policy: what the pool owns on its node."""
     return {
         "kwok.x-k8s.io/node": "fake",
@@ -373,7 +373,7 @@ class SimulatedNode:
             "metadata": {
                 "resourceVersion": current["metadata"]["resourceVersion"],
                 "labels": {**dict.fromkeys(set(before) - set(labels)), **labels},
-                "annotations": annotations(labels, pool),
+                "annotations": node_annotations(labels, pool),
             },
             "spec": {"taints": [*kept, *taints]},
         }
@@ -386,7 +386,7 @@ class SimulatedNode:
         return {
             "apiVersion": "v1",
             "kind": "Node",
-            "metadata": {"name": self.name, "labels": labels, "annotations": annotations(labels, self.pool)},
+            "metadata": {"name": self.name, "labels": labels, "annotations": node_annotations(labels, self.pool)},
             "spec": {
                 "taints": node_taints(self.pool),
                 "podCIDR": f"10.244.{self.number % 250}.0/24",
@@ -406,7 +406,9 @@ class SimulatedNode:
             status = self._status(now)
             if status != self._posted:
                 try:
-                    await self.client.patch(f"/api/v1/nodes/{self.name}/status", {"status": status}, content_type=STRATEGIC)
+                    await self.client.patch(
+                        f"/api/v1/nodes/{self.name}/status", {"status": status}, content_type=STRATEGIC
+                    )
                     self._posted = status
                 except ApiError as error:
                     if error.status != 404:
@@ -482,14 +484,12 @@ class SimulatedNode:
     def _chosen_conditions(self) -> dict[str, tuple[str, str, str]]:
         chosen = {}
         for kind, value in (self.matches(self.settings.node_conditions) or {}).items():
-            if isinstance(value, bool):
-                value = ["True" if value else "False"]
-            elif isinstance(value, str):
-                value = [value]
-            status, reason, message = [*value, *["", ""]][:3]
+            texts = value if isinstance(value, list) else [str(value)]
+            status, reason, message = [*texts, "", ""][:3]
+            status = str(status).capitalize()
             problem = status == "True"
             chosen[kind] = (
-                str(status),
+                status,
                 str(reason or (kind if problem else f"No{kind}")),
                 str(message or (f"{kind} detected" if problem else f"no {kind}")),
             )
@@ -509,7 +509,7 @@ class SimulatedNode:
             "PIDPressure": ("False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
         }
         if unknown:
-            wanted = {kind: ("Unknown", ready[1], ready[2]) for kind in wanted}
+            wanted = dict.fromkeys(wanted, ("Unknown", ready[1], ready[2]))
         wanted["Ready"] = ready
         # The node problem detector starts when the node runs Pods.
         if self.ready_since is not None or "KernelDeadlock" in self._transitions:

@@ -72,11 +72,11 @@ def script(situation: Situation) -> Script:
 
 def driver_mismatch(situation: Situation) -> Script:
     """A CUDA program that is newer than the driver."""
-    stamp = _stamp(0)
+    stamp, problem = _stamp(0), "CUDA_ERROR_NO_DEVICE"
     return Script(
         [
             (0.0, MARK),
-            (0.1, f"{stamp}: E tensorflow/stream_executor/cuda/cuda_driver.cc:406] failed call to cuInit: CUDA_ERROR_NO_DEVICE"),
+            (0.1, f"{stamp}: E tensorflow/stream_executor/cuda/cuda_driver.cc:406] failed call to cuInit: {problem}"),
             (0.1, f"Check failed: cudaSuccess == cudaGetDevice: {DRIVER_MISMATCH}"),
         ],
         0.3,
@@ -98,7 +98,8 @@ def _mnist(situation: Situation) -> Script:
     if device is not None:
         major, minor = device.model.compute_capability.split(".")
         head += [
-            f"{_stamp(0.14)}: I tensorflow/core/common_runtime/gpu/gpu_device.cc:1030] Found device 0 with properties: ",
+            f"{_stamp(0.14)}: I tensorflow/core/common_runtime/gpu/gpu_device.cc:1030] Found device 0 with "
+            "properties: ",
             f"name: {device.model.name} major: {major} minor: {minor} memoryClockRate(GHz): {device.model.clock_ghz:g}",
             f"pciBusID: {device.bus_id}",
             f"totalMemory: {device.model.memory_gib:.2f}GiB freeMemory: {device.model.memory_gib - 0.07:.2f}GiB",
@@ -108,9 +109,7 @@ def _mnist(situation: Situation) -> Script:
             f"{_stamp(4.8)}: I tensorflow/stream_executor/dso_loader.cc:139] successfully opened CUDA library "
             "libcupti.so.8.0 locally",
         ]
-    for name, size in (
-        ("train-images-idx3", 9912422), ("train-labels-idx1", 28881), ("t10k-images-idx3", 1648877), ("t10k-labels-idx1", 4542),
-    ):  # fmt: skip
+    for name, size in _DATA:
         head.append(f"Successfully downloaded {name}-ubyte.gz {size} bytes.")
         head.append(f"Extracting /tmp/tensorflow/input_data/{name}-ubyte.gz")
     training: list[str] = []
@@ -172,6 +171,12 @@ def _spread(head: list[str], training: list[str], seconds: float) -> Script:
     return Script(lines, seconds)
 
 
+_DATA = (
+    ("train-images-idx3", 9912422),
+    ("train-labels-idx1", 28881),
+    ("t10k-images-idx3", 1648877),
+    ("t10k-labels-idx1", 4542),
+)
 _PROGRAMS = re.compile(r"(nvidia-smi[^;&|\n]*)|(vector[-_]?add)|(deviceQuery)", re.IGNORECASE)
 
 
