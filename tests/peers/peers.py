@@ -27,11 +27,23 @@ def contestants(azure: Emulated, ours: Path, peer: Path | None) -> list[Contesta
     environment = {**without_foreign_settings(), **azure.environment}
     found = []
     if peer is not None:
-        # The peer asks Microsoft's own servers about every other authority unless it is told not to.
-        theirs = {**environment, "AZURE_DISABLE_INSTANCE_DISCOVERY": "true"}
+        theirs = {**environment, **peer_settings(azure)}
         found.append(Contestant("azure.azcollection", Ansible(peer, peer_collections(peer), theirs), ours=False))
     found.append(Contestant("aks.gpu", Ansible(ours, link_collection(), environment), ours=True))
     return found
+
+
+def peer_settings(azure: Emulated) -> dict[str, str]:
+    """What makes azure.azcollection use another cloud than Microsoft's own.
+
+    Its `cloud_environment` takes only URLs of clouds that its az CLI knows, and that one is told by other variables.
+    """
+    return {
+        "AZURE_DISABLE_INSTANCE_DISCOVERY": "true",
+        "ARM_CLOUD_METADATA_URL": f"{azure.url}/metadata/endpoints?api-version=2019-05-01",
+        "AZURE_CONFIG_DIR": str(azure.state.path / "azure"),
+        "SSL_CERT_FILE": str(azure.state.ca),
+    }
 
 
 def run(cases: list[Case], only_ours: bool) -> int:

@@ -104,13 +104,14 @@ class Ansible:
             "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parents[1] / "integration" / "callbacks"),
             "ANSIBLE_CALLBACKS_ENABLED": "record",
             "ANSIBLE_COLLECTIONS_PATH": str(self.collections),
-            "ANSIBLE_CONFIG": os.devnull,
+            "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
             "ANSIBLE_HOME": str(folder / "ansible"),
             "ANSIBLE_LOCALHOST_WARNING": "false",
             "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
             "AKS_GPU_RECORD": str(results),
         }
         log = folder / "output.log"
+        (folder / "ansible.cfg").touch()
         began = time.monotonic()
         with log.open("wb") as output:
             process = subprocess.Popen(

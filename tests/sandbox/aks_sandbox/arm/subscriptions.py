@@ -87,8 +87,8 @@ class Subscriptions:
             route("GET", features + "/{feature}", self.feature, f"{write}/read"),
             route("POST", features + "/{feature}/register", self.register_feature, f"{write}/register/action"),
             route("POST", features + "/{feature}/unregister", self.unregister_feature, f"{write}/unregister/action"),
-            route("GET", provider, self.providers, "Microsoft.Resources/providers/read"),
-            route("GET", provider + "/{namespace}", self.provider, "Microsoft.Resources/providers/read"),
+            route("GET", provider, self.providers, "Microsoft.Resources/subscriptions/providers/read"),
+            route("GET", provider + "/{namespace}", self.provider, "Microsoft.Resources/subscriptions/providers/read"),
             route("POST", provider + "/{namespace}/register", self.register_provider, "{namespace}/register/action"),
             route(
                 "POST", provider + "/{namespace}/unregister", self.unregister_provider, "{namespace}/unregister/action"
@@ -101,7 +101,7 @@ class Subscriptions:
     # the cloud
 
     async def metadata(self, call: Call) -> Reply:
-        """GET /metadata/endpoints; an object since 2019, another one before."""
+        """GET /metadata/endpoints: one cloud since 2022, before that a list of clouds, before 2018 something else."""
         base = call.base_url
         audiences = ["https://management.core.windows.net/", "https://management.azure.com/"]
         if call.query.get("api-version", "") < "2018-01-01":
@@ -114,37 +114,36 @@ class Subscriptions:
                     "authentication": {"loginEndpoint": base, "audiences": audiences},
                 },
             )
-        return Reply(
-            200,
-            {
-                "portal": f"{base}/portal",
-                "authentication": {
-                    "loginEndpoint": base,
-                    "audiences": audiences,
-                    "tenant": "common",
-                    "identityProvider": "AAD",
-                },
-                "media": f"{base}/media",
-                "graphAudience": "https://graph.windows.net/",
-                "graph": f"{base}/graph",
-                "name": "AKSSandbox",
-                "suffixes": {
-                    "storage": "core.windows.net",
-                    "sqlServerHostname": "database.windows.net",
-                    "keyVaultDns": "vault.azure.net",
-                    "acrLoginServer": "azurecr.io",
-                },
-                "batch": "https://batch.core.windows.net/",
-                "resourceManager": f"{base}/",
-                "vmImageAliasDoc": f"{base}/aliases.json",
-                "sqlManagement": f"{base}/sql",
-                "microsoftGraphResourceId": "https://graph.microsoft.com/",
-                "activeDirectoryDataLake": "https://datalake.azure.net/",
-                "gallery": f"{base}/gallery",
-                "logAnalyticsResourceId": "https://api.loganalytics.io",
-                "appInsightsResourceId": "https://api.applicationinsights.io",
+        cloud = {
+            "portal": f"{base}/portal",
+            "authentication": {
+                "loginEndpoint": base,
+                "audiences": audiences,
+                "tenant": "common",
+                "identityProvider": "AAD",
             },
-        )
+            "media": f"{base}/media",
+            "graphAudience": "https://graph.windows.net/",
+            "graph": f"{base}/graph",
+            "name": "AKSSandbox",
+            "suffixes": {
+                "storage": "core.windows.net",
+                "sqlServerHostname": "database.windows.net",
+                "keyVaultDns": "vault.azure.net",
+                "acrLoginServer": "azurecr.io",
+            },
+            "batch": "https://batch.core.windows.net/",
+            "resourceManager": f"{base}/",
+            "vmImageAliasDoc": f"{base}/aliases.json",
+            "sqlManagement": f"{base}/sql",
+            "microsoftGraphResourceId": "https://graph.microsoft.com/",
+            "activeDirectoryDataLake": "https://datalake.azure.net/",
+            "gallery": f"{base}/gallery",
+            "logAnalyticsResourceId": "https://api.loganalytics.io",
+            "appInsightsResourceId": "https://api.applicationinsights.io",
+        }
+        several = call.query.get("api-version", "") < "2022-09-01"
+        return Reply(200, [cloud] if several else cloud)
 
     async def tenants(self, call: Call) -> Reply:
         """GET /tenants"""
