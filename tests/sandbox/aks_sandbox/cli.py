@@ -77,22 +77,33 @@ def start(
 
 
 def stop(state: StateDirectory) -> bool:
-    """Stop a sandbox and wait until it is gone. Returns False when there was none.
+    """Stop a sandbox and wait until it is gone; clear away what a crashed one left. Returns False when there was none.
 
     Raises:
         SandboxError: it does not end.
     """
     if not state.running():
+        if state.path.exists():
+            state.claim()
+            state.release()
         return False
-    pid = None
-    with contextlib.suppress(SandboxError):
-        pid = state.request("GET", "/status", timeout=10)["pid"]
+    with contextlib.suppress(SandboxError, TimeoutError):
         state.request("POST", "/stop", timeout=10)
-    deadline = time.monotonic() + _STOP_SECONDS
+    begun = time.monotonic()
+    number = signal.SIGTERM
     while state.running():
-        if time.monotonic() > deadline:
-            raise SandboxError(f"The sandbox {state.name} (process {pid}) does not end.")
+        waited = time.monotonic() - begun
+        if waited > _STOP_SECONDS:
+            raise SandboxError(f"The sandbox {state.name} (process {state.holder()}) does not end.")
+        holder = state.holder()
+        if holder is not None and waited > _STOP_SECONDS / (3 if number == signal.SIGTERM else 1.5):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(holder, number)
+            number = signal.SIGKILL
         time.sleep(0.05)
+    if state.path.exists():
+        state.claim()
+        state.release()
     return True
 
 
@@ -239,7 +250,7 @@ def _run(options: argparse.Namespace, state: StateDirectory) -> int:
         received.append(number)
         if child is None:
             raise KeyboardInterrupt
-        if number != signal.SIGINT:
+        if number != signal.SIGINT or not sys.stdin.isatty():
             child.send_signal(number)
 
     before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
@@ -281,7 +292,7 @@ def _parser() -> argparse.ArgumentParser:
     starting.add_argument(
         "--profile", choices=("quick", "realistic"), default="quick", help="operations take seconds, or minutes"
     )
-    starting.add_argument("--location", default="westus2", help="region of the clusters (default: %(default)s)")
+    starting.add_argument("--location", default="westus2", help="region of the clusters, or several with commas")
     starting.add_argument("--without-kubernetes", action="store_true", help="clusters without control planes")
     starting.add_argument("--azure-of-2023", action="store_true", help="retired sizes and the GPU image can be had")
     starting.add_argument("--kubernetes-version", metavar="V", help="release of the control planes")

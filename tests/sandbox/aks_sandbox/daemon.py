@@ -152,11 +152,13 @@ class Daemon:
         azure, count = self.azure, self.options.clusters
         assert azure is not None
         limit = asyncio.Semaphore(4)
+        locations = self.options.location.split(",")
 
         async def add(number: int) -> None:
             async with limit:
                 name = CLUSTER if number == 1 else f"{CLUSTER}{number}"
-                cluster = await azure.add_cluster(name, version, location=self.options.location)
+                location = locations[(number - 1) % len(locations)]
+                cluster = await azure.add_cluster(name, version, location=location)
                 if count <= 20:
                     self.say(f"cluster {cluster.name}: nodepool1 ready")
 
@@ -211,7 +213,7 @@ class Daemon:
             "AKS_SANDBOX_URL": base,
             "AKS_SANDBOX_RESOURCE_GROUP": RESOURCE_GROUP,
             "AKS_SANDBOX_CLUSTER": CLUSTER,
-            "AKS_SANDBOX_LOCATION": self.options.location,
+            "AKS_SANDBOX_LOCATION": self.options.location.partition(",")[0],
             "AKS_SANDBOX_OWNER_CLIENT_ID": owner.client_id,
             "AKS_SANDBOX_OWNER_SECRET": owner.secret,
             "AKS_SANDBOX_STRANGER_CLIENT_ID": stranger.client_id,

@@ -97,6 +97,8 @@ class StateDirectory:
                 break
             os.close(descriptor)
         self._lock = descriptor
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         if self.path.exists():
             shutil.rmtree(self.path)
         _private_directory(self.path)
@@ -126,6 +128,13 @@ class StateDirectory:
         finally:
             os.close(descriptor)
         return False
+
+    def holder(self) -> int | None:
+        """Process id of the daemon that holds the directory."""
+        try:
+            return int(self._lock_path.read_text()) if self.running() else None
+        except (FileNotFoundError, ValueError):
+            return None
 
     # control
 

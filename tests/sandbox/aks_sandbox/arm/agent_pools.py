@@ -192,6 +192,23 @@ class AgentPools:
             if settings.managed_gpu_needs_feature:
                 self._require_feature(subscription, "ManagedGPUExperiencePreview")
             self._check_managed_gpu(wanted)
+        self._check_gpu_options(wanted)
+        subnet = wanted.get("vnetSubnetID")
+        if subnet and self._compute.subnet_prefix(subnet) is None:
+            raise ProviderError(
+                400, "InvalidParameter", f"The subnet {subnet} does not exist.", target="properties.vnetSubnetID"
+            )
+        provisioning = cluster.properties.get("nodeProvisioningProfile", {}).get("mode")
+        if provisioning == "Auto" and wanted.get("enableAutoScaling"):
+            raise ProviderError(
+                400,
+                "BadRequest",
+                "Cluster autoscaler can't be enabled on an agent pool of a cluster with node auto-provisioning.",
+                target="properties.enableAutoScaling",
+            )
+
+    @staticmethod
+    def _check_gpu_options(wanted: Json) -> None:
         size = find(wanted["vmSize"])
         if wanted.get("gpuInstanceProfile") and (size is None or size.gpu is None or not size.gpu.mig_slices):
             raise ProviderError(
@@ -207,25 +224,13 @@ class AgentPools:
                 f"gpuProfile is not supported for VM size {wanted['vmSize']}, which has no GPU.",
                 target="properties.gpuProfile",
             )
-        if size is not None and size.gpu is not None and size.gpu.vendor == "amd":
-            if wanted.get("gpuProfile", {}).get("driver", "Install") != "None":
-                raise ProviderError(
-                    400,
-                    "BadRequest",
-                    f"VM size {size.name} has AMD GPUs: gpuProfile.driver must be None.",
-                    target="properties.gpuProfile.driver",
-                )
-        if (subnet := wanted.get("vnetSubnetID")) and self._compute.subnet_prefix(subnet) is None:
-            raise ProviderError(
-                400, "InvalidParameter", f"The subnet {subnet} does not exist.", target="properties.vnetSubnetID"
-            )
-        provisioning = cluster.properties.get("nodeProvisioningProfile", {}).get("mode")
-        if provisioning == "Auto" and wanted.get("enableAutoScaling"):
+        amd = size is not None and size.gpu is not None and size.gpu.vendor == "amd"
+        if amd and wanted.get("gpuProfile", {}).get("driver", "Install") != "None":
             raise ProviderError(
                 400,
                 "BadRequest",
-                "Cluster autoscaler can't be enabled on an agent pool of a cluster with node auto-provisioning.",
-                target="properties.enableAutoScaling",
+                f"VM size {wanted['vmSize']} has AMD GPUs: gpuProfile.driver must be None.",
+                target="properties.gpuProfile.driver",
             )
 
     @staticmethod
@@ -266,7 +271,7 @@ class AgentPools:
         self._decide_count(pool, wanted)
         self._check_system_pool(cluster, pool, merged["mode"])
         self._compute.check_regional_quota(cluster, current["vmSize"], wanted["count"] - count)
-        fresh = pool_rules.replaced(current, wanted, self._world.settings.future_fields)
+        fresh = pool_rules.replaced(current, wanted)
         spot = current.get("scaleSetPriority") == "Spot"
         if spot and self._world.settings.spot_taint_readded:
             pool_rules.add_spot_marks(fresh)
@@ -335,7 +340,7 @@ class AgentPools:
             stopped = properties["powerState"].get("code") == "Stopped"
             count = 0 if stopped else int(properties["count"])
             self._check_generation(pool)
-            self._compute.allocate(cluster, pool.name, properties["vmSize"], count, count - pool.nodes)
+            self._compute.allocate(cluster, pool.name, properties["vmSize"], count - pool.nodes)
             await self._plane.apply_pool(cluster.key, copy.deepcopy(pool.for_nodes()), count)
             pool.nodes = count
             await clock.sleep(begun + seconds - clock.seconds())

@@ -16,7 +16,7 @@ Json = dict[str, Any]
 LEAST_PRIVILEGE = [
     "Microsoft.Resources/subscriptions/read",
     "Microsoft.Resources/subscriptions/resourceGroups/read",
-    "Microsoft.Resources/providers/read",
+    "Microsoft.Resources/subscriptions/providers/read",
     "Microsoft.Authorization/permissions/read",
     "Microsoft.Features/providers/features/read",
     "Microsoft.Features/providers/features/register/action",

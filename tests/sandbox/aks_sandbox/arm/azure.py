@@ -131,11 +131,11 @@ class Azure:
         """Something that happens in Azure without anybody's request, for tests.
 
         `count` (cluster, pool, count): the autoscaler moves a pool. `background` (cluster, seconds): an add-on's
-        operation.
-        `touch` (cluster): new etags. `pool` (cluster, pool, properties): somebody else's change of a pool; null
-        removes.
-        `cluster` (cluster, properties): the same of a cluster. `remove_pool` (cluster, pool). `feature` (name, state).
-        `provider` (namespace, state). `fill_throttles`. `add_cluster` (name, version, location, resource_group).
+        operation. `touch` (cluster): new etags. `pool` (cluster, pool, properties): somebody else's change of a pool;
+        null removes. `cluster` (cluster, properties, tags): the same of a cluster. `remove_pool` (cluster, pool).
+        `feature` (name, state). `provider` (namespace, state). `fill_throttles`. `add_subscription` (id, name,
+        resource_group, location). `add_resource_group` (name, location, subscription). `add_cluster` (name, version,
+        location, resource_group, subscription).
 
         Raises:
             SandboxError: no such action, or wrong values.
@@ -158,16 +158,30 @@ class Azure:
         if action == "fill_throttles":
             self.throttles.clear()
             return {}
+        if action == "add_subscription":
+            self.add_subscription(
+                values["id"],
+                str(values.get("name", values["id"])),
+                values.get("resource_group", RESOURCE_GROUP),
+                values.get("location", LOCATION),
+            )
+            return {}
+        if action == "add_resource_group":
+            self.add_resource_group(
+                values.get("subscription", SUBSCRIPTION), values["name"], values.get("location", LOCATION)
+            )
+            return {}
         if action == "add_cluster":
-            places = {name: values[name] for name in ("location", "resource_group") if name in values}
-            return {"id": (await self.add_cluster(values["name"], values["version"], **places)).id}
+            where = {name: values[name] for name in ("location", "resource_group", "subscription") if name in values}
+            return {"id": (await self.add_cluster(values["name"], values["version"], **where)).id}
         cluster = self.cluster_named(values["cluster"])
         if action == "touch":
             cluster.touch_all()
         elif action == "background":
             self.operations.background(cluster, float(values["seconds"]))
         elif action == "cluster":
-            _overlay(cluster.properties, values["properties"])
+            _overlay(cluster.properties, values.get("properties", {}))
+            cluster.tags = values.get("tags", cluster.tags)
             cluster.touch_all()
         elif action == "count":
             pool = cluster.pools[values["pool"]]

@@ -123,7 +123,7 @@ class Compute:
                 continue
             for pool in cluster.pools.values():
                 size = node_size(pool.properties["vmSize"])
-                cores = size.vcpus * int(pool.properties.get("count") or 0)
+                cores = size.vcpus * pool.nodes
                 used[size.family] = used.get(size.family, 0) + cores
                 used["cores"] += cores
         return used
@@ -196,11 +196,10 @@ class Compute:
                 "aka.ms/aks/maxUnavailable.",
             )
 
-    def allocate(self, cluster: Cluster, pool_name: str, size_name: str, total: int, more: int) -> None:
+    def allocate(self, cluster: Cluster, pool_name: str, size_name: str, more: int) -> None:
         """What the scale set meets when nodes are really asked for: capacity, then the family's quota.
 
         Args:
-            total: nodes after it.
             more: nodes that are new.
 
         Raises:
@@ -214,9 +213,8 @@ class Compute:
             if fnmatch.fnmatchcase(size.name.lower(), pattern.lower()):
                 raise OperationFailed(code, _capacity_text(code, size.name, cluster, pool_name))
         limit = self.limit(size.family)
-        others = self.used(cluster.subscription, cluster.location).get(size.family, 0) - size.vcpus * total
-        if others + size.vcpus * total > limit:
-            current = others + size.vcpus * (total - more)
+        current = self.used(cluster.subscription, cluster.location).get(size.family, 0)
+        if current + size.vcpus * more > limit:
             raise OperationFailed(
                 "QuotaExceeded",
                 f"Operation could not be completed as it results in exceeding approved {size.family} Cores quota. "

@@ -24,7 +24,7 @@ class Rule:
         status, body, headers: the answer instead of Azure's.
         acts: the request is carried out all the same, only its answer is replaced.
         reset: `before` or `after`: the connection is reset before, or after, the server acted.
-        hang: seconds that the request waits before anything happens.
+        hang, hang_after: seconds that the request waits before, or after, the server acts.
         expired_token, precondition_failed, in_progress: 401, 412, 409 as Azure words them.
         operation: of the operation that the request starts: `{"code", "message"}` fails it, `{"endless": true}` never
             ends it.
@@ -40,6 +40,7 @@ class Rule:
     acts: bool = False
     reset: str | None = None
     hang: float = 0
+    hang_after: float = 0
     expired_token: bool = False
     precondition_failed: bool = False
     in_progress: bool = False

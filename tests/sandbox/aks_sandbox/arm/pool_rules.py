@@ -242,6 +242,7 @@ def _check_autoscaler(wanted: Json, low: int, high: int) -> None:
 
 def filled_in(wanted: Json, cluster_version: str, full_version: str) -> Json:
     """A new pool's properties: what was asked for, and AKS's defaults for the rest."""
+    wanted = copy.deepcopy(wanted)
     size = node_size(wanted["vmSize"])
     version = wanted.get("orchestratorVersion") or cluster_version
     spot = wanted.get("scaleSetPriority") == "Spot"
@@ -316,25 +317,18 @@ def check_immutable(current: Json, wanted: Json) -> None:
             raise property_change_not_allowed("properties.gpuProfile.nvidia.managementMode")
 
 
-def replaced(current: Json, wanted: Json, future: Json) -> Json:
+def replaced(current: Json, wanted: Json) -> Json:
     """The pool's properties after a PUT of `wanted`: it replaces, but for what cannot change or AKS fills in."""
     version = current["orchestratorVersion"]
     base = {name: value for name, value in current.items() if name in KEPT_WHEN_ABSENT}
     base.update({name: value for name, value in wanted.items() if name not in READ_ONLY})
     fresh = filled_in(base, version, current["currentOrchestratorVersion"])
-    for name in IMMUTABLE:
-        if name in current:
-            fresh[name] = current[name]
-        elif name not in SPOT_DEFAULTS:
-            continue
+    fresh.update({name: current[name] for name in IMMUTABLE if name in current})
     fresh["nodeImageVersion"] = current["nodeImageVersion"]
     fresh["eTag"] = current["eTag"]
     fresh["provisioningState"] = current["provisioningState"]
-    spot = current.get("scaleSetPriority") == "Spot"
-    if spot:
-        for name in ("nodeTaints", "nodeLabels"):
-            if wanted.get(name):
-                fresh[name] = wanted[name]
-            else:
-                fresh.pop(name, None)
+    for name in ("nodeTaints", "nodeLabels"):
+        fresh.pop(name, None)
+        if wanted.get(name):
+            fresh[name] = copy.deepcopy(wanted[name])
     return fresh

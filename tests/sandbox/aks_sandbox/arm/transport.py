@@ -96,6 +96,8 @@ class Gateway:
         if rule is not None and rule.hang:
             await asyncio.sleep(rule.hang)
         reply = await self._answer(call, rule, found)
+        if rule is not None and rule.hang_after:
+            await asyncio.sleep(rule.hang_after)
         if rule is not None and rule.answers_after_acting:
             reply = Reply(rule.status or 500, rule.body, dict(rule.headers))
         headers = {

@@ -1,0 +1,194 @@
+"""The unmodified official SDK against the sandbox's Azure Resource Manager."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import yaml
+from aks_sandbox.testing import Sandbox
+from azure.core import MatchConditions
+from azure.core.exceptions import (
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+)
+from azure.mgmt.containerservice import ContainerServiceClient
+from azure.mgmt.containerservice.models import AgentPool, ManagedClusterAgentPoolProfileProperties
+
+GPU_POOL = {"count": 1, "vmSize": "Standard_NC4as_T4_v3", "nodeTaints": ["sku=gpu:NoSchedule"]}
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox.started("test-arm-sdk", kubernetes=False, settings={"clock_speed": 20}) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def client(sandbox: Sandbox) -> ContainerServiceClient:
+    return sandbox.container_service()
+
+
+def test_clusters_are_listed_and_read(sandbox: Sandbox, client: ContainerServiceClient) -> None:
+    assert [each.name for each in client.managed_clusters.list()] == ["myAKSCluster"]
+    assert [each.name for each in client.managed_clusters.list_by_resource_group("MYRESOURCEGROUP")] == ["myAKSCluster"]
+    cluster = client.managed_clusters.get(sandbox.resource_group, sandbox.cluster)
+    assert cluster.location == "westus2"
+    assert cluster.properties.power_state.code == "Running"
+    assert [each.mode for each in cluster.properties.agent_pool_profiles] == ["System"]
+    assert "/resourcegroups/" in cluster.id
+
+
+def test_missing_things_are_not_found(sandbox: Sandbox, client: ContainerServiceClient) -> None:
+    with pytest.raises(ResourceNotFoundError) as caught:
+        client.managed_clusters.get(sandbox.resource_group, "nobody")
+    assert caught.value.error.code == "ResourceNotFound"
+    with pytest.raises(ResourceNotFoundError) as caught:
+        client.managed_clusters.get("nowhere", "nobody")
+    assert caught.value.error.code == "ResourceGroupNotFound"
+    with pytest.raises(ResourceNotFoundError) as caught:
+        client.agent_pools.get(sandbox.resource_group, sandbox.cluster, "nopool")
+    assert caught.value.error.code == "NotFound"
+    with pytest.raises(ResourceNotFoundError) as caught:
+        client.agent_pools.begin_create_or_update(
+            sandbox.resource_group, "nobody", "gpunp", {"properties": GPU_POOL}
+        )
+    assert caught.value.error.code == "ParentResourceNotFound"
+
+
+def test_a_pool_from_creation_to_deletion(sandbox: Sandbox, client: ContainerServiceClient) -> None:
+    where = (sandbox.resource_group, sandbox.cluster, "gpunp")
+    wanted = AgentPool(
+        properties=ManagedClusterAgentPoolProfileProperties(
+            count=1,
+            vm_size="Standard_NC4as_T4_v3",
+            node_taints=["sku=gpu:NoSchedule"],
+            enable_auto_scaling=True,
+            min_count=1,
+            max_count=3,
+        )
+    )
+    poller = client.agent_pools.begin_create_or_update(
+        *where, wanted, etag="*", match_condition=MatchConditions.IfMissing
+    )
+    assert client.agent_pools.get(*where).properties.provisioning_state == "Creating"
+    with pytest.raises(ResourceExistsError) as caught:
+        client.agent_pools.begin_create_or_update(*where[:2], "other", {"properties": GPU_POOL})
+    assert "Another agentpool operation (gpunp - Creating) is in progress" in str(caught.value)
+    pool = poller.result()
+    assert pool.properties.provisioning_state == "Succeeded"
+    assert pool.properties.gpu_profile.driver == "Install"
+    assert pool.properties.vm_size == "Standard_NC4as_T4_v3"
+
+    changed = client.agent_pools.get(*where)
+    changed.properties.max_count = 5
+    changed.properties.node_image_version = None
+    done = client.agent_pools.begin_create_or_update(
+        *where, changed, etag=changed.properties.e_tag, match_condition=MatchConditions.IfNotModified
+    ).result()
+    assert (done.properties.max_count, done.properties.count) == (5, 1)
+    with pytest.raises(ResourceModifiedError):
+        client.agent_pools.begin_create_or_update(
+            *where, changed, etag=changed.properties.e_tag, match_condition=MatchConditions.IfNotModified
+        )
+    client.agent_pools.begin_delete(*where).result()
+    assert [each.name for each in client.agent_pools.list(*where[:2])] == ["nodepool1"]
+    client.agent_pools.begin_delete(*where).result()
+
+
+def test_a_failed_operation_reaches_the_client(sandbox: Sandbox, client: ContainerServiceClient) -> None:
+    where = (sandbox.resource_group, sandbox.cluster, "failing")
+    with sandbox.having(quotas={"Standard NCASv3_T4 Family": 2}):
+        poller = client.agent_pools.begin_create_or_update(*where, {"properties": GPU_POOL})
+        with pytest.raises(HttpResponseError) as caught:
+            poller.result()
+    assert caught.value.error.code == "QuotaExceeded"
+    assert "Current Limit: 2, Current Usage: 0, Additional Required: 4" in caught.value.error.message
+    pool = client.agent_pools.get(*where)
+    assert pool.properties.provisioning_state == "Failed"
+    assert pool.properties.status.provisioning_error.code == "QuotaExceeded"
+    client.agent_pools.begin_create_or_update(*where, {"properties": GPU_POOL}).result()
+    assert client.agent_pools.get(*where).properties.provisioning_state == "Succeeded"
+    client.agent_pools.begin_delete(*where).result()
+
+
+def test_abort_ends_an_endless_operation(sandbox: Sandbox, client: ContainerServiceClient) -> None:
+    where = (sandbox.resource_group, sandbox.cluster, "stuck")
+    sandbox.fault("PUT", "/agentPools/stuck", operation={"endless": True})
+    poller = client.agent_pools.begin_create_or_update(*where, {"properties": GPU_POOL})
+    client.agent_pools.begin_abort_latest_operation(*where).result()
+    with pytest.raises(HttpResponseError) as caught:
+        poller.result()
+    assert caught.value.error.code == "AKSOperationPreempted"
+    assert client.agent_pools.get(*where).properties.provisioning_state == "Canceled"
+    client.agent_pools.begin_delete(*where).result()
+
+
+def test_credentials_are_kubeconfigs(sandbox: Sandbox, client: ContainerServiceClient) -> None:
+    user = client.managed_clusters.list_cluster_user_credentials(sandbox.resource_group, sandbox.cluster)
+    admin = client.managed_clusters.list_cluster_admin_credentials(sandbox.resource_group, sandbox.cluster)
+    assert [each.name for each in (*user.kubeconfigs, *admin.kubeconfigs)] == ["clusterUser", "clusterAdmin"]
+    assert yaml.safe_load(user.kubeconfigs[0].value)["kind"] == "Config"
+
+
+def test_lists_page_to_an_empty_page(sandbox: Sandbox, client: ContainerServiceClient) -> None:
+    with sandbox.having(page_size=1, empty_last_page=True):
+        mark = sandbox.mark()
+        assert len(list(client.managed_clusters.list())) == 1
+        assert len(sandbox.traffic(mark)) == 2
+
+
+def test_stop_and_start_of_a_cluster(sandbox: Sandbox) -> None:
+    owner = sandbox.container_service("owner")
+    where = (sandbox.resource_group, sandbox.cluster)
+    owner.managed_clusters.begin_stop(*where).result()
+    assert owner.managed_clusters.get(*where).properties.power_state.code == "Stopped"
+    with pytest.raises(HttpResponseError, match="Stopped"):
+        owner.agent_pools.begin_create_or_update(*where, "gpunp", {"properties": GPU_POOL})
+    owner.managed_clusters.begin_start(*where).result()
+    before = owner.agent_pools.get(*where, "nodepool1").properties.e_tag
+    owner.managed_clusters.begin_update_tags(*where, {"tags": {"team": "gpu"}}).result()
+    assert owner.managed_clusters.get(*where).tags == {"team": "gpu"}
+    assert owner.agent_pools.get(*where, "nodepool1").properties.e_tag != before
+
+
+def test_resource_groups_and_providers(sandbox: Sandbox) -> None:
+    resources = sandbox.resources()
+    assert [each.name for each in resources.resource_groups.list()] == [sandbox.resource_group]
+    assert resources.resource_groups.get(sandbox.resource_group).location == "westus2"
+    sandbox.act("provider", namespace="Microsoft.ContainerService", state="NotRegistered")
+    with pytest.raises(ResourceExistsError) as caught:
+        sandbox.container_service().agent_pools.begin_create_or_update(
+            sandbox.resource_group, sandbox.cluster, "gpunp", {"properties": GPU_POOL}
+        )
+    assert caught.value.error.code == "MissingSubscriptionRegistration"
+    assert resources.providers.register("Microsoft.ContainerService").registration_state == "Registering"
+    sandbox.act("provider", namespace="Microsoft.ContainerService", state="Registered")
+    assert resources.providers.get("Microsoft.ContainerService").registration_state == "Registered"
+
+
+def test_the_default_principal_may_no_more_than_it_needs(sandbox: Sandbox, client: ContainerServiceClient) -> None:
+    where = (sandbox.resource_group, sandbox.cluster)
+    with pytest.raises(HttpResponseError) as caught:
+        client.managed_clusters.begin_update_tags(*where, {"tags": {}})
+    assert caught.value.status_code == 403
+    assert caught.value.error.code == "AuthorizationFailed"
+    assert "Microsoft.ContainerService/managedClusters/write" in caught.value.error.message
+    with sandbox.having(permissions_removed=["*/agentPools/write"]), pytest.raises(HttpResponseError) as caught:
+        client.agent_pools.begin_create_or_update(*where, "gpunp", {"properties": GPU_POOL})
+    assert caught.value.error.code == "AuthorizationFailed"
+    with pytest.raises(HttpResponseError) as caught:
+        list(sandbox.container_service("stranger").managed_clusters.list())
+    assert caught.value.error.code == "AuthorizationFailed"
+
+
+def test_writes_are_refused_when_told_so(sandbox: Sandbox, client: ContainerServiceClient) -> None:
+    where = (sandbox.resource_group, sandbox.cluster)
+    with sandbox.having(refuse_writes=True):
+        with pytest.raises(HttpResponseError) as caught:
+            client.agent_pools.begin_create_or_update(*where, "gpunp", {"properties": GPU_POOL})
+        assert (caught.value.status_code, caught.value.error.code) == (403, "SandboxRefusesWrites")
+        assert client.managed_clusters.list_cluster_user_credentials(*where).kubeconfigs
+    assert [each.name for each in client.agent_pools.list(*where)] == ["nodepool1"]
