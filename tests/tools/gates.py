@@ -296,6 +296,8 @@ def molecule(run: Run) -> None:
     """Every scenario; the article's in a sandbox that still sells what Azure retired since 2023."""
     scenarios = sorted(path.parent.name for path in (ROOT / "extensions" / "molecule").glob("*/molecule.yml"))
     article = [name for name in scenarios if name.startswith("article_")]
+    if not scenarios:
+        raise GateFailed("there is no scenario")
     today = [name for name in scenarios if name not in article]
     for names, options in ((today, []), (article, ["--azure-of-2023"])):
         if names:
