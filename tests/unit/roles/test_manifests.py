@@ -12,18 +12,12 @@ from typing import Any
 import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
 
 HERE = Path(__file__).parent
 ROLES = HERE.parents[2] / "roles"
 PLAYBOOK_VARS = HERE.parents[2] / "playbooks" / "vars"
 PLUGIN = {"namespace": "gpu-resources", "name": "nvidia-device-plugin-daemonset"}
-
-
-@pytest.fixture(scope="session", autouse=True)
-def plugins():
-    init_plugin_loader()
 
 
 def render(role: str, template: str, *files: Path, **variables: Any) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ class Clock:
 def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     shown: list[str] = []
     monkeypatch.setattr(_progress, "sink", shown.append)
-    yield shown
+    return shown
 
 
 @pytest.mark.parametrize(
