@@ -138,6 +138,7 @@ CASES = (
         "absent returns when the pool is gone",
         {"state": "absent"},
         Expected(True, pool=None),
+        settings={"delete_seconds": 60.0},
         there=_made(),
     ),
     Case(
@@ -395,7 +396,7 @@ CASES = (
     Case(
         "provider",
         "a module for resource providers",
-        {"namespace": "Microsoft.OperationsManagement"},
+        {"namespace": "Microsoft.ContainerService", "refresh": True},
         Expected(True),
         ours="resource_provider",
         peer="*provider*",

@@ -74,6 +74,10 @@ class Emulated:
 
     # looking into it
 
+    def clusters(self) -> list[str]:
+        """The names of the clusters."""
+        return [str(each["name"]) for each in self.state.request("GET", "/status")["clusters"]]
+
     def pool_path(self, pool: str, cluster: str = CLUSTER) -> str:
         """The path of a node pool."""
         return f"{self.cluster_path(cluster)}/agentPools/{pool}"

@@ -17,7 +17,7 @@ from cases import CASES, Case, shortcomings
 from emulated import Emulated, emulated
 from environment import SetUpError, link_collection, say
 from peer_environments import peer_collections, peer_python
-from run_cases import Contestant, observe
+from run_cases import Contestant, alone, observe
 
 from playbooks import Ansible, without_foreign_settings
 
@@ -50,18 +50,20 @@ def run(cases: list[Case], only_ours: bool) -> int:
     """Run the cases, print the table, and return the exit status."""
     peer = None if only_ours else peer_python()
     began = time.monotonic()
-    table: list[tuple[str, ...]] = []
-    right = dict.fromkeys(("azure.azcollection", "aks.gpu"), 0)
-    with emulated() as azure:
+    right = {}
+    verdicts: dict[str, list[str]] = {case.name: [] for case in cases}
+    with emulated("--clusters", str(len(cases))) as azure:
         both = contestants(azure, Path(sys.executable), peer)
-        for case in cases:
-            verdicts = []
-            for contestant in both:
-                wrong = shortcomings(case, observe(case, contestant, azure))
-                verdicts.append("; ".join(wrong) or "right")
-                right[contestant.name] += not wrong
-                say(f"{contestant.name:20} {case.name:22} {verdicts[-1]}")
-            table.append((case.line, *verdicts))
+        for contestant in both:
+            say(f"  {contestant.name} {contestant.version()}: {len(cases)} cases")
+            batches = [[case for case in cases if not alone(case)], *([case] for case in cases if alone(case))]
+            right[contestant.name] = 0
+            for batch in filter(None, batches):
+                for case, seen in zip(batch, observe(batch, contestant, azure), strict=True):
+                    wrong = shortcomings(case, seen)
+                    verdicts[case.name].append("; ".join(wrong) or "right")
+                    right[contestant.name] += not wrong
+    table = [(case.line, *verdicts[case.name]) for case in cases]
     names = [contestant.name for contestant in both]
     say("")
     print_table(("case", *names), table)

@@ -1,17 +1,18 @@
 # Copyright: (c) 2026, the aks.gpu authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs one case through one module, on the sandbox."""
+"""Runs cases through the modules of a collection, on the sandbox."""
 
 from __future__ import annotations
 
-import copy
-import time
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cases import Case, Observation
-from emulated import CLUSTER, RESOURCE_GROUP, Emulated, is_pool_write
+import yaml
+from cases import Case, Expected, Observation
+from emulated import RESOURCE_GROUP, Emulated, is_pool_write
 
 from playbooks import Ansible
 
@@ -45,58 +46,89 @@ class Contestant:
         found = sorted(path.stem for path in folder.glob(f"{case.peer}.py"))
         return f"{self.name}.{found[0]}" if found else None
 
-    def task(self, case: Case) -> Json | None:
-        """The case's task; None when the collection has no module for it."""
+    def version(self) -> str:
+        """The collection's version."""
+        folder = self.ansible.collections.joinpath("ansible_collections", *self.name.split("."))
+        manifest = folder / "MANIFEST.json"
+        if manifest.exists():
+            return str(json.loads(manifest.read_text())["collection_info"]["version"])
+        return str(yaml.safe_load((folder / "galaxy.yml").read_text())["version"])
+
+    def task(self, case: Case, cluster: str) -> Json | None:
+        """The case's task on a cluster; None when the collection has no module for it."""
         module = self.module(case)
         if module is None:
             return None
         options = {**case.asked, **(case.ours_only if self.ours else {})}
+        if case.ours in ("node_pool", "kubeconfig"):
+            options = {"resource_group": RESOURCE_GROUP, "cluster_name": cluster, **options}
         if case.ours == "node_pool":
-            options = {"resource_group": RESOURCE_GROUP, "cluster_name": CLUSTER, "name": POOL, **options}
-        elif case.ours == "kubeconfig":
-            options = {"resource_group": RESOURCE_GROUP, "cluster_name": CLUSTER, **options}
-        return {"name": case.name, module: options}
+            options = {"name": POOL, **options}
+        keywords = {"check_mode": case.check, "diff": True, "ignore_errors": True}
+        return {"name": case.name, module: options, **keywords}
 
 
-def observe(case: Case, contestant: Contestant, azure: Emulated, limit: float = LIMIT_SECONDS) -> Observation:
-    """Bring about what is there before, run the task, and look at what came of it. Leaves the sandbox clean."""
-    task = contestant.task(case)
-    if task is None:
-        return Observation(None, 0.0, missing="no module")
+def alone(case: Case) -> bool:
+    """Must the case have a run of its own? Where its time is looked at, and where the task may not end."""
+    return case.expected.within < Expected.within
+
+
+def observe(
+    cases: Sequence[Case], contestant: Contestant, azure: Emulated, limit: float = LIMIT_SECONDS
+) -> list[Observation]:
+    """Bring about what is there before, run the tasks, and look at what came of each.
+
+    Args:
+        cases: Run in one run of Ansible, each on a cluster of its own.
+        contestant: Whose modules are run.
+        azure: A sandbox with at least so many clusters; it is left clean.
+        limit: Seconds for each case.
+    """
     settings = azure.state.request("GET", "/settings")["settings"]
-    path = azure.pool_path(POOL)
-    azure.set(**QUICK, **case.settings)
+    clusters = list(azure.clusters())[: len(cases)]
+    tasks = [contestant.task(case, cluster) for case, cluster in zip(cases, clusters, strict=True)]
+    azure.set(**QUICK)
+    for case in cases:
+        azure.set(**case.settings)
     try:
-        before = _prepared(case, azure, path)
-        _plant(case.faults, azure, path)
+        before = [_prepared(case, azure, cluster) for case, cluster in zip(cases, clusters, strict=True)]
+        for case, cluster in zip(cases, clusters, strict=True):
+            _plant(case.faults, azure, cluster)
         mark = azure.mark()
-        began = time.monotonic()
-        ran = contestant.ansible.run([task], "--diff", *(["--check"] if case.check else []), limit=limit)
-        seconds = time.monotonic() - began
-        writes = tuple(each for each in azure.sent(mark) if is_pool_write(each, path))
-        azure.clear_faults()
-        if ran.status is not None and ran.last is None:
-            raise AssertionError(f"{case.name}: no task ended:\n{ran.output}")
-        return Observation(
-            ran.last if ran.status is not None else None, seconds, writes, before, copy.deepcopy(azure.pool(POOL))
-        )
+        ran = contestant.ansible.run([task for task in tasks if task], limit=limit * len(cases))
+        sent = azure.sent(mark)
+        results = {task["task"]: {**task["result"], "failed": task["status"] == "ignored"} for task in ran.tasks}
+        if ran.status and not results:
+            raise AssertionError(f"no task ended:\n{ran.output}")
+        return [
+            Observation(
+                result=results.get(case.name),
+                seconds=ran.seconds,
+                writes=tuple(each for each in sent if is_pool_write(each, azure.pool_path(POOL, cluster))),
+                before=there,
+                after=azure.pool(POOL, cluster),
+                missing="" if task else "no module",
+            )
+            for case, cluster, task, there in zip(cases, clusters, tasks, before, strict=True)
+        ]
     finally:
         azure.clear_faults()
-        azure.remove_pools()
+        for cluster in clusters:
+            azure.remove_pools(cluster)
         azure.set(**settings)
 
 
-def _prepared(case: Case, azure: Emulated, path: str) -> Json | None:
+def _prepared(case: Case, azure: Emulated, cluster: str) -> Json | None:
     if case.there is None:
         return None
-    _plant(case.broken, azure, path)
-    azure.make_pool(POOL, case.there)
-    azure.clear_faults()
+    _plant(case.broken, azure, cluster)
+    azure.make_pool(POOL, case.there, cluster)
     if case.touched:
-        azure.act("pool", cluster=CLUSTER, pool=POOL, properties=case.touched)
-    return azure.pool(POOL)
+        azure.act("pool", cluster=cluster, pool=POOL, properties=case.touched)
+    return azure.pool(POOL, cluster)
 
 
-def _plant(rules: tuple[Json, ...], azure: Emulated, path: str) -> None:
+def _plant(rules: Sequence[Json], azure: Emulated, cluster: str) -> None:
+    path = azure.pool_path(POOL, cluster) + r"(\?|$)"
     for rule in rules:
-        azure.fault({**rule, "path": rule["path"].replace("{pool}", path + r"(\?|$)")})
+        azure.fault({**rule, "path": rule["path"].replace("{pool}", path)})
