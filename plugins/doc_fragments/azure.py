@@ -40,15 +40,13 @@ options:
     type: path
   thumbprint:
     description:
-      - Accepted so that one C(module_defaults) serves this collection and azure.azcollection. It is not used,
-        because the
-        certificate's thumbprint follows from the certificate.
+      - Accepted so that one C(module_defaults) serves this collection and azure.azcollection. It is not used, because
+        the certificate's thumbprint follows from the certificate.
     type: str
   ad_user:
     description:
       - A user who signs in by password. By default E(AZURE_AD_USER) or E(AZURE_USERNAME). Azure refuses it to users
-        with
-        multi-factor authentication.
+        with multi-factor authentication.
     type: str
   password:
     description:
@@ -68,11 +66,9 @@ options:
   auth_source:
     description:
       - How to sign in. By default E(ANSIBLE_AZURE_AUTH_SOURCE), then V(auto).
-      - V(auto) takes the first that is there of these. The secret, certificate, password or federated token among
-        the options,
-        then among the environment variables, then in the profile of C(~/.azure/credentials), then C(az login), then
-        the
-        managed identity of the machine. When Azure refuses the first four, the others are not tried.
+      - V(auto) takes the first that is there of these. The secret, certificate, password or federated token among the
+        options, then among the environment variables, then in the profile of C(~/.azure/credentials), then C(az
+        login), then the managed identity of the machine. When Azure refuses the first four, the others are not tried.
       - V(env) takes the environment variables only.
       - V(credential_file) takes the profile only. It is what a set O(profile) means.
       - V(cli) takes C(az login), V(msi) the managed identity, V(workload_identity) the federated token.
@@ -80,9 +76,8 @@ options:
     choices: [auto, cli, credential_file, env, msi, workload_identity]
   cloud_environment:
     description:
-      - V(AzureCloud), V(AzureUSGovernment), V(AzureChinaCloud), or the https URL of a Resource Manager that
-        describes its
-        cloud under C(/metadata/endpoints).
+      - V(AzureCloud), V(AzureUSGovernment), V(AzureChinaCloud), or the https URL of a Resource Manager that describes
+        its cloud under C(/metadata/endpoints).
       - By default E(AZURE_CLOUD_ENVIRONMENT), the profile's, then V(AzureCloud).
     type: str
   ca_bundle:

@@ -50,8 +50,7 @@ options:
     description:
       - Whether to wait until Azure has done it. What somebody else has started on the pool is awaited too.
       - With V(false) the task starts the work and returns; a later task with V(true) waits for it. A change that AKS
-        takes
-        only in several requests waits for all of them but the last.
+        takes only in several requests waits for all of them but the last.
     type: bool
     default: true
   wait_timeout:
@@ -61,12 +60,10 @@ options:
   preflight:
     description:
       - Whether to ask Azure, before a pool is created, for what would make it fail. That is, whether the region and
-        its zones
-        offer the size to the subscription, whether the size has GPUs that fit the stack, whether the quotas suffice
-        for
-        O(max_count) or O(count), whether the cluster is running and allows it, whether the preview feature that the
-        stack
-        needs is registered, and whether the principal may create pools. All problems are reported at once.
+        its zones offer the size to the subscription, whether the size has GPUs that fit the stack, whether the quotas
+        suffice for O(max_count) or O(count), whether the cluster is running and allows it, whether the preview
+        feature that the stack needs is registered, and whether the principal may create pools. All problems are
+        reported at once.
       - What the principal may not ask is not judged.
     type: bool
     default: true
@@ -78,9 +75,8 @@ options:
     default: false
   abort:
     description:
-      - Whether to end an operation that is under way on the pool, instead of waiting for it. The pool is then
-        written again
-        or deleted.
+      - Whether to end an operation that is under way on the pool, instead of waiting for it. The pool is then written
+        again or deleted.
     type: bool
     default: false
   ignore_pod_disruption_budget:
@@ -90,8 +86,7 @@ options:
   gpu_stack:
     description:
       - How V(nvidia.com/gpu) is to get onto the nodes. It sets options of a new pool that are not set otherwise, and
-        is
-        checked against the pool when there is one.
+        is checked against the pool when there is one.
       - V(device_plugin) sets O(gpu_profile.driver=Install); a DaemonSet has to be applied to the cluster.
       - V(gpu_image) sends the header C(UseGPUDedicatedVHD=true). Azure retired this image on 2025-01-10.
       - V(managed) sets O(gpu_profile.nvidia.management_mode=Managed). It excludes the autoscaler.
@@ -101,17 +96,15 @@ options:
   custom_headers:
     description:
       - HTTP headers of the request that creates the pool, as C(az aks nodepool add --aks-custom-headers) sends them.
-        AKS doesn't
-        return them, so they are never compared.
+        AKS doesn't return them, so they are never compared.
     type: dict
   vm_size:
     description: The VM size. Needed to create a pool, and only taken then.
     type: str
   count:
     description:
-      - Nodes. With the autoscaler, the nodes that a new pool begins with (by default O(min_count)); afterwards it's
-        the
-        autoscaler's.
+      - Nodes; by default a new pool begins with one. With the autoscaler a new pool begins with O(count) or
+        O(min_count), and afterwards the number is the autoscaler's.
     type: int
   enable_auto_scaling:
     description: Whether the cluster autoscaler changes the number of nodes. V(true) needs O(min_count) and
@@ -186,9 +179,7 @@ options:
     suboptions:
       driver:
         description:
-          - V(Install) for the driver of AKS, V(None) for none. Only taken at creation. Mind the quotes that a YAML
-            V(none)
-            doesn't need, because it is text.
+          - V(Install) for the driver of AKS, V(None) for none. Only taken at creation.
         type: str
       nvidia:
         description: What is special to NVIDIA.
@@ -197,8 +188,7 @@ options:
           management_mode:
             description:
               - V(Managed) lets AKS install the device plugin and the DCGM exporter as well, V(Unmanaged) doesn't.
-                Only taken
-                at creation.
+                Only taken at creation.
             type: str
   gpu_instance_profile:
     description: How the GPUs are split, V(MIG1g), V(MIG2g), V(MIG3g), V(MIG4g) or V(MIG7g). Only taken at creation.
@@ -240,8 +230,7 @@ options:
     type: str
 notes:
   - Pools of one cluster are best written in turn. When AKS refuses a request because another operation is in
-    progress, the task
-    waits for that one until O(wait_timeout).
+    progress, the task waits for that one until O(wait_timeout).
   - After a task was killed, the next run goes on with what Azure is doing.
 seealso:
   - module: aks.gpu.node_pool_info

@@ -42,6 +42,9 @@ ENVIRONMENT: dict[str, tuple[str, ...]] = {
 }
 """Which variables stand in for an option, in order."""
 
+SETTINGS = ("subscription_id", "cli_subscription_id", "cloud_environment", "ca_bundle")
+"""What is no part of a way to sign in, and no secret."""
+
 AZURE_CLI_CLIENT_ID = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
 """The public client of the az CLI, by which a user signs in with a password."""
 
@@ -90,7 +93,7 @@ class Choice:
     Attributes:
         methods: Ways to sign in, in the order in which they are tried; all but the last two kinds are final.
         passed_over: Ways that are not complete, with what they lack.
-        settings: The values of ``subscription_id``, ``cloud_environment``, ``ca_bundle`` and so on.
+        settings: The values of ``SETTINGS`` that are set.
     """
 
     methods: tuple[Method, ...]
@@ -132,7 +135,8 @@ def choose(params: Mapping[str, Any], environ: Mapping[str, str]) -> Choice:
         subscription = _cli_subscription(environ)
         if subscription:
             settings["cli_subscription_id"] = subscription
-    return Choice(tuple(finder.methods), tuple(finder.passed_over), settings)
+    shown = {name: value for name, value in settings.items() if name in SETTINGS}
+    return Choice(tuple(finder.methods), tuple(finder.passed_over), shown)
 
 
 _SOURCES: dict[str, tuple[str, ...]] = {

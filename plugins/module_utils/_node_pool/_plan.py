@@ -123,8 +123,8 @@ def conflicts(base: Pool, now: Pool, desired: Values) -> tuple[str, ...]:
 
 def _creation(desired: Values) -> PoolPlan:
     values = dict(desired)
-    if values.get(AUTOSCALER) and COUNT not in values and MIN_COUNT in values:
-        values[COUNT] = values[MIN_COUNT]
+    # AKS wants a count in any case; its documented default is 1.
+    values.setdefault(COUNT, values.get(MIN_COUNT, 1) if values.get(AUTOSCALER) else 1)
     stop = values.pop(POWER, None) == "Stopped"
     body: dict[str, Any] = {"properties": {}}
     for option, value in values.items():

@@ -1,0 +1,291 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bad input is refused with every problem named at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import option_values
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._offer import live_size, quotas_of
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._plan import resulting
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._preflight import (
+    LiveSize,
+    Quota,
+    Surroundings,
+    creation_problems,
+    name_problems,
+    option_problems,
+    permitted,
+    size_problems,
+    stack_problems,
+    surroundings_problems,
+)
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._stacks import STACKS, stack_of
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._vm_sizes import facts
+
+Json = dict[str, Any]
+SIZE = "Standard_NC4as_T4_v3"
+CLUSTER: Json = {"name": "c", "id": "/c", "properties": {"powerState": {"code": "Running"}}}
+LIVE = LiveSize(SIZE, "westus2", gpus=1, vcpus=4, family="T4", zones=("1", "2"))
+
+
+def found(name: str = "gpunp", stack: str | None = None, headers: dict[str, str] | None = None, **params: Any) -> str:
+    """All problems of a new pool that its options show, as one text."""
+    chosen = STACKS.get(stack or "")
+    values = {**(chosen.fields if chosen else {}), **option_values(params)}
+    sent = {**(chosen.headers if chosen else {}), **(headers or {})}
+    return " | ".join(
+        [
+            *name_problems(name, values),
+            *option_problems(values, values, sent),
+            *creation_problems(values, sent, chosen),
+            *size_problems(values, None),
+        ]
+    )
+
+
+GOOD: Json = {"vm_size": SIZE, "node_taints": ["sku=gpu:NoSchedule"]}
+
+
+@pytest.mark.parametrize("stack", [None, *STACKS])
+def test_a_good_pool_has_no_problem(stack: str | None) -> None:
+    assert found(stack=stack, **GOOD) == ""
+
+
+def test_the_articles_pool_has_no_problem_but_its_retired_size() -> None:
+    params = {
+        "vm_size": "Standard_NC6",
+        "count": 1,
+        "node_taints": ["sku=gpu:NoSchedule"],
+        "enable_auto_scaling": True,
+        "min_count": 1,
+        "max_count": 3,
+    }
+    text = found(**params)
+    assert text.count("|") == 0
+    assert "Azure retired Standard_NC6 (Tesla K80) on 2023-08-31. Take Standard_NC4as_T4_v3" in text
+    offered = LiveSize("Standard_NC6", "westus2", gpus=1, vcpus=6)
+    assert size_problems(option_values(params), offered) == [], "a region that still offers it goes before the table"
+
+
+@pytest.mark.parametrize("name", ["Gpunp", "1gpu", "gpu-np", "", "abcdefghijklm"])
+def test_a_name_that_aks_refuses(name: str) -> None:
+    assert "is no name for a node pool" in found(name, **GOOD)
+
+
+def test_a_windows_name_has_six_characters() -> None:
+    assert found("gpunp1", **GOOD, os_type="windows") == ""
+    assert "Windows" in found("gpunp12", **GOOD, os_type="windows")
+
+
+@pytest.mark.parametrize("taint", ["sku:NoSchedule", "sku=gpu", "sku=gpu:Never", "=gpu:NoSchedule", "s k=g:NoExecute"])
+def test_a_taint_that_is_none(taint: str) -> None:
+    assert repr(taint) in found(vm_size=SIZE, node_taints=[taint])
+
+
+@pytest.mark.parametrize("taint", ["a=b:NoSchedule", "nvidia.com/gpu=present:PreferNoSchedule", "a=:NoExecute"])
+def test_a_taint_that_is_one(taint: str) -> None:
+    assert found(vm_size=SIZE, node_taints=[taint]) == ""
+
+
+@pytest.mark.parametrize(
+    ("params", "text"),
+    [
+        ({"node_labels": {"a b": "c"}}, "a b=c"),
+        ({"node_labels": {"a": "c!"}}, "a=c!"),
+        ({"enable_auto_scaling": True, "min_count": 3, "max_count": 1}, "min_count (3) is greater than max_count (1)"),
+        ({"enable_auto_scaling": True, "min_count": 1, "max_count": 2, "count": 3}, "count (3) is not between"),
+        ({"enable_auto_scaling": True}, "needs min_count and max_count"),
+        ({"min_count": 1}, "min_count is the autoscaler's"),
+        ({"count": 1001}, "1001 is not between 0 and 1000"),
+        ({"count": 0, "mode": "system"}, "0 is not between 1 and 1000"),
+        ({"spot_max_price": 1.5}, "scale_set_priority: Spot"),
+        ({"scale_set_priority": "Spot", "spot_max_price": 0}, "neither above zero"),
+        ({"scale_set_priority": "Spot", "mode": "System"}, "Take mode: User"),
+        ({"gpu_profile": {"driver": "Installed"}}, "It knows Install, None"),
+        ({"os_type": "Solaris"}, "'Solaris' is unknown to Azure"),
+        ({"gpu_instance_profile": "MIG1g"}, "needs a GPU that can be split"),
+        ({"vm_size": "Standard_D4ds_v5"}, "has no GPU"),
+        ({"vm_size": "Standard_NV8as_v4"}, "has an AMD GPU"),
+        ({"vm_size": "Standard_ND96isr_MI300X_v5"}, "has an AMD GPU"),
+        ({"vm_size": None}, "vm_size is needed"),
+    ],
+)
+def test_bad_options(params: Json, text: str) -> None:
+    assert text in found(**{"vm_size": SIZE, **params})
+
+
+def test_everything_at_once() -> None:
+    text = found("NO", vm_size="Standard_D4", node_taints=["x"], min_count=2, max_count=1, count=-1)
+    assert text.count("|") == 5
+
+
+@pytest.mark.parametrize(
+    ("stack", "params", "headers", "text"),
+    [
+        ("managed", {"enable_auto_scaling": True, "min_count": 1, "max_count": 2}, {}, "autoscaler"),
+        ("managed", {"os_type": "Windows"}, {}, "os_type: Windows excludes"),
+        ("device_plugin", {"gpu_profile": {"driver": "None"}}, {}, "contradicts the other options"),
+        ("device_plugin", {}, {"UseGPUDedicatedVHD": "true"}, "amount to gpu_stack: gpu_image"),
+        ("device_plugin", {"gpu_profile": {"nvidia": {"management_mode": "managed"}}}, {}, "gpu_stack: managed"),
+        ("gpu_image", {"gpu_profile": {"driver": "None"}}, {}, "brings a driver"),
+        ("operator", {"gpu_profile": {"driver": "Install"}}, {}, "excludes gpu_stack: operator"),
+        (None, {"gpu_profile": {"nvidia": {"management_mode": "Managed"}}}, {"useGPUDedicatedVHD": "True"}, "exclude"),
+    ],
+)
+def test_two_stacks_on_one_pool(stack: str | None, params: Json, headers: dict[str, str], text: str) -> None:
+    assert text in found(stack=stack, headers=headers, vm_size=SIZE, **params)
+
+
+def test_an_amd_size_goes_with_the_operator_stack() -> None:
+    assert found(stack="operator", vm_size="Standard_ND96isr_MI300X_v5") == ""
+
+
+def test_a_stack_is_checked_against_the_pool_that_is_there() -> None:
+    managed = {"properties": {"gpuProfile": {"driver": "Install", "nvidia": {"managementMode": "Managed"}}}}
+    assert (
+        "of the existing pool excludes gpu_stack: device_plugin"
+        in stack_problems(managed, {}, STACKS["device_plugin"])[0]
+    )
+    assert stack_problems(managed, {}, STACKS["managed"]) == []
+    assert stack_problems({"properties": {}}, {}, STACKS["device_plugin"]) == []
+    assert stack_problems({"properties": {}}, {}, STACKS["operator"]) != []
+
+
+def test_the_stack_follows_from_fields_and_headers() -> None:
+    assert stack_of({}, {"UseGPUDedicatedVHD": "true", "usegen2vm": "true"}) is STACKS["gpu_image"]
+    assert stack_of({}, {"UseGPUDedicatedVHD": "false"}) is None
+    assert stack_of(option_values({"gpu_profile": {"driver": "none"}}), {}) is STACKS["operator"]
+
+
+def test_only_what_is_given_is_judged_on_an_existing_pool() -> None:
+    odd = {"properties": {"enableAutoScaling": True, "minCount": 5, "maxCount": 3, "count": 2, "nodeTaints": ["odd"]}}
+    given = option_values({"node_labels": {"a": "b"}})
+    assert option_problems(resulting(odd, given), given, {}) == []
+    given = option_values({"max_count": 4})
+    assert option_problems(resulting(odd, given), given, {}) == ["min_count (5) is greater than max_count (4)."]
+    given = option_values({"enable_auto_scaling": False})
+    assert option_problems(resulting(odd, given), given, {}) == []
+
+
+# --- what Azure says ---------------------------------------------------------------------------------------------
+
+
+def around(**more: Any) -> Surroundings:
+    return Surroundings(**{"cluster": CLUSTER, "size": LIVE, **more})
+
+
+def test_a_place_without_problems() -> None:
+    quota = Quota("T4", 12, 0)
+    values = option_values({**GOOD, "enable_auto_scaling": True, "min_count": 1, "max_count": 3})
+    assert surroundings_problems(values, around(quotas=[quota], actions=[(["*"], [])])) == []
+
+
+@pytest.mark.parametrize(
+    ("params", "place", "text"),
+    [
+        ({"count": 3}, {"quotas": [Quota("T4", 12, 4)]}, "3 nodes of Standard_NC4as_T4_v3 need 12 vCPUs, and of T4 8"),
+        (
+            {"enable_auto_scaling": True, "min_count": 1, "max_count": 3, "count": 1},
+            {"quotas": [Quota("T4", 8, 0)]},
+            "Lower max_count",
+        ),
+        ({"availability_zones": ["2", "3"]}, {}, "not available in zone 3 of westus2; it is in 1, 2"),
+        ({}, {"size": LiveSize(SIZE, "westus2", offered=False)}, "is not offered in westus2"),
+        ({}, {"size": LiveSize(SIZE, "westus2", blocked="NotAvailableForSubscription")}, "may not use"),
+        ({}, {"cluster": {"name": "c", "properties": {"powerState": {"code": "Stopped"}}}}, "is stopped"),
+        (
+            {"enable_auto_scaling": True, "min_count": 1, "max_count": 3},
+            {"cluster": {"properties": {"nodeProvisioningProfile": {"mode": "Auto"}}}},
+            "node auto-provisioning",
+        ),
+        ({}, {"actions": [(["*/read"], [])]}, "agentPools/write"),
+        ({}, {"actions": [(["*"], ["Microsoft.ContainerService/*/write"])]}, "agentPools/write"),
+    ],
+)
+def test_a_place_with_a_problem(params: Json, place: Json, text: str) -> None:
+    (problem,) = surroundings_problems(option_values({**GOOD, **params}), around(**place))
+    assert text in problem
+
+
+def test_a_retired_size_that_is_not_offered_names_its_successor() -> None:
+    (problem,) = surroundings_problems(
+        option_values({"vm_size": "Standard_NC6s_v3"}),
+        around(size=LiveSize("Standard_NC6s_v3", "westus2", offered=False)),
+    )
+    assert "retired" in problem
+    assert "Standard_NC24ads_A100_v4" in problem
+
+
+def test_what_could_not_be_asked_is_not_judged() -> None:
+    assert surroundings_problems(option_values(GOOD), Surroundings(CLUSTER)) == []
+
+
+def test_actions_match_as_azure_matches_them() -> None:
+    action = "Microsoft.ContainerService/managedClusters/agentPools/write"
+    assert permitted(action, [(["microsoft.containerservice/MANAGEDCLUSTERS/agentPools/*"], [])])
+    assert not permitted(action, [(["Microsoft.ContainerService/managedClusters/write"], [])])
+    assert permitted(action, [(["*"], [action]), (["*/write"], [])])
+
+
+SKU: Json = {
+    "name": SIZE,
+    "resourceType": "virtualMachines",
+    "family": "standardNCASv3_T4Family",
+    "locationInfo": [{"location": "westus2", "zones": ["2", "1", "3"]}],
+    "capabilities": [{"name": "GPUs", "value": "1"}, {"name": "vCPUs", "value": "4"}],
+    "restrictions": [{"type": "Zone", "reasonCode": "NotAvailable", "restrictionInfo": {"zones": ["3"]}}],
+}
+USAGES: list[Json] = [
+    {"name": {"value": "cores", "localizedValue": "Total Regional vCPUs"}, "limit": 100, "currentValue": 10},
+    {"name": {"value": "standardNCASV3_T4Family", "localizedValue": "T4"}, "limit": 24, "currentValue": 4},
+    {"name": {"value": "lowPriorityCores", "localizedValue": "Spot"}, "limit": 3, "currentValue": 0},
+]
+
+
+def test_a_size_is_read_from_computes_list() -> None:
+    size = live_size(SIZE.lower(), "westus2", [SKU])
+    assert (size.gpus, size.vcpus, size.zones, size.blocked) == (1, 4, ("1", "2"), None)
+    assert not live_size("Standard_NC6", "westus2", [SKU]).offered
+    blocked = {**SKU, "restrictions": [{"type": "Location", "reasonCode": "NotAvailableForSubscription"}]}
+    assert live_size(SIZE, "westus2", [blocked]).blocked == "NotAvailableForSubscription"
+
+
+def test_spot_has_a_quota_of_its_own() -> None:
+    size = live_size(SIZE, "westus2", [SKU])
+    assert [quota.left for quota in quotas_of(size, False, USAGES)] == [20, 90]
+    assert [quota.left for quota in quotas_of(size, True, USAGES)] == [3]
+
+
+@pytest.mark.parametrize(
+    ("name", "gpus", "model", "retired"),
+    [
+        ("Standard_NC4as_T4_v3", 1, "NVIDIA T4", None),
+        ("Standard_NC64as_T4_v3", 4, "NVIDIA T4", None),
+        ("Standard_NC96ads_A100_v4", 4, "NVIDIA A100", None),
+        ("Standard_NC80adis_H100_v5", 2, "NVIDIA H100", None),
+        ("Standard_ND40rs_v2", 8, "NVIDIA V100", None),
+        ("Standard_ND96asr_v4", 8, "NVIDIA A100", None),
+        ("Standard_ND96amsr_A100_v4", 8, "NVIDIA A100", None),
+        ("Standard_ND96isr_H200_v5", 8, "NVIDIA H200", None),
+        ("Standard_NV6ads_A10_v5", 1, "NVIDIA A10", None),
+        ("Standard_NV72ads_A10_v5", 2, "NVIDIA A10", None),
+        ("Standard_NC6", 1, "Tesla K80", "2023-08-31"),
+        ("Standard_NC24r_Promo", 4, "Tesla K80", "2023-08-31"),
+        ("Standard_NC6s_v2", 1, "Tesla P100", "2023-08-31"),
+        ("Standard_ND12s", 2, "Tesla P40", "2023-08-31"),
+        ("Standard_NV6", 1, "Tesla M60", "2023-09-06"),
+        ("Standard_NC24rs_v3", 4, "Tesla V100", "2025-09-30"),
+        ("Standard_NV12s_v3", 1, "Tesla M60", "2026-09-30"),
+        ("Standard_NV4as_v4", 1, "AMD Radeon Instinct MI25", "2026-09-30"),
+        ("Standard_NC128ds_FUTURE_v9", None, None, None),
+        ("Standard_D4ds_v5", 0, None, None),
+        ("Standard_NP10s", 0, None, None),
+    ],
+)
+def test_what_a_name_tells(name: str, gpus: int | None, model: str | None, retired: str | None) -> None:
+    known = facts(name)
+    assert (known.gpus, known.model, known.retired) == (gpus, model, retired)
