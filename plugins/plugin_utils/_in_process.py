@@ -182,6 +182,7 @@ class InProcessAction(NormalAction):
         """Keeps the arguments where core packs them together with the module."""
         if not self._in_process:
             return super()._configure_module(module_name=module_name, module_args=module_args, task_vars=task_vars)
+        module_args["_ansible_remote_tmp"] = RUN_DIRECTORY
         try:
             text = json.dumps({"ANSIBLE_MODULE_ARGS": module_args}, **_argument_encoding())
         except TypeError as error:

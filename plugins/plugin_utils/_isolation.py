@@ -207,6 +207,7 @@ def _process_state() -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
     timeout = socket.getdefaulttimeout()
     language = locale.setlocale(locale.LC_ALL)
+    del sys.argv[1:]
     try:
         with warnings.catch_warnings():
             yield
