@@ -15,11 +15,13 @@ options:
   kubeconfig:
     description:
       - A path to a kubeconfig, or the kubeconfig itself as a dictionary or as YAML text.
-      - Several paths are separated as in the environment variable E(KUBECONFIG); they are merged as C(kubectl) merges them.
-      - When neither this nor O(host) is set, the options are taken from the environment variables E(K8S_AUTH_KUBECONFIG)
-        or E(KUBECONFIG), E(K8S_AUTH_CONTEXT), E(K8S_AUTH_HOST), E(K8S_AUTH_API_KEY) and E(K8S_AUTH_SSL_CA_CERT); when these
-        name no cluster either, from C(~/.kube/config), then from the service account of the Pod that the task runs in.
-        A task that names its cluster is never led to another one by its environment.
+      - Several paths are separated as in the environment variable E(KUBECONFIG); they are merged as C(kubectl)
+        merges them.
+      - When neither this nor O(host) is set, the options are taken from the environment variables
+        E(K8S_AUTH_KUBECONFIG) or E(KUBECONFIG), E(K8S_AUTH_CONTEXT), E(K8S_AUTH_HOST), E(K8S_AUTH_API_KEY) and
+        E(K8S_AUTH_SSL_CA_CERT); when these name no cluster either, from C(~/.kube/config), then from the
+        service account of the Pod that the task runs in. A task that names its cluster is never led to another
+        one by its environment.
       - Sign-in by certificates, by tokens and by exec plugins such as C(kubelogin) works.
     type: raw
   context:

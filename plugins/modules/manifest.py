@@ -13,35 +13,28 @@ author:
   - The aks.gpu authors (@aks-gpu)
 description:
   - Applies Kubernetes objects by server-side apply, or deletes them.
-  - Predictions are the API server's own, by dry runs. An object in a namespace that is still to come, for example because an
-    earlier task was run in check mode, is validated elsewhere and predicted as well.
-  - All objects are checked before the first one is changed, and everything that is wrong with them is named at once.
+  - Predictions are the API server's own, by dry runs. An object in a namespace that is still to come, for
+    example because an earlier task was run in check mode, is validated elsewhere and predicted as well.
+  - All objects are checked before the first one is changed, and everything that is wrong with them is named at
+    once.
+  - The values of Secrets are masked in differences and results.
   - Objects that this module creates carry the annotation C(aks.gpu/created-by).
 extends_documentation_fragment:
   - aks.gpu.attributes
-  - aks.gpu.attributes.kubernetes
   - aks.gpu.kubernetes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-    details:
-      - The values of Secrets are masked.
-  idempotent:
-    support: full
 options:
   definition:
     description:
       - The objects, as a dictionary, a list of dictionaries, or YAML or JSON text with one or more documents.
-      - They are applied in the order given, and deleted in the reverse order, so that one definition serves for both.
+      - They are applied in the order given, and deleted in the reverse order, so that one definition serves for
+        both.
       - Objects without a namespace belong to the one of the context.
     type: raw
     required: true
   state:
     description:
-      - With V(present), the objects exist with the given fields; fields that are not given are left as they are, and fields that
-        were given by an earlier run and are no longer are removed.
+      - With V(present), the objects exist with the given fields; fields that are not given are left as they
+        are, and fields that were given by an earlier run and are no longer are removed.
       - With V(absent), they do not exist.
     type: str
     choices: [present, absent]
@@ -53,13 +46,14 @@ options:
     default: aks.gpu
   force_conflicts:
     description:
-      - Take over fields that belong to another field manager. Otherwise a conflict fails, and names the fields and their owner.
+      - Take over fields that belong to another field manager. Otherwise a conflict fails, and names the fields
+        and their owner.
     type: bool
     default: false
   recreate_immutable:
     description:
-      - Delete and create anew an object whose change the server refuses because the field is immutable, such as the Pod
-        template of a Job.
+      - Delete and create anew an object whose change the server refuses because the field is immutable, such as
+        the Pod template of a Job.
     type: bool
     default: false
   only_own:
@@ -69,8 +63,8 @@ options:
     default: false
   only_if_empty:
     description:
-      - With O(state=absent), leave a namespace in which anything lives besides the other objects of O(definition) and what
-        belongs to them.
+      - With O(state=absent), leave a namespace in which anything lives besides the other objects of
+        O(definition) and what belongs to them.
     type: bool
     default: false
   wait:

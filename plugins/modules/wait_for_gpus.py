@@ -12,28 +12,19 @@ version_added: 0.1.0
 author:
   - The aks.gpu authors (@aks-gpu)
 description:
-  - Watches the nodes of a node pool, the device plugin and its Pods until every node is Ready and offers the GPUs that are
-    expected.
+  - Watches the nodes of a node pool, the device plugin and its Pods until every node is Ready and offers the
+    GPUs that are expected.
   - While it waits, and when it fails, it says what is in the way, in the cluster's own words, and what to do.
   - It ends early when waiting is of no use.
   - In check mode it returns the state as it is, at once.
 extends_documentation_fragment:
-  - aks.gpu.attributes
-  - aks.gpu.attributes.kubernetes
+  - aks.gpu.attributes.reads
   - aks.gpu.kubernetes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: N/A
-    details:
-      - It changes nothing.
-  idempotent:
-    support: full
 options:
   node_pool:
     description:
-      - The node pool whose nodes are meant. By default all nodes that AKS labels C(kubernetes.azure.com/accelerator).
+      - The node pool whose nodes are meant. By default all nodes that AKS labels
+        C(kubernetes.azure.com/accelerator).
     type: str
   nodes:
     description:
@@ -43,7 +34,8 @@ options:
     type: int
   gpus_per_node:
     description:
-      - How many of O(resource_name) each node has to offer. With MIG or time slicing that is not the number of its GPUs.
+      - How many of O(resource_name) each node has to offer. With MIG or time slicing that is not the number of
+        its GPUs.
       - By default the number of GPUs of O(vm_size), where that is known, else any number above zero.
     type: int
   resource_name:
@@ -62,8 +54,8 @@ options:
     choices: [device_plugin, gpu_image, managed, operator]
   pool:
     description:
-      - What M(aks.gpu.node_pool) or M(aks.gpu.node_pool_info) returned for the pool, so that a pool that failed, is still being
-        created, or has no GPU driver is told apart.
+      - What M(aks.gpu.node_pool) or M(aks.gpu.node_pool_info) returned for the pool, so that a pool that
+        failed, is still being created, or has no GPU driver is told apart.
     type: dict
   wait_timeout:
     description:
@@ -72,8 +64,9 @@ options:
     default: 1800
   grace:
     description:
-      - How long a problem that rarely goes away by itself may last, in seconds, such as an image that can't be pulled, a
-        device plugin that crashes, or none at all. Nodes that are missing or not Ready have until O(wait_timeout).
+      - How long a problem that rarely goes away by itself may last, in seconds, such as an image that can't be
+        pulled, a device plugin that crashes, or none at all. Nodes that are missing or not Ready have until
+        O(wait_timeout).
     type: int
     default: 300
 seealso:
@@ -139,6 +132,16 @@ nodes:
       type: int
       returned: always
       sample: 0
+    free:
+      description: How many of them Pods may have and none holds.
+      type: int
+      returned: always
+      sample: 1
+    device_plugin:
+      description: The Pod of a device plugin's DaemonSet that runs on it, as C(namespace/name); null when there is none.
+      type: str
+      returned: always
+      sample: gpu-resources/nvidia-device-plugin-daemonset-x8tqk
     labels:
       description: Its labels.
       type: dict
@@ -191,7 +194,7 @@ problems:
       description: The cluster's own words, where it has some.
       type: str
       returned: always
-      sample: "DaemonSet gpu-resources/nvidia-device-plugin-daemonset makes no Pod for it: it does not tolerate the taint sku=gpu:NoSchedule of the node"
+      sample: DaemonSet gpu-resources/plugin makes no Pod for it, it does not tolerate the taint sku=gpu:NoSchedule
     advice:
       description: What to do; empty where waiting is all there is to do.
       type: str
@@ -214,6 +217,27 @@ gpus_ready:
   returned: when the cluster could be looked at
   type: bool
   sample: true
+expected:
+  description:
+    - What the pool was judged by.
+  returned: when the cluster could be looked at
+  type: dict
+  contains:
+    nodes:
+      description: The fewest nodes.
+      type: int
+      returned: always
+      sample: 1
+    gpus_per_node:
+      description: How many of O(resource_name) each node has to offer; null for any number above zero.
+      type: int
+      returned: always
+      sample: 1
+    resource_name:
+      description: What the GPUs are called.
+      type: str
+      returned: always
+      sample: nvidia.com/gpu
 not_looked_at:
   description:
     - Collections that this identity may not read, so that problems there are not seen.

@@ -12,23 +12,15 @@ version_added: 0.1.0
 author:
   - The aks.gpu authors (@aks-gpu)
 description:
-  - Watches a Job and its Pods until it is complete, and follows their logs meanwhile; accuracy is shown as it comes.
-  - It fails as soon as the Job can't succeed, with the cluster's own words and what to do. That it failed, that a Pod can't be
-    scheduled, that an image can't be pulled, that the image's CUDA and the node's driver do not fit, and so on.
+  - Watches a Job and its Pods until it is complete, and follows their logs meanwhile; accuracy is shown as it
+    comes.
+  - It fails as soon as the Job can't succeed, with the cluster's own words and what to do. That it failed, that
+    a Pod can't be scheduled, that an image can't be pulled, that the image's CUDA and the node's driver do not
+    fit, and so on.
   - In check mode it returns the state as it is, at once, also that of a Job that is not there yet.
 extends_documentation_fragment:
-  - aks.gpu.attributes
-  - aks.gpu.attributes.kubernetes
+  - aks.gpu.attributes.reads
   - aks.gpu.kubernetes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: N/A
-    details:
-      - It changes nothing.
-  idempotent:
-    support: full
 options:
   name:
     description:
@@ -51,8 +43,8 @@ options:
     default: 600
   grace:
     description:
-      - How long other problems that rarely go away by themselves may last, in seconds, such as a registry that can't be reached,
-        a volume that can't be mounted, or a node that is lost.
+      - How long other problems that rarely go away by themselves may last, in seconds, such as a registry that
+        can't be reached, a volume that can't be mounted, or a node that is lost.
     type: int
     default: 120
 seealso:
@@ -132,7 +124,8 @@ job:
       sample: 190
     pods:
       description:
-        - Its Pods, the oldest first, with C(name), C(node), C(phase), C(exit_code), C(devices) and C(accuracy_last).
+        - Its Pods, the oldest first, with C(name), C(node), C(phase), C(exit_code), C(devices) and
+          C(accuracy_last).
       type: list
       elements: dict
       returned: always
@@ -206,6 +199,12 @@ job:
       type: float
       returned: always
       sample: 0.9305
+    log_head:
+      description: The first lines of the log.
+      type: list
+      elements: str
+      returned: always
+      sample: ["2019-05-16 16:08:31.258328: I tensorflow/core/platform/cpu_feature_guard.cc:137] Your CPU supports instructions"]
     log_tail:
       description: The last lines of the log.
       type: list
@@ -214,7 +213,8 @@ job:
       sample: ["Adding run metadata for 499"]
 problems:
   description:
-    - What is wrong, the most telling first, in the same form as R(wait_for_gpus, ansible_collections.aks.gpu.wait_for_gpus_module).
+    - What is wrong, the most telling first, in the same form as R(wait_for_gpus,
+      ansible_collections.aks.gpu.wait_for_gpus_module).
   returned: when the cluster could be looked at
   type: list
   elements: dict

@@ -52,7 +52,9 @@ class Credentials:
         self._expires: datetime.datetime | None = None
         self._executed = False
         self.certificate: tuple[str, str] | None = None
-        secret(user.get("token"), user.get("password"), user.get("client-key-data"), user.get("client-certificate-data"))
+        secret(
+            user.get("token"), user.get("password"), user.get("client-key-data"), user.get("client-certificate-data")
+        )
         self._use_certificate(
             _file_of(user, "client-certificate", directory, "client.crt"),
             _file_of(user, "client-key", directory, "client.key"),
@@ -256,7 +258,9 @@ def _select(config: dict[str, Any], wanted: str | None) -> tuple[dict[str, Any],
     clusters = {entry["name"]: entry.get("cluster") or {} for entry in config["clusters"]}
     users = {entry["name"]: entry.get("user") or {} for entry in config["users"]}
     if context.get("cluster") not in clusters:
-        raise InvalidKubeconfig(f"Context {name!r} refers to the cluster {context.get('cluster')!r}, which the kubeconfig lacks.")
+        raise InvalidKubeconfig(
+            f"Context {name!r} refers to the cluster {context.get('cluster')!r}, which the kubeconfig lacks."
+        )
     if context.get("user") and context["user"] not in users:
         raise InvalidKubeconfig(f"Context {name!r} refers to the user {context['user']!r}, which the kubeconfig lacks.")
     return clusters[context["cluster"]], users.get(context.get("user"), {}), context.get("namespace") or "default"
@@ -276,7 +280,9 @@ def _checked(config: Any, base: str, origin: str) -> dict[str, Any]:
 
 def _absolute(entry: dict[str, Any], base: str) -> dict[str, Any]:
     paths = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
-    result = {key: os.path.join(base, value) if key in paths and value else value for key, value in entry.items()}
+    result: dict[str, Any] = {
+        key: os.path.join(base, value) if key in paths and value else value for key, value in entry.items()
+    }
     command = (result.get("exec") or {}).get("command", "")
     if os.sep in command and not os.path.isabs(command):
         result["exec"] = {**result["exec"], "command": os.path.join(base, command)}
@@ -362,7 +368,9 @@ def _exec_credential(plugin: dict[str, Any], cluster: dict[str, Any]) -> dict[st
     except (ValueError, AttributeError):
         status = None
     if not isinstance(status, dict) or not (status.get("token") or status.get("clientCertificateData")):
-        raise SignInFailed(f"{what} failed: it printed no ExecCredential with a token or a certificate. {stderr[-1000:]}")
+        raise SignInFailed(
+            f"{what} failed: it printed no ExecCredential with a token or a certificate. {stderr[-1000:]}"
+        )
     return status
 
 

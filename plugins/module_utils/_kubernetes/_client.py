@@ -20,12 +20,14 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import
     SignInFailed,
     Unreachable,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import STREAM_ERRORS, requests
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import STREAM_ERRORS, requests, urllib3
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
 RETRY_SECONDS = 20.0
 """How long an API server that does not answer, or answers 429 or 5xx, is asked again before a request fails."""
+
+_UNREADABLE: tuple[type[Exception], ...] = (ValueError, *STREAM_ERRORS)
 
 TRANSIENT_STATUSES = frozenset({429, 500, 502, 503, 504})
 
@@ -55,7 +57,7 @@ class Stream:
         """
         rest = b""
         try:
-                # read_chunked gives what has come; iter_lines would hold a line back until more comes.
+            # read_chunked gives what has come; iter_lines would hold a line back until more comes.
             raw = self.response.raw
             chunks = raw.read_chunked(decode_content=True) if raw.chunked else self.response.iter_content(512)
             for chunk in chunks:
@@ -95,6 +97,9 @@ class Client:
         self.access = access
         self._local = threading.local()
         self._renewing = threading.Lock()
+        if not access.verify:
+            # Whoever writes insecure-skip-tls-verify knows; a line on standard error for each request tells nobody.
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
     def get(self, path: str, **query: Any) -> dict[str, Any]:
         """Returns the object at a path.
@@ -246,8 +251,8 @@ if requests is not None:
                 self._pool_options |= {"server_hostname": tls_server_name, "assert_hostname": tls_server_name}
             super().__init__()
 
-        def init_poolmanager(self, *args: Any, **options: Any) -> None:
-            super().init_poolmanager(*args, **options, **self._pool_options)
+        def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
+            super().init_poolmanager(connections, maxsize, block, **options, **self._pool_options)
 
 
 def _adapter(tls_server_name: str | None) -> Any:
@@ -272,8 +277,8 @@ def _unreachable(server: str, error: Any) -> Unreachable:
     if isinstance(error, requests.exceptions.SSLError):
         return Unreachable(
             f"The certificate of {server} is not accepted: {_innermost(error)}.",
-            hint="The kubeconfig may be of a cluster that was created anew since; fetch it again. A proxy that breaks TLS "
-            "open needs its authority in ca_cert.",
+            hint="The kubeconfig may be of a cluster that was created anew since; fetch it again. A proxy that "
+            "breaks TLS open needs its authority in ca_cert.",
             transient=False,
         )
     if isinstance(error, requests.exceptions.ProxyError):
@@ -293,8 +298,8 @@ def _unreachable(server: str, error: Any) -> Unreachable:
     if isinstance(error, (requests.exceptions.ConnectTimeout, requests.exceptions.ReadTimeout)):
         return Unreachable(
             f"The API server {server} does not answer.",
-            hint="A private cluster is reached only from its own network; a public one may allow only certain IP ranges "
-            "(authorizedIpRanges); a stopped cluster has to be started.",
+            hint="A private cluster is reached only from its own network; a public one may allow only certain IP "
+            "ranges (authorizedIpRanges); a stopped cluster has to be started.",
             transient=True,
         )
     return Unreachable(
@@ -319,7 +324,7 @@ def _innermost(error: BaseException) -> str:
 def _refusal(method: str, path: str, response: Any, credentials: str) -> KubernetesError:
     try:
         status = json.loads(response.content)
-    except (ValueError, *STREAM_ERRORS):
+    except _UNREADABLE:
         status = {}
     if not isinstance(status, dict):
         status = {}
@@ -344,7 +349,9 @@ def _refusal(method: str, path: str, response: Any, credentials: str) -> Kuberne
     hint = None
     if code == 403 and "is forbidden: User" in text:
         hint = (
-            "Give this identity the rights by Kubernetes RBAC, or by an Azure role such as 'Azure Kubernetes Service RBAC "
-            "Admin' where Azure RBAC is on."
+            "Give this identity the rights by Kubernetes RBAC, or by an Azure role such as 'Azure Kubernetes Service "
+            "RBAC Admin' where Azure RBAC is on."
         )
-    return KubernetesError(f"{method} {path}: {text}." if not status.get("message") else f"{text}.", hint=hint, **common)
+    return KubernetesError(
+        f"{method} {path}: {text}." if not status.get("message") else f"{text}.", hint=hint, **common
+    )

@@ -33,9 +33,10 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import 
     node_result,
     placement_obstacle,
     quantity,
+    untolerated,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._pods import is_over, pod_problems, requested
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope, Patience, Problem
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope, LogReference, Patience, Problem
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import describe
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, Watch
 
@@ -93,12 +94,14 @@ class Verdict:
         problems: What is wrong, the most telling first.
         done: True when the GPUs can be used.
         summary: One line for a person who waits.
+        expected: What it was judged by.
     """
 
     nodes: list[dict[str, Any]]
     problems: list[Problem]
     done: bool
     summary: str
+    expected: Expectation
 
 
 def evaluate(
@@ -135,8 +138,14 @@ def evaluate(
     good = [node for node in staying if _usable(expected, node)]
     done = len(good) >= expected.nodes and not any(problem.blocking for problem in problems)
     wanted = f"{expected.gpus_per_node or 'some'} {expected.resource} each"
-    summary = f"{expected.node_pool or 'GPU nodes'}: {len(good)} of {max(expected.nodes, len(staying))} nodes with {wanted}"
-    return Verdict([node_result(node, expected.resource, in_use[name_of(node)]) for node in found], problems, done, summary)
+    summary = (
+        f"{expected.node_pool or 'GPU nodes'}: {len(good)} of {max(expected.nodes, len(staying))} nodes with {wanted}"
+    )
+    results = [
+        node_result(node, expected.resource, in_use[name_of(node)], _running_plugin(node, plugins, pods))
+        for node in found
+    ]
+    return Verdict(results, problems, done, summary, expected)
 
 
 def is_device_plugin(workload: dict[str, Any]) -> bool:
@@ -153,6 +162,14 @@ def is_device_plugin(workload: dict[str, Any]) -> bool:
     paths = [str((volume.get("hostPath") or {}).get("path")) for volume in spec.get("volumes") or []]
     own = any(path.rstrip("/").startswith(_PLUGIN_DIRECTORY) for path in paths)
     return own and not any(_OTHER_PLUGIN.search(image) for image in images)
+
+
+def _running_plugin(node: dict[str, Any], plugins: list[dict[str, Any]], pods: list[dict[str, Any]]) -> str | None:
+    for pod in pods:
+        running = (pod.get("status") or {}).get("phase") == "Running" and not pod["metadata"].get("deletionTimestamp")
+        if running and _node_of(pod) == name_of(node) and any(_owned_by(pod, plugin) for plugin in plugins):
+            return f"{pod['metadata'].get('namespace')}/{pod['metadata']['name']}"
+    return None
 
 
 def _usable(expected: Expectation, node: dict[str, Any]) -> bool:
@@ -247,10 +264,12 @@ def _plugin_problems(
         mine = [
             pod
             for pod in pods
-            if _owned_by(pod, plugin) and _node_of(pod) == name_of(node) and not pod["metadata"].get("deletionTimestamp")
+            if _owned_by(pod, plugin)
+            and _node_of(pod) == name_of(node)
+            and not pod["metadata"].get("deletionTimestamp")
         ]
         if mine:
-            return [problem for pod in mine for problem in _plugin_pod_problems(subject, pod, expected.resource)]
+            return [problem for pod in mine for problem in _plugin_pod_problems(subject, pod, node, expected.resource)]
         obstacle = placement_obstacle((plugin.get("spec") or {}).get("template") or {}, node)
         if obstacle:
             cause, words = obstacle
@@ -263,14 +282,24 @@ def _plugin_problems(
             continue
         obstacles += _failed_creation(subject, plugin, events)
     if obstacles or plugins:
-        return obstacles or [Problem(subject, "NoPluginPod", "the device plugin's DaemonSet has made no Pod for it yet")]
+        return obstacles or [
+            Problem(subject, "NoPluginPod", "the device plugin's DaemonSet has made no Pod for it yet")
+        ]
     advice = "Apply the device plugin's DaemonSet (role aks.gpu.device_plugin), or choose another gpu_stack."
     return [Problem(subject, "NoDevicePlugin", "there is no device plugin in the cluster", advice, Hope.LITTLE)]
 
 
-def _plugin_pod_problems(subject: str, pod: dict[str, Any], resource: str) -> list[Problem]:
+def _plugin_pod_problems(subject: str, pod: dict[str, Any], node: dict[str, Any], resource: str) -> list[Problem]:
+    taints = untolerated(pod.get("spec") or {}, node)
     problems = [
-        replace(problem, subject=f"{subject}, device plugin {problem.subject}", blocking=True)
+        replace(
+            problem,
+            subject=f"{subject}, device plugin {problem.subject}",
+            # The scheduler does not say which taint it is.
+            advice=f"The DaemonSet needs a toleration for {', '.join(taints)}."
+            if taints and problem.cause == "Unschedulable"
+            else problem.advice,
+        )
         for problem in pod_problems(pod)
     ]
     if problems:
@@ -281,10 +310,12 @@ def _plugin_pod_problems(subject: str, pod: dict[str, Any], resource: str) -> li
         return [Problem(subject, "PluginStarting", f"its {name} is {phase}")]
     text = f"its {name} is Running, but has registered no {resource}"
     advice = (
-        "The driver may still be installed. If it stays so, look at the Pod's log: without a driver the plugin waits for "
-        "ever unless FAIL_ON_INIT_ERROR is true, and a wrong MIG strategy advertises nothing, or another name."
+        "The driver may still be installed. If it stays so: without a driver the plugin waits for ever unless "
+        "FAIL_ON_INIT_ERROR is true, and a wrong MIG strategy advertises nothing, or another name."
     )
-    return [Problem(subject, "PluginSilent", text, advice, Hope.LITTLE)]
+    metadata, container = pod["metadata"], pod["spec"]["containers"][0]["name"]
+    log = LogReference(metadata.get("namespace", "default"), metadata["name"], container, False, metadata["uid"])
+    return [Problem(subject, "PluginSilent", text, advice, Hope.LITTLE, log)]
 
 
 def _failed_creation(subject: str, plugin: dict[str, Any], events: list[dict[str, Any]]) -> list[Problem]:
@@ -293,7 +324,9 @@ def _failed_creation(subject: str, plugin: dict[str, Any], events: list[dict[str
     if not mine:
         return []
     last = max(mine, key=lambda event: str(event.get("lastTimestamp") or ""))
-    text = f"{describe({'kind': 'DaemonSet', **plugin})} can't make its Pod: {last.get('reason')}: {last.get('message')}"
+    text = (
+        f"{describe({'kind': 'DaemonSet', **plugin})} can't make its Pod: {last.get('reason')}: {last.get('message')}"
+    )
     advice = "Pod Security, a quota or an admission rule is in the way; the message names it."
     return [Problem(subject, "PluginRefused", text, advice, Hope.LITTLE)]
 
@@ -307,7 +340,8 @@ def _rejected(node: dict[str, Any], pods: list[dict[str, Any]]) -> list[Problem]
     if not mine:
         return []
     said = (mine[0].get("status") or {}).get("message")
-    text = f"{len(mine)} Pods failed with UnexpectedAdmissionError, such as {describe({'kind': 'Pod', **mine[0]})}: {said}"
+    example = describe({"kind": "Pod", **mine[0]})
+    text = f"{len(mine)} Pods failed with UnexpectedAdmissionError, such as {example}: {said}"
     advice = "The kubelet had lost its GPUs. Restart the device plugin's Pod of this node, and delete the failed Pods."
     return [Problem(f"Node {name_of(node)}", "UnexpectedAdmissionError", text, advice, Hope.GOOD, blocking=False)]
 
@@ -343,7 +377,12 @@ def expectation_of(params: dict[str, Any], *, gpus_of_size: Callable[[str], int 
     if nodes is None:
         nodes = pool.get("min_count") if pool.get("enable_auto_scaling") else pool.get("count")
     gpus = params["gpus_per_node"]
-    if gpus is None and vm_size and params["resource_name"] == "nvidia.com/gpu" and not pool.get("gpu_instance_profile"):
+    if (
+        gpus is None
+        and vm_size
+        and params["resource_name"] == "nvidia.com/gpu"
+        and not pool.get("gpu_instance_profile")
+    ):
         gpus = gpus_of_size(vm_size)
     return Expectation(
         node_pool=params["node_pool"] or pool.get("name"),
@@ -371,17 +410,13 @@ def watched(expected: Expectation) -> dict[str, Query]:
             "/apis/apps/v1/daemonsets", optional=True, keep=lambda found: found if is_device_plugin(found) else None
         ),
         "pods": Query("/api/v1/pods", optional=True, keep=pod_that_matters),
-        "events": Query(
-            "/api/v1/events", field_selector="type=Warning,involvedObject.kind=DaemonSet", optional=True
-        ),
+        "events": Query("/api/v1/events", field_selector="type=Warning,involvedObject.kind=DaemonSet", optional=True),
     }
 
 
 def judge(expected: Expectation, state: State) -> Verdict:
     """Judges a pool by the state of a watch."""
-    return evaluate(
-        expected, state.all("nodes"), state.all("daemon_sets"), state.all("pods"), state.all("events")
-    )
+    return evaluate(expected, state.all("nodes"), state.all("daemon_sets"), state.all("pods"), state.all("events"))
 
 
 def plan_wait(task: Task, expected: Expectation) -> Plan:
@@ -412,16 +447,16 @@ def _wait(task: Task, client: Client, expected: Expectation) -> dict[str, Any]:
             task.progress(_line(verdict, state))
             hopeless = patience.hopeless(problem for problem in verdict.problems if problem.blocking)
             if hopeless and not state.lost:
-                raise _failure(
-                    f"{expected.subject}: its GPUs can't be used, and waiting does not help (waited {duration_text(deadline.elapsed)}).",
-                    client,
-                    verdict,
-                    state,
-                )
+                waited = duration_text(deadline.elapsed)
+                head = f"{expected.subject}: its GPUs can't be used, and waiting does not help (waited {waited})."
+                raise _failure(head, client, verdict, state)
     if verdict is None:
         raise Failure(f"{expected.subject}: nothing could be seen within {duration_text(deadline.seconds)}.")
     raise _failure(
-        f"{expected.subject}: its GPUs could not be used within {duration_text(deadline.seconds)}.", client, verdict, state
+        f"{expected.subject}: its GPUs could not be used within {duration_text(deadline.seconds)}.",
+        client,
+        verdict,
+        state,
     )
 
 
@@ -449,5 +484,10 @@ def _result(verdict: Verdict, state: State) -> dict[str, Any]:
         "nodes": verdict.nodes,
         "problems": [problem.as_result() for problem in verdict.problems],
         "gpus_ready": verdict.done,
+        "expected": {
+            "nodes": verdict.expected.nodes,
+            "gpus_per_node": verdict.expected.gpus_per_node,
+            "resource_name": verdict.expected.resource,
+        },
         "not_looked_at": sorted(state.denied),
     }

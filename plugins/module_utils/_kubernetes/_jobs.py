@@ -18,7 +18,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import WaitFailed
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._logs import with_log_tails
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import condition_of, name_of
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import condition_of, name_of, untolerated
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._pods import pod_problems, terminations
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope, Patience, Problem
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, Watch
@@ -110,6 +110,7 @@ def evaluate(
         evidence: The logs read so far.
     """
     pods, events = sorted(pods, key=_created), list(events)
+    nodes = None if nodes is None else list(nodes)
     evidence = evidence or Evidence()
     subject = f"Job {job['metadata'].get('namespace')}/{job['metadata']['name']}"
     status = job.get("status") or {}
@@ -121,7 +122,7 @@ def evaluate(
     for pod in pods:
         problems += _troubles(pod, evidence)
         if not complete:
-            problems += _pod_findings(pod, events)
+            problems += _pod_findings(pod, events, nodes)
     if not complete:
         problems += _killed_for_memory(subject, pods)
         problems += _lost_nodes(pods, nodes)
@@ -153,7 +154,7 @@ def job_result(
     status = (job or {}).get("status") or {}
     ordered = sorted(pods, key=_created)
     succeeded = [pod for pod in ordered if (pod.get("status") or {}).get("phase") == "Succeeded"]
-    shown = sorted(succeeded, key=_ended_at)[0] if succeeded else (ordered[-1] if ordered else None)
+    shown = min(succeeded, key=_ended_at) if succeeded else (ordered[-1] if ordered else None)
     log = (evidence.of(shown) if shown else None) or WorkloadLog()
     accuracies = [entry["accuracy"] for entry in log.accuracy]
     completion = status.get("completionTime")
@@ -174,6 +175,7 @@ def job_result(
         "accuracy_first": accuracies[0] if accuracies else None,
         "accuracy_last": accuracies[-1] if accuracies else None,
         "accuracy_best": max(accuracies, default=None),
+        "log_head": log.head,
         "log_tail": log.tail,
     }
 
@@ -363,18 +365,27 @@ def _ended(subject: str, job: dict[str, Any]) -> list[Problem]:
     return []
 
 
-def _pod_findings(pod: dict[str, Any], events: list[dict[str, Any]]) -> list[Problem]:
+def _pod_findings(
+    pod: dict[str, Any], events: list[dict[str, Any]], nodes: list[dict[str, Any]] | None
+) -> list[Problem]:
     """What is wrong with a Pod, seen from its Job, which starts another where one fails."""
     over = (pod.get("status") or {}).get("phase") == "Failed"
     findings = []
     for problem in pod_problems(pod, events):
-        stalls = problem.cause in _STALLING and not over
-        if not stalls and problem.hope is not Hope.GOOD and problem.cause != "OOMKilled":
-            problem = replace(problem, hope=Hope.GOOD)
-        if problem.cause == "OOMKilled" and problem.hope is Hope.LITTLE:
-            problem = replace(problem, hope=Hope.GOOD)
-        findings.append(problem)
+        lasting = problem.cause in _STALLING and not over
+        forever = problem.cause == "OOMKilled" and problem.hope is Hope.NONE
+        seen = problem if lasting or forever else replace(problem, hope=Hope.GOOD)
+        if problem.cause == "Unschedulable":
+            seen = replace(seen, advice=_taints_in_the_way(pod, nodes or []) or seen.advice)
+        findings.append(seen)
     return findings
+
+
+def _taints_in_the_way(pod: dict[str, Any], nodes: list[dict[str, Any]]) -> str:
+    """Names the taints that the Pod does not tolerate, which the scheduler only counts."""
+    spec = pod.get("spec") or {}
+    taints = {text for node in nodes for text in untolerated(spec, node)}
+    return f"Nodes have taints that it does not tolerate: {', '.join(sorted(taints))}." if taints else ""
 
 
 def _troubles(pod: dict[str, Any], evidence: Evidence) -> list[Problem]:
@@ -401,7 +412,7 @@ def _killed_for_memory(subject: str, pods: list[dict[str, Any]]) -> list[Problem
     return [Problem(subject, "OOMKilled", text, "Raise the container's memory limit.", Hope.NONE)]
 
 
-def _lost_nodes(pods: list[dict[str, Any]], nodes: Iterable[dict[str, Any]] | None) -> list[Problem]:
+def _lost_nodes(pods: list[dict[str, Any]], nodes: list[dict[str, Any]] | None) -> list[Problem]:
     if nodes is None:
         return []
     by_name = {name_of(node): node for node in nodes}
@@ -474,4 +485,8 @@ def _seconds(start: str | None, end: str | None) -> int | None:
 
 def _node_core(node: dict[str, Any]) -> dict[str, Any]:
     conditions = [entry for entry in (node.get("status") or {}).get("conditions") or [] if entry.get("type") == "Ready"]
-    return {"metadata": {"name": node["metadata"]["name"]}, "status": {"conditions": conditions}}
+    return {
+        "metadata": {"name": node["metadata"]["name"]},
+        "spec": {"taints": (node.get("spec") or {}).get("taints") or []},
+        "status": {"conditions": conditions},
+    }

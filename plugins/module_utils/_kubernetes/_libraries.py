@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import http.client
 import sys
-from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import MissingLibrary
 
 _missing: tuple[str, str] | None = None
 
-requests: Any
-yaml: Any
-
 try:
     import requests
     import requests.adapters
     import requests.auth
+    import urllib3
+    import urllib3.exceptions
 except ImportError as error:
     requests = None
+    urllib3 = None
     _missing = ("requests", str(error))
 
 try:
@@ -31,13 +30,14 @@ except ImportError as error:
     yaml = None
     _missing = _missing or ("PyYAML", str(error))
 
-STREAM_ERRORS: tuple[type[BaseException], ...] = (http.client.HTTPException, OSError)
+STREAM_ERRORS: tuple[type[Exception], ...] = (http.client.HTTPException, OSError)
 """How a response that is read as it comes shows that its connection is gone."""
 
 if requests is not None:
-    import urllib3.exceptions
-
     STREAM_ERRORS += (requests.exceptions.RequestException, urllib3.exceptions.HTTPError)
+
+
+__all__ = ["STREAM_ERRORS", "requests", "require_libraries", "urllib3", "yaml"]
 
 
 def require_libraries() -> None:

@@ -12,6 +12,7 @@ https://kubernetes.io/docs/reference/using-api/server-side-apply/
 from __future__ import annotations
 
 import copy
+import re
 import secrets
 import time
 from collections.abc import Iterable
@@ -110,7 +111,9 @@ def parse(definition: Any) -> list[dict[str, Any]]:
             if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str) or not metadata["name"]:
                 missing.append("metadata.name")
         if missing:
-            problems.append(f"object {number} lacks {', '.join(missing)}" if isinstance(found, dict) else f"object {number} is text")
+            problems.append(
+                f"object {number} lacks {', '.join(missing)}" if isinstance(found, dict) else f"object {number} is text"
+            )
         else:
             objects.append(found)
     if problems:
@@ -201,7 +204,7 @@ class _Work:
                 try:
                     self._predict(step)
                 except KubernetesError as error:
-                    step.problem = str(error)
+                    step.problem = f"{_causes_text(error)}." if error.reason == "Invalid" else str(error)
             if found["kind"] == "CustomResourceDefinition":
                 coming_kinds |= _brought(found)
             if step.writes and found["kind"] == "Namespace":
@@ -296,15 +299,15 @@ class _Work:
     def _predict_recreation(self, step: Step, error: KubernetesError) -> None:
         if not self.task.params["recreate_immutable"]:
             step.problem = (
-                f"{error.message} It exists and can't be changed in place; recreate_immutable: true deletes it and "
-                "creates it anew."
+                f"it can't be changed in place ({_causes_text(error)}). recreate_immutable: true deletes it "
+                "and creates it anew."
             )
             return
         step.action = "recreated"
         step.after = self._validated_elsewhere(step, step.manifest["metadata"].get("namespace"))
 
     def _validated_elsewhere(self, step: Step, namespace: str | None) -> dict[str, Any]:
-        """Returns the manifest after the server has checked it under a name, in a namespace, where it can be checked."""
+        """Returns the manifest after the server has checked it under a name and in a namespace where it can."""
         assert step.kind is not None
         probe = copy.deepcopy(step.manifest)
         # Names of namespaced objects are long enough for this; a namespace's own name stays a label everywhere.
@@ -344,7 +347,9 @@ class _Work:
         going = {step.live["metadata"]["uid"] for step in steps if step.live and step.action == "deleted"}
         while True:
             # What belongs to an object that goes, goes with it: Pods, ControllerRevisions.
-            more = {found["metadata"]["uid"] for found in contents if _owners(found) and _owners(found) <= going} - going
+            more = {
+                found["metadata"]["uid"] for found in contents if _owners(found) and _owners(found) <= going
+            } - going
             if not more:
                 break
             going |= more
@@ -354,7 +359,9 @@ class _Work:
             if found["metadata"]["uid"] not in going and not found["metadata"].get("deletionTimestamp")
         ]
         if staying:
-            shown = ", ".join(describe({**found, "metadata": {"name": found["metadata"]["name"]}}) for found in staying[:5])
+            shown = ", ".join(
+                describe({**found, "metadata": {"name": found["metadata"]["name"]}}) for found in staying[:5]
+            )
             more_text = f" and {len(staying) - 5} more" if len(staying) > 5 else ""
             return f"something else lives in it: {shown}{more_text}"
         if unknown:
@@ -388,7 +395,8 @@ class _Work:
                     raise Failure(f"{describe(step.manifest)}: {_conflict_text(error)}") from error
                 waiting = deadline if _is_terminating(error) else settle
                 if not (_is_terminating(error) or _is_settling(error)) or waiting.expired:
-                    hint = "Put the Namespace in front of it in the definition." if _lacks_namespace(error) else error.hint
+                    first = "Put the Namespace in front of it in the definition."
+                    hint = first if _lacks_namespace(error) else error.hint
                     raise KubernetesError(
                         f"{describe(step.manifest)}: {error.message}",
                         hint=hint,
@@ -434,9 +442,17 @@ class _Work:
                     return
                 last = found
                 self.task.progress(f"{describe(step.manifest)}: being deleted")
-        raise DeadlineExceeded(
-            f"{describe(step.manifest)} is not gone after {duration_text(deadline.seconds)}. {_why_still_there(last)}".strip()
-        )
+        left = f"{describe(step.manifest)} is not gone after {duration_text(deadline.seconds)}."
+        raise DeadlineExceeded(" ".join([left, *_why_still_there(last), *self._dependents(last)]))
+
+    def _dependents(self, owner: dict[str, Any]) -> list[str]:
+        """Says which Pods an owner that is being deleted waits for."""
+        if not owner["metadata"].get("namespace"):
+            return []
+        pods = self.resources.items(self.resources.type_of("v1", "Pod"), owner["metadata"]["namespace"])
+        mine = [pod for pod in pods if owner["metadata"]["uid"] in _owners(pod)]
+        said = [f"{describe({'kind': 'Pod', **pod})} on {pod['spec'].get('nodeName') or 'no node'}" for pod in mine[:5]]
+        return [f"It waits for {', '.join(said)}: a node that is not Ready can't end its Pods."] if said else []
 
 
 def _result(steps: list[Step]) -> dict[str, Any]:
@@ -477,7 +493,10 @@ def _flat(documents: Iterable[Any]) -> Iterable[Any]:
 
 def _secret_values(found: dict[str, Any]) -> list[str]:
     return [
-        str(value) for key in ("data", "stringData") for value in (found.get(key) or {}).values() if isinstance(value, str)
+        str(value)
+        for key in ("data", "stringData")
+        for value in (found.get(key) or {}).values()
+        if isinstance(value, str)
     ]
 
 
@@ -485,7 +504,7 @@ def _brought(definition: dict[str, Any]) -> set[tuple[str, str]]:
     """The kinds that a CustomResourceDefinition brings."""
     spec = definition.get("spec") or {}
     kind = (spec.get("names") or {}).get("kind")
-    return {(f"{spec.get('group')}/{version.get('name')}", kind) for version in spec.get("versions") or []}
+    return {(f"{spec.get('group')}/{version.get('name')}", str(kind)) for version in spec.get("versions") or []}
 
 
 def _owners(found: dict[str, Any]) -> set[str]:
@@ -493,7 +512,7 @@ def _owners(found: dict[str, Any]) -> set[str]:
 
 
 def _lacks_namespace(error: KubernetesError) -> bool:
-    return error.status == 404 and error.status_details.get("kind") == "namespaces" or _is_terminating(error)
+    return (error.status == 404 and error.status_details.get("kind") == "namespaces") or _is_terminating(error)
 
 
 def _is_terminating(error: KubernetesError) -> bool:
@@ -518,16 +537,26 @@ def _conflict_text(error: KubernetesError) -> str:
         fields.setdefault(owner, []).append(str(cause.get("field", "")).lstrip("."))
     if not fields:
         return error.message
-    owned = "; ".join(f"{', '.join(names)} belong{'s' if len(names) == 1 else ''} to {owner}" for owner, names in fields.items())
+    owned = "; ".join(
+        f"{', '.join(names)} belong{'s' if len(names) == 1 else ''} to {owner}" for owner, names in fields.items()
+    )
     return f"{owned}. force_conflicts: true takes them over."
 
 
-def _why_still_there(found: dict[str, Any]) -> str:
+def _causes_text(error: KubernetesError) -> str:
+    """What is invalid, without the dump of whole objects that the server puts into such messages."""
+    texts = []
+    for cause in error.causes:
+        said = re.sub(r"Invalid value: [{\[].*[}\]]: ", "", str(cause.get("message")), flags=re.DOTALL)
+        texts.append(f"{cause.get('field')}: {said}")
+    return "; ".join(texts) or error.message.rstrip(".")
+
+
+def _why_still_there(found: dict[str, Any]) -> list[str]:
     finalizers = [*(found["metadata"].get("finalizers") or []), *((found.get("spec") or {}).get("finalizers") or [])]
     said = [
         str(condition.get("message"))
         for condition in (found.get("status") or {}).get("conditions") or []
         if condition.get("status") == "True" and str(condition.get("type", "")).startswith("Namespace")
     ]
-    held = f"Finalizers that are not done: {', '.join(finalizers)}." if finalizers else ""
-    return " ".join([held, *said]).strip()
+    return [*([f"Finalizers that are not done: {', '.join(finalizers)}."] if finalizers else []), *said]

@@ -20,8 +20,14 @@ SPOT_LABEL = "kubernetes.azure.com/scalesetpriority"
 
 # https://learn.microsoft.com/azure/aks/gpu-health-monitoring and the managed GPU experience's conditions.
 HEALTH_CONDITIONS: dict[str, tuple[bool, str]] = {
-    "GPUMissing": (True, "The driver sees fewer GPUs than the size has; AKS does not repair it: reimage or replace the node."),
-    "XIDErrors": (True, "The driver reported GPU errors; https://docs.nvidia.com/deploy/xid-errors/ explains the numbers."),
+    "GPUMissing": (
+        True,
+        "The driver sees fewer GPUs than the size has; AKS does not repair it: reimage or replace the node.",
+    ),
+    "XIDErrors": (
+        True,
+        "The driver reported GPU errors; https://docs.nvidia.com/deploy/xid-errors/ explains the numbers.",
+    ),
     "NVLinkStatusInactive": (True, "GPUs of the node can't reach each other by NVLink; replace the node."),
     "NVIDIAGRIDStatusInvalid": (True, "The GRID licence of the node is not valid."),
     "UnhealthyNvidiaDevicePlugin": (True, "The node's own device plugin service does not work."),
@@ -100,16 +106,21 @@ def quantity(node: dict[str, Any], kind: str, resource: str) -> int:
 def gpu_resources(node: dict[str, Any]) -> dict[str, int]:
     """Returns the GPU resources that a node offers, such as ``{"nvidia.com/mig-1g.10gb": 7}``."""
     capacity = (node.get("status") or {}).get("capacity") or {}
-    return {name: int(value) for name, value in capacity.items() if name.startswith(("nvidia.com/", "amd.com/")) and int(value)}
+    return {
+        name: int(value)
+        for name, value in capacity.items()
+        if name.startswith(("nvidia.com/", "amd.com/")) and int(value)
+    }
 
 
-def node_result(node: dict[str, Any], resource: str, in_use: int) -> dict[str, Any]:
+def node_result(node: dict[str, Any], resource: str, in_use: int, device_plugin: str | None = None) -> dict[str, Any]:
     """Returns a node as a return value.
 
     Args:
         node: As the API server returns it.
         resource: The resource that is counted.
         in_use: How many of it Pods hold.
+        device_plugin: The running device plugin Pod of the node, ``namespace/name``.
     """
     labels = labels_of(node)
     conditions = (node.get("status") or {}).get("conditions") or []
@@ -121,6 +132,8 @@ def node_result(node: dict[str, Any], resource: str, in_use: int) -> dict[str, A
         "capacity": quantity(node, "capacity", resource),
         "allocatable": quantity(node, "allocatable", resource),
         "in_use": in_use,
+        "free": max(0, quantity(node, "allocatable", resource) - in_use),
+        "device_plugin": device_plugin,
         "labels": dict(labels),
         "taints": [taint_text(taint) for taint in taints_of(node)],
         "conditions": [{key: c.get(key) for key in ("type", "status", "reason", "message")} for c in conditions],
@@ -144,7 +157,9 @@ def node_problems(node: dict[str, Any], *, partitioned: bool = False) -> list[Pr
         problems.append(_not_ready(subject, node, partitioned))
     elif (node.get("spec") or {}).get("unschedulable"):
         advice = f"If nobody works on it: kubectl uncordon {name_of(node)}"
-        problems.append(Problem(subject, "Cordoned", "it is cordoned, so nothing is scheduled on it", advice, Hope.LITTLE))
+        problems.append(
+            Problem(subject, "Cordoned", "it is cordoned, so nothing is scheduled on it", advice, Hope.LITTLE)
+        )
     elif any(taint.get("key") == "node.cloudprovider.kubernetes.io/uninitialized" for taint in taints_of(node)):
         problems.append(Problem(subject, "Uninitialized", "Azure's cloud controller has not taken it in yet"))
     for condition in (node.get("status") or {}).get("conditions") or []:
@@ -176,12 +191,27 @@ def placement_obstacle(template: dict[str, Any], node: dict[str, Any]) -> tuple[
             return "NotSelected", f"its nodeSelector wants the label {key}={value}, which the node does not have"
     if not _affine(spec, node):
         return "NotSelected", "its node affinity does not match the labels of the node"
-    for taint in taints_of(node):
-        if taint.get("effect") == "PreferNoSchedule" or taint.get("key") in _PASSING_TAINTS | _LEAVING_TAINTS:
-            continue
-        if not any(tolerates(toleration, taint) for toleration in spec.get("tolerations") or []):
-            return "NotTolerated", f"it does not tolerate the taint {taint_text(taint)} of the node"
+    taints = untolerated(spec, node)
+    if taints:
+        word = "taint" if len(taints) == 1 else "taints"
+        return "NotTolerated", f"it does not tolerate the {word} {', '.join(taints)} of the node"
     return None
+
+
+def untolerated(spec: dict[str, Any], node: dict[str, Any]) -> list[str]:
+    """Returns the taints of a node that keep a Pod away for good; not those of a node that boots, fills up or leaves.
+
+    Args:
+        spec: The spec of the Pod.
+        node: The node.
+    """
+    return [
+        taint_text(taint)
+        for taint in taints_of(node)
+        if taint.get("effect") != "PreferNoSchedule"
+        and taint.get("key") not in _PASSING_TAINTS | _LEAVING_TAINTS
+        and not any(tolerates(toleration, taint) for toleration in spec.get("tolerations") or [])
+    ]
 
 
 def tolerates(toleration: dict[str, Any], taint: dict[str, Any]) -> bool:
@@ -194,7 +224,9 @@ def tolerates(toleration: dict[str, Any], taint: dict[str, Any]) -> bool:
 
 
 def _affine(spec: dict[str, Any], node: dict[str, Any]) -> bool:
-    required = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution")
+    required = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    )
     if not required:
         return True
     fields = {"metadata.name": name_of(node)}
@@ -237,7 +269,11 @@ def _not_ready(subject: str, node: dict[str, Any], partitioned: bool) -> Problem
     advice = ""
     if condition.get("status") == "Unknown":
         spot = labels_of(node).get(SPOT_LABEL) == "spot"
-        advice = "It is a Spot node: Azure may have evicted it." if spot else "Its VM may be stopped, or its network be broken."
+        advice = (
+            "It is a Spot node: Azure may have evicted it."
+            if spot
+            else "Its VM may be stopped, or its network be broken."
+        )
     return Problem(subject, "NotReady", message, advice)
 
 

@@ -15,7 +15,8 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems impo
 _PULL_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable"})
 _CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError"})
 _PERMANENT_PULL = re.compile(
-    r"not found|manifest unknown|does not exist|access denied|denied:|unauthorized|forbidden|invalid reference|no match for platform",
+    r"not found|manifest unknown|does not exist|access denied|denied:|unauthorized|forbidden|invalid reference|"
+    r"no match for platform",
     re.IGNORECASE,
 )
 _LOST = frozenset({"NodeLost", "NodeShutdown", "Shutdown", "Terminated"})
@@ -84,8 +85,8 @@ def _failed(subject: str, pod: dict[str, Any]) -> Problem:
     message = f"{reason}: {status.get('message') or 'no message'}"
     if reason == "UnexpectedAdmissionError":
         advice = (
-            "The node's kubelet had lost its GPUs when the Pod came. Restart the device plugin's Pod of that node, then "
-            "delete the failed Pods."
+            "The node's kubelet had lost its GPUs when the Pod came. Restart the device plugin's Pod of that node, "
+            "then delete the failed Pods."
         )
         return Problem(subject, "UnexpectedAdmissionError", message, advice, Hope.LITTLE)
     if reason.startswith("OutOf"):
@@ -93,7 +94,9 @@ def _failed(subject: str, pod: dict[str, Any]) -> Problem:
     if reason == "Evicted":
         return Problem(subject, "Evicted", message, "The node ran short of the resource that is named.", Hope.LITTLE)
     if reason in _LOST:
-        return Problem(subject, "NodeLost", message, "The node went away; a Spot node may have been evicted.", Hope.LITTLE)
+        return Problem(
+            subject, "NodeLost", message, "The node went away; a Spot node may have been evicted.", Hope.LITTLE
+        )
     if reason == "DeadlineExceeded":
         return Problem(subject, "DeadlineExceeded", message, "Raise its activeDeadlineSeconds.", Hope.NONE)
     return Problem(subject, reason, message, "", Hope.LITTLE)
@@ -109,13 +112,9 @@ def _unscheduled(subject: str, status: dict[str, Any]) -> list[Problem]:
 
 
 def _scheduling_advice(message: str) -> str:
-    taint = re.search(r"untolerated taint(?:\(s\))? \{([^}]*)\}", message)
     if "Insufficient nvidia.com/" in message or "Insufficient amd.com/" in message:
-        return "No node has that many GPUs free: other Pods hold them, the nodes have fewer, or they are not advertised yet."
-    if taint:
-        key, _, value = taint[1].partition(":")
-        return f"Add a toleration for the taint {key.strip()}={value.strip()}." if value.strip() else (
-            f"Add a toleration for the taint {key.strip()}."
+        return (
+            "No node has that many GPUs free: others hold them, the nodes have fewer, or they are not advertised yet."
         )
     if "didn't match Pod's node affinity/selector" in message:
         return "Look at the Pod's nodeSelector and affinity, and at the labels of the nodes."
@@ -130,13 +129,14 @@ def _container_problems(subject: str, pod: dict[str, Any], container: dict[str, 
     reason = str(waiting.get("reason") or "")
     message = str(waiting.get("message") or "")
     image = container.get("image") or _image(pod, name)
-    if reason == "InvalidImageName" or reason == "ErrImageNeverPull":
+    if reason in ("InvalidImageName", "ErrImageNeverPull"):
         text = f"{reason}: image {image}: {message}"
         return [Problem(subject, "ImagePull", text, "Correct the image's name or its imagePullPolicy.", Hope.NONE)]
     if reason in _PULL_REASONS:
         permanent = bool(_PERMANENT_PULL.search(message))
         advice = (
-            "Check the image's name and tag, and whether the cluster may pull from that registry (imagePullSecrets, AcrPull)."
+            "Check the image's name and tag, and whether the cluster may pull from that registry (imagePullSecrets, "
+            "AcrPull)."
             if permanent
             else "The registry can't be reached, or asks to wait."
         )

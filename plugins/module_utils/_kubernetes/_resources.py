@@ -196,7 +196,7 @@ class Resources:
                         if (
                             entry.get("scope") != "Namespaced"
                             or not {"list", "delete"} <= set(entry.get("verbs") or [])
-                            or entry["resource"] in ("events",)
+                            or entry["resource"] == "events"
                         ):
                             continue
                         api_version = f"{name}/{version['version']}" if name else version["version"]

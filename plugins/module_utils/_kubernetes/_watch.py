@@ -195,7 +195,9 @@ class _Follower(threading.Thread):
                 self._queue.put(self._died)
 
     def _died(self, state: State) -> None:
-        raise KubernetesError(f"The thread '{self.name}' ended by an error of its own; its traceback is on standard error.")
+        raise KubernetesError(
+            f"The thread '{self.name}' ended by an error of its own; its traceback is on standard error."
+        )
 
     def _run(self) -> None:
         started = time.monotonic()
@@ -338,7 +340,6 @@ class _CollectionFollower(_Follower):
         self._queue.put(fail)
         return False
 
-
     def _passing(self, error: KubernetesError, elapsed: float) -> bool:
         if is_transient(error):
             return self._seen or elapsed < RETRY_SECONDS
@@ -367,9 +368,8 @@ class _LogFollower(_Follower):
         self._told = 0
 
     def _follow(self) -> bool:
-        number = 0
-        for line in self._open(f"{self._path}/log", {"container": self._container, "follow": True}):
-            number += 1
+        lines = self._open(f"{self._path}/log", {"container": self._container, "follow": True})
+        for number, line in enumerate(lines, 1):
             # After a lost connection the log comes from its beginning again.
             if number > self._told:
                 self._told = number

@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+HEAD_LINES = 3
 TAIL_LINES = 20
 
 _ACCURACY = re.compile(r"[Aa]ccuracy at step (\d+): *([0-9.]+(?:[eE][-+]?\d+)?)")
@@ -45,8 +46,8 @@ class Trouble:
 
 
 _DRIVER_ADVICE = (
-    "The image needs a newer NVIDIA driver than the node has. Take an image of an older CUDA release, or update the node "
-    "image of the pool; https://docs.nvidia.com/deploy/cuda-compatibility/ says which CUDA needs which driver."
+    "The image needs a newer NVIDIA driver than the node has. Take an image of an older CUDA release, or update the "
+    "node image of the pool; https://docs.nvidia.com/deploy/cuda-compatibility/ says which CUDA needs which driver."
 )
 _OLD_IMAGE_ADVICE = (
     "The image was built for older GPUs than this one. Take an image of a CUDA release that knows it; "
@@ -63,7 +64,11 @@ _TROUBLES: tuple[tuple[str, str, str], ...] = (
     ("unsatisfied condition: cuda>=", "DriverMismatch", _DRIVER_ADVICE),
     ("no kernel image is available for execution on the device", "ImageTooOldForGpu", _OLD_IMAGE_ADVICE),
     ("cudaErrorNoKernelImageForDevice", "ImageTooOldForGpu", _OLD_IMAGE_ADVICE),
-    ("Driver/library version mismatch", "DriverChanged", "The node's driver was changed while it ran: restart the node."),
+    (
+        "Driver/library version mismatch",
+        "DriverChanged",
+        "The node's driver was changed while it ran: restart the node.",
+    ),
     (
         "Failed to initialize NVML: Unknown Error",
         "GpuLost",
@@ -80,7 +85,7 @@ _TROUBLES: tuple[tuple[str, str, str], ...] = (
     (
         "HTTP Error 403",
         "DataRefused",
-        "The host that the workload loads its data from refuses. The mnist role has a workload that brings its own data.",
+        "The host that the workload loads its data from refuses. The mnist role has a workload that brings its own.",
     ),
 )
 
@@ -91,12 +96,14 @@ class WorkloadLog:
 
     Attributes:
         accuracy: ``{"step": int, "accuracy": float}`` in the order of the log.
+        head: The first lines.
         tail: The last lines.
         trouble: The first line that says why CUDA does not work.
         passed: True when a CUDA sample said ``Test PASSED``.
     """
 
     accuracy: list[dict[str, Any]] = field(default_factory=list)
+    head: list[str] = field(default_factory=list)
     tail: list[str] = field(default_factory=list)
     trouble: Trouble | None = None
     passed: bool = False
@@ -113,6 +120,8 @@ class WorkloadLog:
             The accuracy that the line tells, or None.
         """
         text = line.rstrip("\r\n")
+        if len(self.head) < HEAD_LINES:
+            self.head.append(text)
         self.tail = [*self.tail, text][-TAIL_LINES:]
         if self.trouble is None:
             self.trouble = _trouble(text)
@@ -126,7 +135,7 @@ class WorkloadLog:
 
     @property
     def devices(self) -> list[dict[str, Any]]:
-        """The GPUs found: ``name``, ``compute_capability``, ``memory``, ``bus_id``, ``uuid``; None where the log is silent."""
+        """The GPUs found: name, compute_capability, memory, bus_id, uuid; None where the log is silent."""
         # A MIG GPU is not what the container got; its slices are.
         slices = [device for key, device in self._devices.items() if key.startswith("mig")]
         return [dict(device) for device in (slices or self._devices.values())]
