@@ -52,9 +52,7 @@ def test_missing_things_are_not_found(sandbox: Sandbox, client: ContainerService
         client.agent_pools.get(sandbox.resource_group, sandbox.cluster, "nopool")
     assert caught.value.error.code == "NotFound"
     with pytest.raises(ResourceNotFoundError) as caught:
-        client.agent_pools.begin_create_or_update(
-            sandbox.resource_group, "nobody", "gpunp", {"properties": GPU_POOL}
-        )
+        client.agent_pools.begin_create_or_update(sandbox.resource_group, "nobody", "gpunp", {"properties": GPU_POOL})
     assert caught.value.error.code == "ParentResourceNotFound"
 
 

@@ -60,6 +60,7 @@ class Azure:
         read = "Microsoft.Authorization/permissions/read"
         gateway.add(
             route("GET", "/{tenant}/v2.0/.well-known/openid-configuration", identity.configuration, None),
+            route("GET", "/{tenant}/.well-known/openid-configuration", identity.configuration, None),
             route("POST", "/{tenant}/oauth2/v2.0/token", identity.issue, None, reads=True, secret=True),
             route("GET", "/common/discovery/instance", identity.discovery, None),
             route("GET", "/common/userrealm/{user}", identity.realm, None),

@@ -276,7 +276,7 @@ class Identity:
     # the token service
 
     def _check_tenant(self, tenant: str) -> None:
-        if tenant.lower() not in (self.tenant, "common", "organizations"):
+        if tenant.lower() not in (self.tenant, "common", "organizations", "adfs"):
             raise SignInError(
                 400,
                 "invalid_request",
