@@ -1,6 +1,6 @@
 """A small cluster autoscaler: adds nodes for Pods that cannot be scheduled, removes nodes that run nothing.
 
-It does what AKS's does in the cases that matter here: pools with `enableAutoScaling`, between `minCount` and `maxCount`;
+It does what AKS's does in the cases that matter here: pools with `enableAutoScaling`, from `minCount` to `maxCount`;
 a Pod must fit an empty node of the pool (selector, affinity, taints, resources). It understands `nvidia.com/gpu` only,
 by the VM size: other names, such as `nvidia.com/gpu.shared`, never trigger it.
 """

@@ -1,8 +1,8 @@
 """GPUs of a simulated node: who advertises which resources, and what capacity and allocatable follow from it.
 
-`nvidia.com/gpu` comes from a device plugin only: a Pod on the node that is ready and finds the driver, or the plugin that
-a GPU-image or managed pool brings. Behaviour of the plugin: github.com/NVIDIA/k8s-device-plugin (README, v0.18); of
-the kubelet's device manager: capacity of a plugin that went away stays for 5 minutes, allocatable drops at once.
+`nvidia.com/gpu` comes from a device plugin only: a Pod on the node that is ready and finds the driver, or the plugin
+that a GPU-image or managed pool brings. Behaviour of the plugin: github.com/NVIDIA/k8s-device-plugin (README,
+v0.18); of the kubelet's device manager: capacity of a plugin that went away stays for 5 minutes, allocatable drops at once.
 """
 
 from __future__ import annotations

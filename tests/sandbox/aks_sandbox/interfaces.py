@@ -63,6 +63,9 @@ class NodePlane(Protocol):
     async def node_counts(self, cluster_id: str) -> dict[str, int]:
         """Nodes that exist now, by pool."""
 
+    async def component(self, cluster_id: str, name: str, what: str, seconds: float = 0.0) -> None:
+        """Disturb a component of the control plane (etcd, kube-apiserver, …, kwok): kill | restart | pause (`seconds`)."""
+
     async def settings_changed(self, names: set[str]) -> None:
         """Put changed settings into effect. Returns when they are (`refuse_writes` then refuses)."""
 

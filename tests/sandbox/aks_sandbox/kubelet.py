@@ -708,7 +708,7 @@ class PodWorker:
                 return 1, "Error"
             await log.write("main.go:346] No devices found. Waiting indefinitely.")
             while not self.node.plugin_finds_driver():
-                await self.node.change()
+                await self.node.change(self.node.generation)
         if config.mig_strategy != "none" and self.node.gpus.profile and not config.may_manage_mig:
             await log.write(
                 "main.go:173] error starting plugins: error getting plugins: failed to construct NVML resource "
@@ -719,13 +719,15 @@ class PodWorker:
             await asyncio.Event().wait()
         if config.mps:
             while not self.node.mps_pods:
+                seen = self.node.generation
                 await log.write("mps: waiting for the MPS control daemon to be ready")
-                await self.node.change()
+                await self.node.change(seen)
         while not container.ready:
             await asyncio.sleep(0.05)
         await asyncio.sleep(self._settings.gpu_registration_seconds)
         told: list[str] = []
         while True:
+            seen = self.node.generation
             resources = self.node.offer(self.uid, config)
             for name in resources:
                 if name not in told:
@@ -734,7 +736,7 @@ class PodWorker:
                         f"server.go:197] Starting GRPC server for '{name}'",
                         f"server.go:148] Registered device plugin for '{name}' with Kubelet",
                     )
-            await self.node.change()
+            await self.node.change(seen)
 
     async def _attend(self, pods: set[str], log: ContainerLog, line: str) -> tuple[int, str]:
         await log.write(f"[sandbox] simulated: {line}")

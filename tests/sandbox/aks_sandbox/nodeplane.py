@@ -13,7 +13,7 @@ import aiohttp
 from aks_sandbox import autoscaler
 from aks_sandbox.apiclient import ApiError, Informer
 from aks_sandbox.build import Binaries
-from aks_sandbox.controlplane import ControlPlane
+from aks_sandbox.controlplane import COMPONENTS, ControlPlane
 from aks_sandbox.interfaces import CountsChanged, Json, SandboxError, Settings
 from aks_sandbox.kubelet import EventRecorder, Kubelets
 from aks_sandbox.logs import KubeletServer, LogStore
@@ -159,7 +159,7 @@ class Cluster:
     async def _join(self, node: SimulatedNode) -> None:
         if node.matches(self._settings.node_faults) == "never_joins":
             while node.matches(self._settings.node_faults) == "never_joins":
-                await node.change()
+                await node.change(node.generation)
         await node.start()
         self._kubelets.adopt(list(self._pods.objects.values()), node)
         self._evict_spot()
@@ -429,6 +429,19 @@ class KubernetesNodePlane:
     async def node_counts(self, cluster_id: str) -> dict[str, int]:
         cluster = self.cluster(cluster_id)
         return {name: len(cluster.nodes(name)) for name in cluster.pools}
+
+    async def component(self, cluster_id: str, name: str, what: str, seconds: float = 0.0) -> None:
+        control_plane = self.cluster(cluster_id).control_plane
+        if name not in COMPONENTS:
+            raise SandboxError(f"There is no component {name}: {', '.join(COMPONENTS)}")
+        if what == "kill":
+            await control_plane.kill_component(name)
+        elif what == "restart":
+            await control_plane.restart_component(name)
+        elif what == "pause":
+            await control_plane.pause_component(name, seconds)
+        else:
+            raise SandboxError(f"A component can be killed, restarted, paused; not {what}")
 
     async def settings_changed(self, names: set[str]) -> None:
         await asyncio.gather(*(cluster.settings_changed(names) for cluster in self._clusters.values()))

@@ -238,11 +238,12 @@ class SimulatedNode:
         self.created = time.monotonic()
         self.ready_since: float | None = None
         self.ready = asyncio.Event()
+        self.generation = 0
         self._pokes: set[asyncio.Event] = set()
         self._task: asyncio.Task[None] | None = None
         self._posted: Json = {}
         self._transitions: dict[str, tuple[str, str]] = {}
-        self._boots = 0
+        self._driver_was_found = False
         self._assigned: dict[str, list[int]] = {}
         self._addresses = 0
 
@@ -318,11 +319,14 @@ class SimulatedNode:
 
     def poke(self) -> None:
         """Have the node look at itself again, and whoever waits for a change."""
+        self.generation += 1
         for event in list(self._pokes):
             event.set()
 
-    async def change(self, seconds: float | None = None) -> None:
-        """Wait until something may have changed, or for so long."""
+    async def change(self, seen: int, seconds: float | None = None) -> None:
+        """Wait until something may have changed since `generation` was `seen`, or for so long."""
+        if self.generation != seen:
+            return
         event = asyncio.Event()
         self._pokes.add(event)
         try:
@@ -401,7 +405,7 @@ class SimulatedNode:
 
     async def _live(self) -> None:
         while True:
-            now = time.monotonic()
+            now, seen = time.monotonic(), self.generation
             self._built_in_plugin()
             status = self._status(now)
             if status != self._posted:
@@ -410,31 +414,28 @@ class SimulatedNode:
                         f"/api/v1/nodes/{self.name}/status", {"status": status}, content_type=STRATEGIC
                     )
                     self._posted = status
-                except ApiError as error:
-                    if error.status != 404:
-                        await asyncio.sleep(0.2)
-                    elif await self._gone():
-                        return
-                    continue
-                except (aiohttp.ClientError, TimeoutError, OSError):
+                except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
+                    if isinstance(error, ApiError) and error.status == 404:
+                        await self._register_again()
                     await asyncio.sleep(0.2)
                     continue
+            found = self.plugin_finds_driver()
+            if found != self._driver_was_found:
+                self._driver_was_found = found
+                self.poke()
             if self._is_ready(now) and not self.ready.is_set():
                 self.ready.set()
                 await self.record(self.reference, "Normal", "NodeReady", f"Node {self.name} status is now: NodeReady")
-                self.poke()
-            await self.change(self._next_change(now))
+            await self.change(seen, self._next_change(now))
 
-    async def _gone(self) -> bool:
-        """The Node object was deleted by somebody: a kubelet that is alive registers again."""
+    async def _register_again(self) -> None:
+        """Somebody deleted the Node object: a kubelet that is alive makes it anew."""
         with contextlib.suppress(ApiError, aiohttp.ClientError, TimeoutError, OSError):
             body = self._object()
             body["status"] = self._status(time.monotonic())
             answer = await self.client.create("/api/v1/nodes", body)
             self.uid = answer["metadata"]["uid"]
             self._posted = body["status"]
-        await asyncio.sleep(0.2)
-        return False
 
     def _built_in_plugin(self) -> None:
         if not self.gpus.built_in_plugin:

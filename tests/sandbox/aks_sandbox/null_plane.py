@@ -61,6 +61,9 @@ class NullNodePlane:
         """Counts by pool."""
         return dict(self._counts[cluster_id])
 
+    async def component(self, cluster_id: str, name: str, what: str, seconds: float = 0.0) -> None:
+        """There is none."""
+
     async def settings_changed(self, names: set[str]) -> None:
         """Nothing depends on settings."""
 

@@ -134,6 +134,7 @@ class Azure:
         `count` (cluster, pool, count): the autoscaler moves a pool. `background` (cluster, seconds): an add-on's
         operation. `touch` (cluster): new etags. `pool` (cluster, pool, properties): somebody else's change of a pool;
         null removes. `cluster` (cluster, properties, tags): the same of a cluster. `remove_pool` (cluster, pool).
+        `component` (cluster, name, what: kill, restart or pause, seconds): a part of a control plane is disturbed.
         `feature` (name, state). `provider` (namespace, state). `fill_throttles`. `add_subscription` (id, name,
         resource_group, location). `add_resource_group` (name, location, subscription). `add_cluster` (name, version,
         location, resource_group, subscription).
@@ -193,6 +194,10 @@ class Azure:
             _overlay(pool.properties, values["properties"])
             pool.properties["eTag"] = new_etag()
             cluster.changed()
+        elif action == "component":
+            await self.plane.component(
+                cluster.key, values["name"], values["what"], float(values.get("seconds", 0))
+            )
         elif action == "remove_pool":
             pool = cluster.pools.pop(values["pool"])
             await self.plane.remove_pool(cluster.key, pool.name)
