@@ -2,7 +2,8 @@
 
 `nvidia.com/gpu` comes from a device plugin only: a Pod on the node that is ready and finds the driver, or the plugin
 that a GPU-image or managed pool brings. Behaviour of the plugin: github.com/NVIDIA/k8s-device-plugin (README,
-v0.18); of the kubelet's device manager: capacity of a plugin that went away stays for 5 minutes, allocatable drops at once.
+v0.18); of the kubelet's device manager: capacity of a plugin that went away stays for 5 minutes, allocatable drops at
+once.
 """
 
 from __future__ import annotations

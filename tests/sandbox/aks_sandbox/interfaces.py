@@ -1,7 +1,7 @@
 """What joins the two halves of the sandbox: the emulated Azure Resource Manager and the Kubernetes side.
 
-Resource Manager owns clusters and agent pools; it asks a `NodePlane` to make them real. `Settings` holds every switch of
-a sandbox; both halves read it whenever they need a value, so a change takes effect at once.
+Resource Manager owns clusters and agent pools; it asks a `NodePlane` to make them real. `Settings` holds every switch
+of a sandbox; both halves read it whenever they need a value, so a change takes effect at once.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class NodePlane(Protocol):
         """Nodes that exist now, by pool."""
 
     async def component(self, cluster_id: str, name: str, what: str, seconds: float = 0.0) -> None:
-        """Disturb a component of the control plane (etcd, kube-apiserver, …, kwok): kill | restart | pause (`seconds`)."""
+        """Disturb a part of the control plane (etcd, kube-apiserver, …, kwok): kill | restart | pause (`seconds`)."""
 
     async def settings_changed(self, names: set[str]) -> None:
         """Put changed settings into effect. Returns when they are (`refuse_writes` then refuses)."""
@@ -263,10 +263,7 @@ class Settings:
 
 def _checked(name: str, value: Any, hint: Any) -> Any:
     origin = typing.get_origin(hint)
-    if origin in (typing.Union, types.UnionType):
-        options = typing.get_args(hint)
-    else:
-        options = (hint,)
+    options = typing.get_args(hint) if origin in (typing.Union, types.UnionType) else (hint,)
     for option in options:
         kind = typing.get_origin(option) or option
         if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
