@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import yaml
@@ -15,7 +16,7 @@ from azure.core.exceptions import (
     ResourceNotFoundError,
 )
 from azure.mgmt.containerservice import ContainerServiceClient
-from azure.mgmt.containerservice.models import AgentPool, ManagedClusterAgentPoolProfileProperties
+from azure.mgmt.containerservice.models import AgentPool, ManagedCluster, ManagedClusterAgentPoolProfileProperties
 
 GPU_POOL = {"count": 1, "vmSize": "Standard_NC4as_T4_v3", "nodeTaints": ["sku=gpu:NoSchedule"]}
 
@@ -190,3 +191,39 @@ def test_writes_are_refused_when_told_so(sandbox: Sandbox, client: ContainerServ
         assert (caught.value.status_code, caught.value.error.code) == (403, "SandboxRefusesWrites")
         assert client.managed_clusters.list_cluster_user_credentials(*where).kubeconfigs
     assert [each.name for each in client.agent_pools.list(*where)] == ["nodepool1"]
+
+
+def unknown_keys(value: Any, model: Any, path: str = "") -> list[str]:
+    """Keys of a JSON value that the SDK's model does not have."""
+    found = []
+    known = {field._rest_name: name for name, field in model._attr_to_rest_field.items()}
+    for key, each in value.items():
+        if key not in known:
+            found.append(f"{path}.{key}")
+            continue
+        parsed = getattr(model, known[key])
+        if isinstance(each, dict) and hasattr(parsed, "_attr_to_rest_field"):
+            found += unknown_keys(each, parsed, f"{path}.{key}")
+        if isinstance(each, list) and each and isinstance(each[0], dict):
+            for one, item in zip(each, parsed, strict=True):
+                if hasattr(item, "_attr_to_rest_field"):
+                    found += unknown_keys(one, item, f"{path}.{key}[]")
+    return found
+
+
+def test_recorded_answers_fit_the_models_of_the_sdk(sandbox: Sandbox) -> None:
+    """Everything that the tests above were answered; run alone, it makes answers of its own."""
+    where = (sandbox.resource_group, sandbox.cluster)
+    client = sandbox.container_service()
+    client.agent_pools.begin_create_or_update(*where, "models", {"properties": GPU_POOL}).result()
+    client.agent_pools.begin_delete(*where, "models").result()
+    client.managed_clusters.get(*where)
+    seen = {"agentPools": 0, "ManagedClusters": 0}
+    for entry in sandbox.traffic():
+        body = entry["response_body"]
+        kind = str((body or {}).get("type", "")).rpartition("/")[2] if isinstance(body, dict) else ""
+        if kind in seen:
+            model = {"agentPools": AgentPool, "ManagedClusters": ManagedCluster}[kind](body)
+            assert unknown_keys(body, model) == [], entry["url"]
+            seen[kind] += 1
+    assert all(seen.values()), seen

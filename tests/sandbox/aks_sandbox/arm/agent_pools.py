@@ -403,7 +403,7 @@ class AgentPools:
                     str(operation.forced_failure.get("message", "Internal server error")),
                 )
             blocking = await self._plane.drain_pool(cluster.key, pool.name, ignore, settings.drain_timeout_seconds)
-            if blocking:
+            if blocking and not ignore:
                 raise OperationFailed(
                     "PodDrainFailure", _drain_text(pool.name, blocking, settings.drain_timeout_seconds)
                 )
