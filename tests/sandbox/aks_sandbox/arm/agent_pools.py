@@ -8,6 +8,7 @@ from typing import Any
 from ..interfaces import NodePlane
 from ..sizes import find, node_size
 from . import pool_rules
+from .authorization import Authorization
 from .calls import Call, Reply, Route, route
 from .compute import Compute
 from .errors import GatewayError, OperationFailed, ProviderError, in_progress, parent_not_found, resource_not_found
@@ -53,13 +54,20 @@ class AgentPools:
     """Handlers of agent pools."""
 
     def __init__(
-        self, world: World, plane: NodePlane, operations: Operations, compute: Compute, subscriptions: Subscriptions
+        self,
+        world: World,
+        plane: NodePlane,
+        operations: Operations,
+        compute: Compute,
+        subscriptions: Subscriptions,
+        authorization: Authorization,
     ) -> None:
         self._world = world
         self._plane = plane
         self._operations = operations
         self._compute = compute
         self._subscriptions = subscriptions
+        self._authorization = authorization
 
     def routes(self) -> list[Route]:
         """Everything served here."""
@@ -194,10 +202,8 @@ class AgentPools:
             self._check_managed_gpu(wanted)
         self._check_gpu_options(wanted)
         subnet = wanted.get("vnetSubnetID")
-        if subnet and self._compute.subnet_prefix(subnet) is None:
-            raise ProviderError(
-                400, "InvalidParameter", f"The subnet {subnet} does not exist.", target="properties.vnetSubnetID"
-            )
+        if subnet:
+            self._check_subnet(call, subnet)
         provisioning = cluster.properties.get("nodeProvisioningProfile", {}).get("mode")
         if provisioning == "Auto" and wanted.get("enableAutoScaling"):
             raise ProviderError(
@@ -205,6 +211,26 @@ class AgentPools:
                 "BadRequest",
                 "Cluster autoscaler can't be enabled on an agent pool of a cluster with node auto-provisioning.",
                 target="properties.enableAutoScaling",
+            )
+
+    def _check_subnet(self, call: Call, subnet: str) -> None:
+        assert call.principal is not None
+        join = "Microsoft.Network/virtualNetworks/subnets/join/action"
+        if not self._authorization.may(call.principal, join):
+            raise GatewayError(
+                403,
+                "LinkedAuthorizationFailed",
+                f"The client '{call.principal.client_id}' with object id '{call.principal.object_id}' has permission "
+                "to "
+                f"perform action '{ACTION}/agentPools/write' on scope '{call.path}'; however, it does not have "
+                "permission "
+                f"to perform action(s) '{join}' on the linked scope(s) '{subnet}' (respectively) or the linked "
+                "scope(s) are "
+                "invalid.",
+            )
+        if self._compute.subnet_prefix(subnet) is None:
+            raise ProviderError(
+                400, "InvalidParameter", f"The subnet {subnet} does not exist.", target="properties.vnetSubnetID"
             )
 
     @staticmethod
@@ -341,8 +367,10 @@ class AgentPools:
             count = 0 if stopped else int(properties["count"])
             self._check_generation(pool)
             self._compute.allocate(cluster, pool.name, properties["vmSize"], count - pool.nodes)
-            await self._plane.apply_pool(cluster.key, copy.deepcopy(pool.for_nodes()), count)
-            pool.nodes = count
+            try:
+                await self._plane.apply_pool(cluster.key, copy.deepcopy(pool.for_nodes()), count)
+            finally:
+                pool.nodes = (await self._plane.node_counts(cluster.key)).get(pool.name, 0)
             await clock.sleep(begun + seconds - clock.seconds())
             pool.properties.update(provisioningState="Succeeded", eTag=new_etag())
             pool.properties.pop("status", None)

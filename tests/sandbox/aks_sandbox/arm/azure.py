@@ -45,7 +45,9 @@ class Azure:
         self.operations = Operations(self.world)
         self.subscriptions = Subscriptions(self.world)
         self.compute = Compute(self.world, self.subscriptions)
-        self.pools = AgentPools(self.world, plane, self.operations, self.compute, self.subscriptions)
+        self.pools = AgentPools(
+            self.world, plane, self.operations, self.compute, self.subscriptions, self.authorization
+        )
         self.clusters = Clusters(self.world, plane, self.operations, self.subscriptions)
         self.gateway = Gateway(
             self.world, self.identity, self.authorization, self.faults, self.throttles, self.recording
@@ -195,9 +197,7 @@ class Azure:
             pool.properties["eTag"] = new_etag()
             cluster.changed()
         elif action == "component":
-            await self.plane.component(
-                cluster.key, values["name"], values["what"], float(values.get("seconds", 0))
-            )
+            await self.plane.component(cluster.key, values["name"], values["what"], float(values.get("seconds", 0)))
         elif action == "remove_pool":
             pool = cluster.pools.pop(values["pool"])
             await self.plane.remove_pool(cluster.key, pool.name)
