@@ -142,6 +142,14 @@ nodes:
       type: str
       returned: always
       sample: gpu-resources/nvidia-device-plugin-daemonset-x8tqk
+    gpus_from:
+      description:
+        - Who offers its GPUs. V(daemon_set) when a device plugin's DaemonSet is meant for it, else V(managed) on a node with
+          managed GPUs, else V(node), as with the AKS GPU image. Null when it offers none.
+      type: str
+      returned: always
+      choices: [daemon_set, managed, node]
+      sample: daemon_set
     labels:
       description: Its labels.
       type: dict
@@ -238,6 +246,13 @@ expected:
       type: str
       returned: always
       sample: nvidia.com/gpu
+device_plugins:
+  description:
+    - The DaemonSets of device plugins in the cluster, whatever they are called, each as C(namespace/name).
+  returned: when the cluster could be looked at
+  type: list
+  elements: str
+  sample: [gpu-resources/nvidia-device-plugin-daemonset]
 not_looked_at:
   description:
     - Collections that this identity may not read, so that problems there are not seen.

@@ -164,7 +164,7 @@ def access_of(params: dict[str, Any], directory: str, secret: Secret) -> Access:
     """
     require_libraries()
     options = {name: params.get(name) for name in ("kubeconfig", "context", "host", "api_key", "ca_cert")}
-    if not options["kubeconfig"] and not options["host"]:
+    if options["kubeconfig"] in (None, "") and not options["host"]:
         environment = {
             "kubeconfig": os.environ.get("K8S_AUTH_KUBECONFIG") or os.environ.get("KUBECONFIG"),
             "context": os.environ.get("K8S_AUTH_CONTEXT"),
@@ -173,7 +173,7 @@ def access_of(params: dict[str, Any], directory: str, secret: Secret) -> Access:
             "ca_cert": os.environ.get("K8S_AUTH_SSL_CA_CERT"),
         }
         options = {name: value or environment[name] for name, value in options.items()}
-    if not options["kubeconfig"] and not options["host"]:
+    if options["kubeconfig"] in (None, "") and not options["host"]:
         default = os.path.expanduser("~/.kube/config")
         if not os.path.exists(default) and os.environ.get("KUBERNETES_SERVICE_HOST"):
             return _service_account(directory, secret)
@@ -181,7 +181,7 @@ def access_of(params: dict[str, Any], directory: str, secret: Secret) -> Access:
     user: dict[str, Any] = {}
     cluster: dict[str, Any] = {}
     namespace = "default"
-    if options["kubeconfig"]:
+    if options["kubeconfig"] not in (None, ""):
         config = load_kubeconfig(options["kubeconfig"])
         cluster, user, namespace = _select(config, options["context"])
     if options["host"]:
@@ -218,7 +218,7 @@ def load_kubeconfig(source: Any) -> dict[str, Any]:
     if isinstance(source, dict):
         return _checked(source, os.getcwd(), "the kubeconfig")
     text = str(source)
-    if "\n" in text.strip():
+    if "\n" in text.strip() or text.lstrip().startswith("{"):
         return _checked(_parse(text, "the kubeconfig"), os.getcwd(), "the kubeconfig")
     paths = [os.path.expanduser(path) for path in text.split(os.pathsep) if path]
     present = [path for path in paths if os.path.exists(path)]

@@ -95,6 +95,7 @@ class Verdict:
         done: True when the GPUs can be used.
         summary: One line for a person who waits.
         expected: What it was judged by.
+        device_plugins: DaemonSets of device plugins in the cluster, each ``namespace/name``.
     """
 
     nodes: list[dict[str, Any]]
@@ -102,6 +103,7 @@ class Verdict:
     done: bool
     summary: str
     expected: Expectation
+    device_plugins: list[str] = field(default_factory=list)
 
 
 def evaluate(
@@ -142,10 +144,17 @@ def evaluate(
         f"{expected.node_pool or 'GPU nodes'}: {len(good)} of {max(expected.nodes, len(staying))} nodes with {wanted}"
     )
     results = [
-        node_result(node, expected.resource, in_use[name_of(node)], _running_plugin(node, plugins, pods))
+        node_result(
+            node,
+            expected.resource,
+            in_use[name_of(node)],
+            _running_plugin(node, plugins, pods),
+            _gpus_from(node, plugins),
+        )
         for node in found
     ]
-    return Verdict(results, problems, done, summary, expected)
+    names = sorted(f"{plugin['metadata'].get('namespace')}/{plugin['metadata']['name']}" for plugin in plugins)
+    return Verdict(results, problems, done, summary, expected, names)
 
 
 def is_device_plugin(workload: dict[str, Any]) -> bool:
@@ -170,6 +179,17 @@ def _running_plugin(node: dict[str, Any], plugins: list[dict[str, Any]], pods: l
         if running and _node_of(pod) == name_of(node) and any(_owned_by(pod, plugin) for plugin in plugins):
             return f"{pod['metadata'].get('namespace')}/{pod['metadata']['name']}"
     return None
+
+
+def _gpus_from(node: dict[str, Any], plugins: list[dict[str, Any]]) -> str | None:
+    """Says who offers the GPUs of a node: a DaemonSet that is meant for it, or, where there is none, its own image."""
+    allocatable = (node.get("status") or {}).get("allocatable") or {}
+    if not any(int(allocatable.get(name) or 0) for name in gpu_resources(node)):
+        return None
+    meant = any(placement_obstacle((plugin.get("spec") or {}).get("template") or {}, node) is None for plugin in plugins)
+    if meant:
+        return "daemon_set"
+    return "managed" if labels_of(node).get(MANAGED_LABEL) == "enabled" else "node"
 
 
 def _usable(expected: Expectation, node: dict[str, Any]) -> bool:
@@ -489,5 +509,6 @@ def _result(verdict: Verdict, state: State) -> dict[str, Any]:
             "gpus_per_node": verdict.expected.gpus_per_node,
             "resource_name": verdict.expected.resource,
         },
+        "device_plugins": verdict.device_plugins,
         "not_looked_at": sorted(state.denied),
     }

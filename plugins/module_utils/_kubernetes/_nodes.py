@@ -113,7 +113,13 @@ def gpu_resources(node: dict[str, Any]) -> dict[str, int]:
     }
 
 
-def node_result(node: dict[str, Any], resource: str, in_use: int, device_plugin: str | None = None) -> dict[str, Any]:
+def node_result(
+    node: dict[str, Any],
+    resource: str,
+    in_use: int,
+    device_plugin: str | None = None,
+    gpus_from: str | None = None,
+) -> dict[str, Any]:
     """Returns a node as a return value.
 
     Args:
@@ -121,6 +127,7 @@ def node_result(node: dict[str, Any], resource: str, in_use: int, device_plugin:
         resource: The resource that is counted.
         in_use: How many of it Pods hold.
         device_plugin: The running device plugin Pod of the node, ``namespace/name``.
+        gpus_from: Who offers its GPUs, ``daemon_set``, ``managed`` or ``node``; None when it offers none.
     """
     labels = labels_of(node)
     conditions = (node.get("status") or {}).get("conditions") or []
@@ -134,6 +141,7 @@ def node_result(node: dict[str, Any], resource: str, in_use: int, device_plugin:
         "in_use": in_use,
         "free": max(0, quantity(node, "allocatable", resource) - in_use),
         "device_plugin": device_plugin,
+        "gpus_from": gpus_from,
         "labels": dict(labels),
         "taints": [taint_text(taint) for taint in taints_of(node)],
         "conditions": [{key: c.get(key) for key in ("type", "status", "reason", "message")} for c in conditions],

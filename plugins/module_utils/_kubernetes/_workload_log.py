@@ -98,7 +98,7 @@ class WorkloadLog:
         accuracy: ``{"step": int, "accuracy": float}`` in the order of the log.
         head: The first lines.
         tail: The last lines.
-        trouble: The first line that says why CUDA does not work.
+        trouble: The line that says best why CUDA does not work.
         passed: True when a CUDA sample said ``Test PASSED``.
     """
 
@@ -123,8 +123,9 @@ class WorkloadLog:
         if len(self.head) < HEAD_LINES:
             self.head.append(text)
         self.tail = [*self.tail, text][-TAIL_LINES:]
-        if self.trouble is None:
-            self.trouble = _trouble(text)
+        if self.trouble is None or self.trouble.cause == "NoDevice":
+            # A driver that is too old shows as a missing device first.
+            self.trouble = _trouble(text) or self.trouble
         self.passed = self.passed or "Test PASSED" in text
         self._device(text)
         match = _ACCURACY.search(text)

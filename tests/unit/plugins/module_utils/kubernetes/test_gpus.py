@@ -1,0 +1,391 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Nodes, device plugins and Pods, and the words for what is wrong with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpus import (
+    Expectation,
+    Verdict,
+    evaluate,
+    expectation_of,
+    is_device_plugin,
+)
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import placement_obstacle, tolerates
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._pods import pod_problems, requested
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope, Patience, Problem
+
+GPU = "nvidia.com/gpu"
+NAME = "aks-gpunp-12345678-vmss000000"
+TAINT = {"key": "sku", "value": "gpu", "effect": "NoSchedule"}
+TOLERATION = {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"}
+
+
+def node(
+    gpus: int | None = 1,
+    *,
+    allocatable: int | None = None,
+    ready: str = "True",
+    name: str = NAME,
+    taints: list[dict[str, Any]] | None = None,
+    labels: dict[str, str] | None = None,
+    conditions: list[dict[str, Any]] | None = None,
+    resource: str = GPU,
+    **spec: Any,
+) -> dict[str, Any]:
+    amounts = {} if gpus is None else {resource: str(gpus)}
+    usable = amounts if allocatable is None else {resource: str(allocatable)}
+    reason = "KubeletReady" if ready == "True" else "KubeletNotReady"
+    return {
+        "metadata": {
+            "name": name,
+            "uid": name,
+            "labels": {
+                "kubernetes.azure.com/agentpool": "gpunp",
+                "kubernetes.azure.com/accelerator": "nvidia",
+                "node.kubernetes.io/instance-type": "Standard_NC4as_T4_v3",
+                **(labels or {}),
+            },
+        },
+        "spec": {"taints": taints or [], **spec},
+        "status": {
+            "capacity": {"cpu": "4", **amounts},
+            "allocatable": {"cpu": "4", **usable},
+            "conditions": [
+                {"type": "Ready", "status": ready, "reason": reason, "message": "in its words"},
+                *(conditions or []),
+            ],
+        },
+    }
+
+
+def plugin(**spec: Any) -> dict[str, Any]:
+    container = {"name": "ctr", "image": "nvcr.io/nvidia/k8s-device-plugin:v0.18.0"}
+    return {
+        "kind": "DaemonSet",
+        "metadata": {"name": "plugin", "namespace": "gpu-resources", "uid": "ds"},
+        "spec": {"template": {"spec": {"containers": [container], "tolerations": [TOLERATION], **spec}}},
+    }
+
+
+def plugin_pod(status: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    return {
+        "metadata": {
+            "name": "plugin-x",
+            "namespace": "gpu-resources",
+            "uid": "plugin-x",
+            "ownerReferences": [{"uid": "ds", "kind": "DaemonSet"}],
+        },
+        "spec": {"nodeName": NAME, "containers": plugin()["spec"]["template"]["spec"]["containers"], **spec},
+        "status": status or {"phase": "Running", "containerStatuses": [{"name": "ctr", "state": {"running": {}}}]},
+    }
+
+
+def waiting(reason: str, message: str = "", **more: Any) -> dict[str, Any]:
+    container = {"name": "ctr", "image": "img", "state": {"waiting": {"reason": reason, "message": message}}, **more}
+    return {"phase": "Pending", "containerStatuses": [container]}
+
+
+def judge(*nodes: dict[str, Any], pods: Any = (), plugins: Any = None, events: Any = (), **expected: Any) -> Verdict:
+    wanted = Expectation(**{"node_pool": "gpunp", "gpus_per_node": 1, "vm_size": "Standard_NC4as_T4_v3", **expected})
+    return evaluate(wanted, nodes, [plugin()] if plugins is None else plugins, pods, events)
+
+
+def causes(verdict: Verdict) -> list[str]:
+    return [problem.cause for problem in verdict.problems]
+
+
+def only(verdict: Verdict) -> Problem:
+    assert len(verdict.problems) == 1, verdict.problems
+    return verdict.problems[0]
+
+
+def test_all_is_well() -> None:
+    verdict = judge(node(), pods=[plugin_pod()])
+    assert verdict.done
+    assert verdict.problems == []
+    assert (verdict.nodes[0]["capacity"], verdict.nodes[0]["allocatable"], verdict.nodes[0]["in_use"]) == (1, 1, 0)
+
+
+def test_in_use() -> None:
+    holder = {
+        "metadata": {"name": "h", "uid": "h"},
+        "spec": {"nodeName": NAME, "containers": [{"name": "c", "resources": {"limits": {GPU: "1"}}}]},
+        "status": {"phase": "Running"},
+    }
+    over = {**holder, "status": {"phase": "Succeeded"}}
+    assert judge(node(2), pods=[plugin_pod(), holder, over]).nodes[0]["in_use"] == 1
+
+
+def test_a_running_plugin_is_no_proof() -> None:
+    verdict = judge(node(None), pods=[plugin_pod()])
+    assert not verdict.done
+    assert only(verdict).cause == "PluginSilent"
+    assert only(verdict).log is not None
+
+
+def test_not_ready() -> None:
+    problem = only(judge(node(ready="False"), pods=[plugin_pod()]))
+    assert problem.cause == "NotReady"
+    assert "KubeletNotReady: in its words" in problem.message
+    assert problem.hope is Hope.GOOD
+
+
+def test_spot_node_that_went_away() -> None:
+    labels = {"kubernetes.azure.com/scalesetpriority": "spot"}
+    assert "evicted" in only(judge(node(ready="Unknown", labels=labels), pods=[plugin_pod()])).advice
+
+
+def test_spot_eviction_is_announced() -> None:
+    condition = {"type": "VMEventScheduled", "status": "True", "reason": "VMEventScheduled", "message": "Preempt"}
+    assert causes(judge(node(conditions=[condition]), pods=[plugin_pod()])) == ["SpotEviction"]
+
+
+def test_mig_reboot() -> None:
+    verdict = judge(node(ready="False"), pool={"gpu_instance_profile": "MIG1g"})
+    assert causes(verdict) == ["MigReboot"]
+
+
+def test_cordoned() -> None:
+    assert only(judge(node(unschedulable=True), pods=[plugin_pod()])).cause == "Cordoned"
+
+
+@pytest.mark.parametrize(
+    ("name", "done"),
+    [("GPUMissing", False), ("XIDErrors", False), ("UnhealthyNvidiaDevicePlugin", False), ("GPUClockThrottling", True)],
+)
+def test_health_conditions(name: str, done: bool) -> None:
+    condition = {"type": name, "status": "True", "reason": "R", "message": "said so"}
+    verdict = judge(node(conditions=[condition]), pods=[plugin_pod()])
+    assert verdict.done is done
+    assert only(verdict).message == f"{name}: R: said so"
+
+
+def test_taint_that_the_plugin_does_not_tolerate() -> None:
+    problem = only(judge(node(None, taints=[TAINT]), plugins=[plugin(tolerations=[])]))
+    assert problem.cause == "NotTolerated"
+    assert "DaemonSet gpu-resources/plugin" in problem.message
+    assert "sku=gpu:NoSchedule" in problem.message
+
+
+def test_selector_that_does_not_match() -> None:
+    problem = only(judge(node(None), plugins=[plugin(nodeSelector={"accelerator": "nvidia"})]))
+    assert problem.cause == "NotSelected"
+    assert "accelerator=nvidia" in problem.message
+
+
+def test_unscheduled_plugin_pod() -> None:
+    status = {
+        "phase": "Pending",
+        "conditions": [
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available"}
+        ],
+    }
+    target = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+        {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [NAME]}]}
+    ]}}}  # fmt: skip
+    pod = plugin_pod(status, nodeName=None, affinity=target)
+    problem = only(judge(node(None, taints=[TAINT]), pods=[pod]))
+    assert problem.cause == "Unschedulable"
+    assert "0/1 nodes are available" in problem.message
+    assert problem.advice == "The DaemonSet needs a toleration for sku=gpu:NoSchedule."
+
+
+def test_image_that_can_not_be_pulled() -> None:
+    message = 'failed to pull image "x": manifest unknown'
+    problem = only(judge(node(None), pods=[plugin_pod(waiting("ImagePullBackOff", message))]))
+    assert problem.cause == "ImagePull"
+    assert problem.hope is Hope.NONE
+    assert "manifest unknown" in problem.message
+
+
+def test_registry_that_does_not_answer() -> None:
+    problem = only(judge(node(None), pods=[plugin_pod(waiting("ErrImagePull", "dial tcp: i/o timeout"))]))
+    assert (problem.cause, problem.hope) == ("ImagePull", Hope.LITTLE)
+
+
+def test_plugin_that_crashes() -> None:
+    last = {"terminated": {"exitCode": 1, "reason": "Error"}}
+    status = waiting("CrashLoopBackOff", "back-off", lastState=last, restartCount=3)
+    problem = only(judge(node(None), pods=[plugin_pod({**status, "phase": "Running"})]))
+    assert problem.cause == "CrashLoopBackOff"
+    assert "exit code 1" in problem.message
+    assert problem.log is not None
+    assert problem.log.previous
+
+
+def test_no_plugin() -> None:
+    assert only(judge(node(None), plugins=[])).cause == "NoDevicePlugin"
+
+
+@pytest.mark.parametrize("stack", ["managed", "gpu_image"])
+def test_node_that_brings_its_plugin(stack: str) -> None:
+    assert only(judge(node(None), plugins=[], stack=stack)).cause == "CapacityZero"
+
+
+def test_managed_node_is_known_by_its_label() -> None:
+    verdict = judge(node(None, labels={"kubernetes.azure.com/dcgm-exporter": "enabled"}), plugins=[])
+    assert only(verdict).cause == "CapacityZero"
+
+
+def test_driver_none() -> None:
+    problem = only(judge(node(None), plugins=[], pool={"gpu_profile": {"driver": "None"}}))
+    assert (problem.cause, problem.hope) == ("DriverNone", Hope.NONE)
+
+
+def test_fewer_gpus_than_the_size_has() -> None:
+    verdict = judge(node(3), pods=[plugin_pod()], gpus_per_node=4, vm_size="Standard_NC64as_T4_v3")
+    assert causes(verdict)[0] == "OtherSize"
+    labels = {"node.kubernetes.io/instance-type": "Standard_NC64as_T4_v3"}
+    verdict = judge(node(3, labels=labels), pods=[plugin_pod()], gpus_per_node=4, vm_size="Standard_NC64as_T4_v3")
+    assert causes(verdict)[0] == "FewerGpus"
+    assert "Standard_NC64as_T4_v3 should have 4" in verdict.problems[0].message
+
+
+def test_allocatable_below_capacity() -> None:
+    verdict = judge(node(2, allocatable=1), pods=[plugin_pod()], gpus_per_node=2)
+    assert causes(verdict)[0] == "AllocatableBelowCapacity"
+
+
+def test_other_resource_name() -> None:
+    problem = only(judge(node(7, resource="nvidia.com/mig-1g.10gb"), pods=[plugin_pod()]))
+    assert problem.cause == "OtherResource"
+    assert "7 nvidia.com/mig-1g.10gb" in problem.message
+
+
+def test_rejected_pods_are_counted() -> None:
+    pods = [
+        {
+            "metadata": {"name": f"r{n}", "namespace": "d", "uid": f"r{n}"},
+            "spec": {"nodeName": NAME, "containers": []},
+            "status": {"phase": "Failed", "reason": "UnexpectedAdmissionError", "message": "Allocate failed"},
+        }
+        for n in range(3)
+    ]
+    verdict = judge(node(), pods=[plugin_pod(), *pods])
+    assert verdict.done
+    assert "3 Pods failed" in only(verdict).message
+
+
+def test_daemon_set_that_may_not_create_pods() -> None:
+    event = {"involvedObject": {"uid": "ds"}, "reason": "FailedCreate", "message": "violates PodSecurity"}
+    problem = only(judge(node(None), events=[event]))
+    assert problem.cause == "PluginRefused"
+    assert "violates PodSecurity" in problem.message
+
+
+def test_pool_without_nodes() -> None:
+    verdict = judge(nodes=1)
+    assert only(verdict).cause == "NodesMissing"
+    assert judge(nodes=0).done
+
+
+@pytest.mark.parametrize(
+    ("state", "cause"), [("Failed", "PoolFailed"), ("Creating", "NodesMissing"), ("Succeeded", "NodesMissing")]
+)
+def test_pool_state(state: str, cause: str) -> None:
+    verdict = judge(nodes=1, pool={"provisioning_state": state})
+    assert causes(verdict)[0] == cause
+    assert (state in verdict.problems[0].message) is (state != "Succeeded")
+
+
+def test_leaving_node_is_not_waited_for() -> None:
+    leaving = node(None, name="old", taints=[{"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}])
+    assert judge(node(), leaving, pods=[plugin_pod()]).done
+
+
+def test_expectation_follows_the_pool() -> None:
+    options = dict.fromkeys(("node_pool", "nodes", "gpus_per_node", "vm_size", "gpu_stack"))
+    pool = {"name": "gpunp", "count": 3, "min_count": 1, "enable_auto_scaling": True, "vm_size": "Standard_X"}
+    found = expectation_of({**options, "resource_name": GPU, "pool": pool}, gpus_of_size=lambda size: 8)
+    assert (found.node_pool, found.nodes, found.gpus_per_node, found.vm_size) == ("gpunp", 1, 8, "Standard_X")
+    pool["enable_auto_scaling"] = False
+    assert expectation_of({**options, "resource_name": GPU, "pool": pool}, gpus_of_size=lambda size: 8).nodes == 3
+    shared = expectation_of({**options, "resource_name": f"{GPU}.shared", "pool": pool}, gpus_of_size=lambda size: 8)
+    assert shared.gpus_per_node is None
+
+
+@pytest.mark.parametrize(
+    ("image", "path", "expected"),
+    [
+        ("nvcr.io/nvidia/k8s-device-plugin:v0.18.0", None, True),
+        ("mcr.microsoft.com/oss/nvidia/k8s-device-plugin:1.11", "/var/lib/kubelet/device-plugins", True),
+        ("registry.example/own/nvdp:1", "/var/lib/kubelet/device-plugins", True),
+        ("ghcr.io/mellanox/k8s-rdma-shared-dev-plugin:latest", "/var/lib/kubelet/device-plugins", False),
+        ("nginx", None, False),
+    ],
+)
+def test_is_device_plugin(image: str, path: str | None, expected: bool) -> None:
+    volumes = [{"name": "v", "hostPath": {"path": path}}] if path else []
+    pod = {"spec": {"containers": [{"name": "c", "image": image}], "volumes": volumes}}
+    assert is_device_plugin(pod) is expected
+    assert is_device_plugin({"spec": {"template": pod}}) is expected
+
+
+@pytest.mark.parametrize(
+    ("toleration", "expected"),
+    [
+        ({"operator": "Exists"}, True),
+        ({"key": "sku", "operator": "Exists"}, True),
+        ({"key": "sku", "value": "gpu"}, True),
+        ({"key": "sku", "operator": "Equal", "value": "other"}, False),
+        ({"key": "sku", "operator": "Exists", "effect": "NoExecute"}, False),
+        ({"key": "other", "operator": "Exists"}, False),
+    ],
+)
+def test_tolerates(toleration: dict[str, Any], expected: bool) -> None:
+    assert tolerates(toleration, TAINT) is expected
+
+
+@pytest.mark.parametrize(
+    ("expression", "fits"),
+    [
+        ({"key": "kubernetes.azure.com/accelerator", "operator": "In", "values": ["nvidia"]}, True),
+        ({"key": "kubernetes.azure.com/accelerator", "operator": "NotIn", "values": ["nvidia"]}, False),
+        ({"key": "nothing", "operator": "Exists"}, False),
+        ({"key": "nothing", "operator": "DoesNotExist"}, True),
+        ({"key": "count", "operator": "Gt", "values": ["3"]}, True),
+        ({"key": "count", "operator": "Lt", "values": ["3"]}, False),
+    ],
+)
+def test_node_affinity(expression: dict[str, Any], fits: bool) -> None:
+    required = {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
+    template = {"spec": {"affinity": affinity}}
+    assert (placement_obstacle(template, node(labels={"count": "4"})) is None) is fits
+
+
+def test_requested_takes_the_larger_of_init_and_main() -> None:
+    pod = {
+        "spec": {
+            "initContainers": [{"name": "i", "resources": {"limits": {GPU: "4"}}}],
+            "containers": [{"name": "c", "resources": {"limits": {GPU: "1"}}}, {"name": "d"}],
+        }
+    }
+    assert requested(pod, GPU) == 4
+
+
+def test_pod_that_waits_for_a_volume() -> None:
+    pod = {"metadata": {"name": "p", "namespace": "n", "uid": "p"}, "spec": {}, "status": {"phase": "Pending"}}
+    event = {"involvedObject": {"uid": "p"}, "reason": "FailedMount", "message": 'configmap "x" not found'}
+    assert [problem.cause for problem in pod_problems(pod, [event])] == ["FailedMount"]
+
+
+def test_patience() -> None:
+    now = [0.0]
+    patience = Patience(10, clock=lambda: now[0])
+    little = Problem("s", "c", "m", hope=Hope.LITTLE)
+    assert patience.hopeless([little]) == []
+    now[0] = 9
+    assert patience.hopeless([Problem("s", "c", "other words", hope=Hope.LITTLE)]) == []
+    now[0] = 10
+    assert patience.hopeless([little]) == [little]
+    assert patience.hopeless([]) == []
+    assert patience.hopeless([little]) == []
+    assert patience.hopeless([Problem("s", "d", "m", hope=Hope.NONE)])
+    now[0] = 1000
+    assert patience.hopeless([Problem("s", "e", "m", hope=Hope.GOOD)]) == []

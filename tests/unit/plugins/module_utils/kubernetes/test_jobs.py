@@ -1,0 +1,232 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Jobs: when one can still succeed, when it can't, and what it told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._jobs import (
+    Evidence,
+    Verdict,
+    evaluate,
+    job_result,
+    log_key,
+)
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope
+
+NODE = {
+    "metadata": {"name": "node"},
+    "spec": {"taints": [{"key": "sku", "value": "gpu", "effect": "NoSchedule"}]},
+    "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+}
+
+
+def job(*conditions: tuple[str, str, str], **more: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "mnist", "namespace": "n", "uid": "job"},
+        "spec": {"completions": 1},
+        "status": {
+            "startTime": "2026-08-01T10:00:00Z",
+            "conditions": [
+                {"type": kind, "status": "True", "reason": reason, "message": message}
+                for kind, reason, message in conditions
+            ],
+            **more,
+        },
+    }
+
+
+def pod(
+    phase: str = "Running", name: str = "mnist-1", state: dict[str, Any] | None = None, **more: Any
+) -> dict[str, Any]:
+    container = {"name": "c", "image": "img", "restartCount": 0, "state": state or {"running": {}}}
+    container.update(more.pop("container", {}))
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": "n",
+            "uid": name,
+            "creationTimestamp": f"2026-08-01T10:00:0{name[-1]}Z",
+        },
+        "spec": {"nodeName": "node", "containers": [{"name": "c"}], **more.pop("spec", {})},
+        "status": {"phase": phase, "containerStatuses": [container], **more},
+    }
+
+
+def ended(code: int, reason: str = "Error") -> dict[str, Any]:
+    return {"terminated": {"exitCode": code, "reason": reason, "finishedAt": "2026-08-01T10:03:00Z"}}
+
+
+def waiting(reason: str, message: str) -> dict[str, Any]:
+    return {"waiting": {"reason": reason, "message": message}}
+
+
+def hopeless(verdict: Verdict) -> list[str]:
+    return [problem.cause for problem in verdict.problems if problem.hope is Hope.NONE]
+
+
+def little(verdict: Verdict) -> list[str]:
+    return [problem.cause for problem in verdict.problems if problem.hope is Hope.LITTLE]
+
+
+def test_complete() -> None:
+    verdict = evaluate(job(("Complete", "CompletionsReached", "")), [pod("Succeeded", state=ended(0, "Completed"))])
+    assert verdict.complete
+    assert verdict.problems == []
+
+
+def test_running() -> None:
+    verdict = evaluate(job(), [pod()], nodes=[NODE])
+    assert not verdict.complete
+    assert verdict.problems == []
+    assert "Pod mnist-1 runs on node" in verdict.summary
+
+
+@pytest.mark.parametrize("reason", ["BackoffLimitExceeded", "DeadlineExceeded", "PodFailurePolicy"])
+@pytest.mark.parametrize("kind", ["Failed", "FailureTarget"])
+def test_failed(kind: str, reason: str) -> None:
+    verdict = evaluate(job((kind, reason, "in its words")), [])
+    assert hopeless(verdict) == [reason]
+    assert "in its words" in verdict.problems[0].message
+
+
+def test_unschedulable() -> None:
+    status = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": "0/1 nodes are available: 1 node(s) had untolerated taint(s).",
+    }
+    unscheduled = pod("Pending", conditions=[status], containerStatuses=[], spec={"nodeName": None})
+    verdict = evaluate(job(), [unscheduled], nodes=[NODE])
+    assert little(verdict) == ["Unschedulable"]
+    assert "0/1 nodes are available" in verdict.problems[0].message
+    assert "sku=gpu:NoSchedule" in verdict.problems[0].advice
+
+
+def test_image() -> None:
+    pulling = pod("Pending", state=waiting("ErrImagePull", "img: not found"))
+    assert hopeless(evaluate(job(), [pulling], nodes=[NODE])) == ["ImagePull"]
+
+
+def test_retries_leave_hope() -> None:
+    verdict = evaluate(job(failed=1), [pod("Failed", state=ended(1)), pod(name="mnist-2")], nodes=[NODE])
+    assert hopeless(verdict) == []
+    assert little(verdict) == []
+
+
+def test_evicted_pod_is_replaced() -> None:
+    evicted = pod("Failed", reason="Evicted", message="low on memory", containerStatuses=[])
+    verdict = evaluate(job(failed=1), [evicted, pod(name="mnist-2")], nodes=[NODE])
+    assert [problem.cause for problem in verdict.problems] == ["Evicted"]
+    assert hopeless(verdict) == little(verdict) == []
+
+
+def test_killed_for_memory_twice() -> None:
+    killed = [pod("Failed", f"mnist-{n}", state=ended(137, "OOMKilled")) for n in (1, 2)]
+    assert "OOMKilled" not in hopeless(evaluate(job(), killed[:1], nodes=[NODE]))
+    assert "OOMKilled" in hopeless(evaluate(job(), killed, nodes=[NODE]))
+    again = pod(
+        state=waiting("CrashLoopBackOff", ""), container={"restartCount": 2, "lastState": ended(137, "OOMKilled")}
+    )
+    assert "OOMKilled" in hopeless(evaluate(job(), [again], nodes=[NODE]))
+
+
+def test_node_lost() -> None:
+    lost = {
+        "metadata": {"name": "node"},
+        "status": {
+            "conditions": [{"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown", "message": "m"}]
+        },
+    }
+    assert little(evaluate(job(), [pod()], nodes=[lost])) == ["NodeLost"]
+    assert little(evaluate(job(), [pod()], nodes=[])) == ["NodeLost"]
+    assert evaluate(job(), [pod()], nodes=None).problems == []
+
+
+def test_pods_that_may_not_be_created() -> None:
+    event = {"involvedObject": {"uid": "job"}, "reason": "FailedCreate", "message": "exceeded quota"}
+    verdict = evaluate(job(), [], [event])
+    assert little(verdict) == ["FailedCreate"]
+    assert "exceeded quota" in verdict.problems[0].message
+
+
+def told(target: dict[str, Any], *lines: str) -> Evidence:
+    evidence = Evidence()
+    key = log_key(target, "c")
+    assert key
+    evidence.take((key, line) for line in lines)
+    return evidence
+
+
+def test_driver_mismatch_ends_a_job_that_would_try_again() -> None:
+    crashed = pod(state=waiting("CrashLoopBackOff", "back-off"), container={"restartCount": 1, "lastState": ended(1)})
+    evidence = told(crashed, "CUDA driver version is insufficient for CUDA runtime version")
+    verdict = evaluate(job(), [crashed], nodes=[NODE], evidence=evidence)
+    assert hopeless(verdict) == ["DriverMismatch"]
+    assert "newer NVIDIA driver" in verdict.problems[0].advice
+
+
+def test_driver_mismatch_of_a_program_that_goes_on_is_only_told() -> None:
+    running = pod()
+    evidence = told(running, "CUDA driver version is insufficient for CUDA runtime version")
+    verdict = evaluate(job(), [running], nodes=[NODE], evidence=evidence)
+    assert hopeless(verdict) == []
+    assert [problem.cause for problem in verdict.problems] == ["DriverMismatch"]
+
+
+def test_suspended() -> None:
+    suspended = job(("Suspended", "JobSuspended", "Job suspended"))
+    suspended["spec"]["suspend"] = True
+    assert [problem.cause for problem in evaluate(suspended, []).problems] == ["Suspended"]
+
+
+def test_result() -> None:
+    done = pod("Succeeded", state=ended(0, "Completed"))
+    evidence = told(
+        done,
+        "Found device 0 with properties:",
+        "name: Tesla T4 major: 7 minor: 5",
+        "Accuracy at step 0: 0.1",
+        "Accuracy at step 10: 0.9",
+        "Accuracy at step 20: 0.8",
+    )
+    complete = job(("Complete", "", ""), succeeded=1, completionTime="2026-08-01T10:03:10Z")
+    result = job_result("n", "mnist", complete, [done], evidence)
+    assert result["complete"]
+    assert (result["duration_seconds"], result["succeeded"], result["completions"]) == (190, 1, 1)
+    assert (result["accuracy_first"], result["accuracy_last"], result["accuracy_best"]) == (0.1, 0.8, 0.9)
+    assert result["devices"][0]["name"] == "Tesla T4"
+    assert result["pods"] == [
+        {
+            "name": "mnist-1",
+            "node": "node",
+            "phase": "Succeeded",
+            "exit_code": 0,
+            "devices": result["devices"],
+            "accuracy_last": 0.8,
+        }
+    ]
+
+
+def test_result_has_the_same_keys_without_a_job() -> None:
+    nothing = job_result("n", "mnist", None)
+    assert nothing.keys() == job_result("n", "mnist", job(), [pod()]).keys()
+    assert (nothing["exists"], nothing["complete"], nothing["devices"]) == (False, False, [])
+
+
+def test_result_shows_the_pod_that_succeeded_not_the_one_that_failed() -> None:
+    failed, done = pod("Failed", state=ended(1)), pod("Succeeded", "mnist-2", state=ended(0))
+    evidence = told(failed, "Accuracy at step 0: 0.1")
+    evidence.take((str(log_key(done, "c")), line) for line in ["Accuracy at step 0: 0.2"])
+    assert job_result("n", "mnist", job(), [failed, done], evidence)["accuracy_last"] == 0.2
+
+
+def test_log_key() -> None:
+    assert log_key(pod("Pending", state=waiting("ContainerCreating", "")), "c") is None
+    assert log_key(pod(), "c") == "mnist-1/c/0"
+    assert log_key(pod(state=ended(1), container={"restartCount": 2}), "c") == "mnist-1/c/2"
+    assert log_key(pod(), "other") is None

@@ -1,0 +1,374 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Watches and requests against a server that misbehaves as API servers, networks and proxies do."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _watch
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import Access, Credentials
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import (
+    KubernetesError,
+    SignInFailed,
+    Unreachable,
+)
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, Watch
+
+Step = Callable[["Handler"], None]
+PODS = "/api/v1/pods"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def do_GET(self) -> None:
+        self.server.requests.append(self.path)
+        step = self.server.next(watch="watch=true" in self.path or "/log" in self.path)
+        step(self)
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        pass
+
+    def chunk(self, data: bytes) -> None:
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        self.wfile.flush()
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, lists: list[Step], watches: list[Step], port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
+        self.requests: list[str] = []
+        self._lists, self._watches = list(lists), list(watches)
+        self._lock = threading.Lock()
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def next(self, *, watch: bool) -> Step:
+        with self._lock:
+            steps = self._watches if watch else self._lists
+            return steps.pop(0) if len(steps) > 1 else steps[0]
+
+    def stop(self) -> None:
+        self.shutdown()
+        self.server_close()
+
+    def client(self) -> Client:
+        return Client(Access(f"http://127.0.0.1:{self.server_port}", Credentials({}, {}, "", lambda *_: None)))
+
+
+def pod(name: str, version: int) -> dict[str, Any]:
+    return {"metadata": {"name": name, "uid": name, "resourceVersion": str(version)}}
+
+
+def listing(*names: str, version: int = 1) -> Step:
+    def step(handler: Handler) -> None:
+        body = json.dumps(
+            {"metadata": {"resourceVersion": str(version)}, "items": [pod(name, version) for name in names]}
+        ).encode()
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return step
+
+
+def status(code: int, reason: str = "", headers: dict[str, str] | None = None, **more: Any) -> Step:
+    def step(handler: Handler) -> None:
+        body = json.dumps({"kind": "Status", "code": code, "reason": reason, "message": reason, **more}).encode()
+        handler.send_response(code)
+        for name, value in (headers or {}).items():
+            handler.send_header(name, value)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return step
+
+
+def events(*found: dict[str, Any], end: str = "hold") -> Step:
+    """A watch that sends events and then holds, ends, or is cut in the middle of an event."""
+
+    def step(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        for event in found:
+            handler.chunk(json.dumps(event).encode() + b"\n")
+        if end == "hold":
+            time.sleep(5)
+        elif end == "cut":
+            handler.chunk(b'{"type": "ADD')
+            handler.connection.shutdown(socket.SHUT_RDWR)
+        else:
+            handler.wfile.write(b"0\r\n\r\n")
+        handler.close_connection = True
+
+    return step
+
+
+def added(name: str, version: int = 2) -> dict[str, Any]:
+    return {"type": "ADDED", "object": pod(name, version)}
+
+
+GONE = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired"}}
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    servers: list[Server] = []
+
+    def start(lists: list[Step], watches: list[Step], port: int = 0) -> Server:
+        servers.append(Server(lists, watches, port))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+def until(server: Server, wanted: set[str], seconds: float = 5.0, **query: Any) -> State:
+    """Watches until exactly these Pods are there."""
+    with Watch(server.client(), {"pods": Query(PODS, **query)}) as watch:
+        for state in watch.states(Deadline(seconds)):
+            if set(state.objects["pods"]) == wanted:
+                return state
+    raise AssertionError(f"never saw {wanted}")
+
+
+def test_list_then_watch(serve: Callable[..., Server]) -> None:
+    changed = events(added("b"), {"type": "DELETED", "object": pod("a", 3)})
+    server = serve([listing("a")], [changed])
+    until(server, {"b"})
+    assert "resourceVersion=1" in server.requests[1]
+
+
+def test_reaction_is_quick(serve: Callable[..., Server]) -> None:
+    sent: list[float] = []
+
+    def late(handler: Handler) -> None:
+        time.sleep(0.5)
+        sent.append(time.monotonic())
+        events(added("b"))(handler)
+
+    until(serve([listing("a")], [late]), {"a", "b"})
+    assert time.monotonic() - sent[0] < 0.3
+
+
+@pytest.mark.parametrize("how", [events(GONE, end="end"), status(410, "Expired")], ids=["in the stream", "as a status"])
+def test_expired_watch_lists_again(serve: Callable[..., Server], how: Step) -> None:
+    server = serve([listing("a"), listing("b", version=9)], [how, events()])
+    until(server, {"b"})
+
+
+def test_bookmark_moves_the_place_to_go_on_from(serve: Callable[..., Server]) -> None:
+    bookmark = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "77"}}}
+    server = serve([listing("a")], [events(bookmark, end="end"), events(added("b", 78))])
+    until(server, {"a", "b"})
+    assert any("resourceVersion=77" in request for request in server.requests)
+
+
+@pytest.mark.parametrize(
+    "hiccup",
+    [
+        events(added("b"), end="cut"),
+        events(end="end"),
+        status(500, "InternalError"),
+        status(503, "ServiceUnavailable"),
+        status(429, "TooManyRequests", {"Retry-After": "1"}),
+        status(403, "Forbidden"),
+    ],
+    ids=["cut", "ended", "500", "503", "429", "403 of a server that starts"],
+)
+def test_hiccup_does_not_end_a_wait(serve: Callable[..., Server], hiccup: Step) -> None:
+    server = serve([listing("a"), listing("a", "b", "c")], [hiccup, events(added("b"), added("c", 4))])
+    until(server, {"a", "b", "c"})
+
+
+def test_server_that_restarts(serve: Callable[..., Server]) -> None:
+    first = serve([listing("a")], [events(end="end")])
+    port = first.server_port
+    with Watch(first.client(), {"pods": Query(PODS)}) as watch:
+        lost = False
+        for state in watch.states(Deadline(8)):
+            if "a" in state.objects["pods"] and not lost and first.socket.fileno() >= 0:
+                first.stop()
+            if state.lost and not lost:
+                lost = True
+                serve([listing("a")], [events(added("b"))], port)
+            if "b" in state.objects["pods"]:
+                assert state.lost is None
+                break
+        else:
+            raise AssertionError("never came back")
+    assert lost
+
+
+def test_silent_server_is_left(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_watch, "SILENCE_SECONDS", 0.3)
+    until(serve([listing("a")], [events(end="hold"), events(added("b"))]), {"a", "b"})
+
+
+def test_never_busy(serve: Callable[..., Server]) -> None:
+    server = serve([listing("a")], [status(503)])
+    with Watch(server.client(), {"pods": Query(PODS)}) as watch:
+        for _state in watch.states(Deadline(1.5)):
+            pass
+    assert len(server.requests) < 10
+
+
+def test_ends_at_the_deadline_and_leaves_no_thread(serve: Callable[..., Server]) -> None:
+    server = serve([listing("a")], [events(end="hold")])
+    started = time.monotonic()
+    before = threading.active_count()
+    with Watch(server.client(), {"pods": Query(PODS)}) as watch:
+        assert list(watch.states(Deadline(0.5)))
+    assert time.monotonic() - started < 1.5
+    assert [thread for thread in threading.enumerate() if thread.name == "follow pods"] == []
+    assert threading.active_count() <= before + 3
+
+
+def test_forbidden_from_the_beginning(serve: Callable[..., Server]) -> None:
+    server = serve([status(403, "Forbidden", message='pods is forbidden: User "x" cannot list')], [events()])
+    with pytest.raises(KubernetesError, match="cannot list"):
+        until(server, {"a"})
+
+
+def test_optional_collection_that_is_forbidden(serve: Callable[..., Server]) -> None:
+    state = until(serve([status(403, "Forbidden")], [events()]), set(), optional=True)
+    assert "pods" in state.denied
+
+
+def test_deadline_before_the_first_state(serve: Callable[..., Server]) -> None:
+    server = serve([status(503)], [events()])
+    with pytest.raises(DeadlineExceeded), Watch(server.client(), {"pods": Query(PODS)}) as watch:
+        list(watch.states(Deadline(0.5)))
+
+
+def test_unreachable_from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_watch, "RETRY_SECONDS", 0.5)
+    client = Client(Access("http://127.0.0.1:1", Credentials({}, {}, "", lambda *_: None)))
+    with pytest.raises(Unreachable, match="no connection"), Watch(client, {"pods": Query(PODS)}) as watch:
+        list(watch.states(Deadline(10)))
+
+
+def test_pages(serve: Callable[..., Server]) -> None:
+    def first(handler: Handler) -> None:
+        body = {"metadata": {"resourceVersion": "1", "continue": "next"}, "items": [pod("a", 1)]}
+        data = json.dumps(body).encode()
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    server = serve([first, listing("b")], [events()])
+    until(server, {"a", "b"})
+    assert "continue=next" in server.requests[1]
+
+
+def test_log_is_taken_up_where_it_was_lost(serve: Callable[..., Server]) -> None:
+    def log(*lines: str, end: str) -> Step:
+        def step(handler: Handler) -> None:
+            handler.send_response(200)
+            handler.send_header("Transfer-Encoding", "chunked")
+            handler.end_headers()
+            for line in lines:
+                handler.chunk(f"{line}\n".encode())
+            if end == "cut":
+                handler.connection.shutdown(socket.SHUT_RDWR)
+            else:
+                handler.wfile.write(b"0\r\n\r\n")
+            handler.close_connection = True
+
+        return step
+
+    server = serve([listing("a")], [log("one", "two", end="cut"), log("one", "two", "three", end="end")])
+    seen: list[str] = []
+    with Watch(server.client(), {}) as watch:
+        watch.follow_log("k", f"{PODS}/a", "c")
+        for state in watch.states(Deadline(5)):
+            seen += [line for _key, line in state.lines]
+            if "k" in state.ended:
+                break
+    assert seen == ["one", "two", "three"]
+
+
+def test_requests_are_tried_again(serve: Callable[..., Server]) -> None:
+    server = serve([status(503), status(429, headers={"Retry-After": "0"}), listing("a")], [events()])
+    assert server.client().get(PODS)["items"]
+
+
+def test_requests_give_up(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve([status(503, "ServiceUnavailable")], [events()])
+    with pytest.raises(KubernetesError) as caught:
+        server.client().request("GET", PODS, retry_seconds=0.5)
+    assert caught.value.status == 503
+
+
+def test_expired_credentials(serve: Callable[..., Server]) -> None:
+    server = serve([status(401, "Unauthorized")], [events()])
+    with pytest.raises(SignInFailed, match="expired"):
+        server.client().get(PODS)
+
+
+def test_name_that_does_not_resolve() -> None:
+    client = Client(
+        Access("https://x.privatelink.westus2.azmk8s.invalid:443", Credentials({}, {}, "", lambda *_: None))
+    )
+    with pytest.raises(Unreachable, match="private AKS cluster") as caught:
+        client.get(PODS)
+    assert not caught.value.transient
+
+
+def test_answer_that_is_no_json(serve: Callable[..., Server]) -> None:
+    def page(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "6")
+        handler.end_headers()
+        handler.wfile.write(b"<html>")
+
+    with pytest.raises(KubernetesError, match="no JSON"):
+        serve([page], [events()]).client().get(PODS)
+
+
+def test_netrc_and_environment_do_not_win(
+    serve: Callable[..., Server], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password mine\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    seen: list[str | None] = []
+
+    def look(handler: Handler) -> None:
+        seen.append(handler.headers.get("Authorization"))
+        listing("a")(handler)
+
+    server = serve([look], [events()])
+    access = Access(f"http://127.0.0.1:{server.server_port}", Credentials({"token": "t"}, {}, "", lambda *_: None))
+    Client(access).get(PODS)
+    Client(Access(access.server, Credentials({}, {}, "", lambda *_: None))).get(PODS)
+    assert seen == ["Bearer t", None]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_dies_ends_the_wait(serve: Callable[..., Server]) -> None:
+    def broken(_found: dict[str, Any]) -> dict[str, Any]:
+        raise SystemExit
+
+    with pytest.raises(KubernetesError, match="ended by an error"):
+        until(serve([listing("a")], [events()]), {"a"}, keep=broken)
