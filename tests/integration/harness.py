@@ -13,6 +13,7 @@ import json
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from aks_sandbox.testing import Sandbox
 from environment import ROOT, tool_environment
 
 SYSTEM_NAMESPACES = {"default", "kube-system", "kube-public", "kube-node-lease"}
+CLEAN_SECONDS = 60
 QUICK: dict[str, Any] = {"clock_speed": 10.0, "workload_seconds": 1.0, "node_ready_seconds": 0.5}
 """What differs from a sandbox's default settings, so that tests are short."""
 
@@ -49,11 +51,18 @@ def clean(sandbox: Sandbox, cluster: str | None = None) -> None:
     core = kubernetes.client.CoreV1Api(kubernetes_client(sandbox, cluster))
     batch = kubernetes.client.BatchV1Api(core.api_client)
     batch.delete_collection_namespaced_job("default", propagation_policy="Background")
-    names = {str(namespace.metadata.name) for namespace in core.list_namespace().items}  # type: ignore[union-attr]
-    for name in names - SYSTEM_NAMESPACES:
+    for name in names_of_namespaces(core) - SYSTEM_NAMESPACES:
         core.delete_namespace(name)
     for removal in removals:
         removal.result()
+    deadline = time.monotonic() + CLEAN_SECONDS
+    while left := names_of_namespaces(core) - SYSTEM_NAMESPACES:
+        assert time.monotonic() < deadline, f"namespaces that do not go away: {left}"
+        time.sleep(0.2)
+
+
+def names_of_namespaces(core: kubernetes.client.CoreV1Api) -> set[str]:
+    return {str(namespace.metadata.name) for namespace in core.list_namespace().items}  # type: ignore[union-attr]
 
 
 def kubernetes_client(sandbox: Sandbox, cluster: str | None = None) -> kubernetes.client.ApiClient:
