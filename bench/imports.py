@@ -145,6 +145,7 @@ def main() -> int:
         (Path(folder) / "ansible").symlink_to(core)
         azure.set(clock_speed=20.0)
         azure.make_pool("gpunp", POOL)
+        azure.settled("gpunp")
         say(f"  {options.runs} runs of each, after one to warm up")
         ours = measure(
             alone,

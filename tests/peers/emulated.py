@@ -132,11 +132,10 @@ class Emulated:
         answer.raise_for_status()
         return {each["name"]: each["properties"] for each in answer.json()["value"]}
 
-    def make_pool(self, name: str, properties: Json, cluster: str = CLUSTER) -> Json:
-        """Make a node pool as somebody else would, and wait for the end of that, good or bad."""
+    def make_pool(self, name: str, properties: Json, cluster: str = CLUSTER) -> None:
+        """Start to make a node pool as somebody else would; `settled` waits for the end of that."""
         answer = self.ask("PUT", self.pool_path(name, cluster), {"properties": properties})
         assert answer.ok, f"PUT {name}: {answer.status_code} {answer.text}"
-        return self.settled(name, cluster)
 
     def settled(self, name: str, cluster: str = CLUSTER, seconds: float = 20.0) -> Json:
         """A pool's properties once nothing is under way."""

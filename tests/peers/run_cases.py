@@ -91,7 +91,7 @@ def observe(
     for case in cases:
         azure.set(**case.settings)
     try:
-        before = [_prepared(case, azure, cluster) for case, cluster in zip(cases, clusters, strict=True)]
+        before = _prepared(cases, azure, clusters)
         for case, cluster in zip(cases, clusters, strict=True):
             _plant(case.faults, azure, cluster)
         mark = azure.mark()
@@ -118,14 +118,19 @@ def observe(
         azure.set(**settings)
 
 
-def _prepared(case: Case, azure: Emulated, cluster: str) -> Json | None:
-    if case.there is None:
-        return None
-    _plant(case.broken, azure, cluster)
-    azure.make_pool(POOL, case.there, cluster)
-    if case.touched:
-        azure.act("pool", cluster=cluster, pool=POOL, properties=case.touched)
-    return azure.pool(POOL, cluster)
+def _prepared(cases: Sequence[Case], azure: Emulated, clusters: list[str]) -> list[Json | None]:
+    """Bring about what is there before, on all clusters at the same time; returns the pools' properties."""
+    for case, cluster in zip(cases, clusters, strict=True):
+        _plant(case.broken, azure, cluster)
+        if case.there is not None:
+            azure.make_pool(POOL, case.there, cluster)
+    for case, cluster in zip(cases, clusters, strict=True):
+        if case.there is not None:
+            azure.settled(POOL, cluster)
+        if case.touched:
+            azure.act("pool", cluster=cluster, pool=POOL, properties=case.touched)
+    azure.clear_faults()
+    return [azure.pool(POOL, cluster) for cluster in clusters]
 
 
 def _plant(rules: Sequence[Json], azure: Emulated, cluster: str) -> None:

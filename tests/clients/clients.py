@@ -1,0 +1,250 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`make clients`: the az CLI, unmodified, does on the sandbox what the article does, in turn with our modules.
+
+What az has made, our modules find unchanged; what they have made, az shows and changes. Prints a line for each step; the
+exit status is 1 when a step is not as it must be. All that was said to the sandbox is held against the SDK's models.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from emulated import CLUSTER, RESOURCE_GROUP, Emulated, emulated
+from environment import SetUpError, link_collection, say
+from peer_environments import cli_python
+from playbooks import Ansible, without_foreign_settings
+from sdk_models import mistakes
+
+Json = dict[str, Any]
+
+NAMESPACE = "Microsoft.ContainerService"
+FEATURE = "GPUDedicatedVHDPreview"
+IN_CLUSTER = ["--resource-group", RESOURCE_GROUP, "--cluster-name", CLUSTER]
+ARTICLE = [
+    "--node-count", "1", "--node-vm-size", "Standard_NC6", "--node-taints", "sku=gpu:NoSchedule",
+    "--enable-cluster-autoscaler", "--min-count", "1", "--max-count", "3",
+]  # fmt: skip
+ARTICLE_OPTIONS = {
+    "vm_size": "Standard_NC6",
+    "count": 1,
+    "node_taints": ["sku=gpu:NoSchedule"],
+    "enable_auto_scaling": True,
+    "min_count": 1,
+    "max_count": 3,
+}
+"""The article's node pool, as az and as our module say it."""
+
+
+class Wrong(Exception):
+    """A step that is not as it must be."""
+
+
+@dataclass
+class Az:
+    """The az CLI with a configuration of its own."""
+
+    python: Path
+    environment: Mapping[str, str]
+
+    def __call__(self, *words: str, fails: str = "") -> Any:
+        """Run a command and return its JSON.
+
+        Args:
+            words: The command without `az`.
+            fails: It has to fail with this text; without, it has to succeed.
+
+        Raises:
+            Wrong: it did not.
+        """
+        done = subprocess.run(
+            [self.python, "-m", "azure.cli", *words, "--output", "json"],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if fails:
+            if done.returncode == 0 or fails not in done.stderr:
+                raise Wrong(f"has to fail with {fails!r}, ended with {done.returncode}: {done.stderr.strip()[-800:]}")
+            return None
+        if done.returncode:
+            raise Wrong(f"ended with {done.returncode}: {done.stderr.strip()[-800:]}")
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+
+@dataclass
+class Story:
+    """The steps, one after the other; each says what it does and what came of it."""
+
+    azure: Emulated
+    az: Az
+    ansible: Ansible
+    folder: Path
+    wrong: int = 0
+    _began: float = field(default_factory=time.monotonic)
+
+    def step(self, what: str, problem: str | None) -> None:
+        """Show one step; `problem` is empty when it is as it must be."""
+        self.wrong += bool(problem)
+        say(f"[{time.monotonic() - self._began:5.1f} s] {'WRONG' if problem else 'right'}  {what}{': ' if problem else ''}"
+            f"{problem or ''}")  # fmt: skip
+
+    def by_az(self, *words: str, fails: str = "", shows: Mapping[str, Any] | None = None) -> Any:
+        """A command of az, and values that its answer has to show."""
+        what = "az " + " ".join(word for word in words if not word.startswith("/"))
+        try:
+            answer = self.az(*words, fails=fails)
+        except Wrong as wrong:
+            self.step(what, str(wrong))
+            return {}
+        different = {k: answer.get(k) for k, v in (shows or {}).items() if answer.get(k) != v}
+        self.step(what + (f" (refused: {fails})" if fails else ""), f"shows {different}" if different else "")
+        return answer
+
+    def by_us(self, module: str, options: Json, *, changed: bool) -> Json:
+        """One of our modules, and whether it has to change something."""
+        ran = self.ansible.run([{"name": "Task", f"aks.gpu.{module}": options}], limit=180)
+        result = ran.last or {"failed": True, "msg": ran.output}
+        what = f"aks.gpu.{module} {' '.join(str(v) for v in options.values() if isinstance(v, str))}".strip()
+        if result.get("failed"):
+            self.step(what, f"failed: {result.get('msg')}")
+        elif bool(result.get("changed")) != changed:
+            self.step(what, f"changed={result.get('changed')}; diff {result.get('diff')}")
+        else:
+            self.step(f"{what} ({'changed' if changed else 'unchanged'})", "")
+        return result
+
+    def pool(self, name: str, *, changed: bool, **options: Any) -> Json:
+        """Our node_pool for a pool of the cluster."""
+        where = {"resource_group": RESOURCE_GROUP, "cluster_name": CLUSTER, "name": name}
+        return self.by_us("node_pool", {**where, **options}, changed=changed)
+
+    def is_as_before(self, what: str, before: Json | None, after: Json | None) -> None:
+        """The pool was not touched."""
+        self.step(what, "" if before == after else f"was {before}, is {after}")
+
+
+def sign_in(story: Story) -> None:
+    environment = story.azure.environment
+    story.by_az("cloud", "register", "--name", "AKSSandbox", "--endpoint-resource-manager", story.azure.url)
+    story.by_az("cloud", "set", "--name", "AKSSandbox")
+    answer = story.az(
+        "login", "--service-principal", "--username", environment["AZURE_CLIENT_ID"], "--password",
+        environment["AZURE_SECRET"], "--tenant", environment["AZURE_TENANT"],
+    )  # fmt: skip
+    found = [each["id"] for each in answer]
+    wanted = [environment["AZURE_SUBSCRIPTION_ID"]]
+    story.step("az login --service-principal", "" if found == wanted else f"subscriptions {found}")
+
+
+def features(story: Story) -> None:
+    """The article's preview feature, by az; ours then finds nothing to do. And the other way round, with another one."""
+    names = ("--namespace", NAMESPACE, "--name")
+    story.by_az("feature", "register", *names, FEATURE)
+    story.by_us("feature", {"name": FEATURE, "namespace": NAMESPACE}, changed=False)
+    story.by_az("feature", "show", *names, FEATURE, shows={"properties": {"state": "Registered"}})
+    story.by_az("provider", "register", "--namespace", NAMESPACE, "--wait")
+    story.by_us("resource_provider", {"namespace": NAMESPACE}, changed=False)
+    story.by_us("feature", {"name": "ManagedGPUExperiencePreview", "namespace": NAMESPACE}, changed=True)
+    story.by_az("feature", "show", *names, "ManagedGPUExperiencePreview", shows={"properties": {"state": "Registered"}})
+
+
+def credentials(story: Story) -> None:
+    """Both write a kubeconfig; ours is merged into az's file, and then there is nothing left to merge."""
+    file = story.folder / "kubeconfig"
+    where = ["--resource-group", RESOURCE_GROUP, "--name", CLUSTER]
+    story.by_az("aks", "get-credentials", *where, "--file", str(file))
+    theirs = yaml.safe_load(file.read_text())
+    options = {"resource_group": RESOURCE_GROUP, "cluster_name": CLUSTER, "path": str(file), "merge": True}
+    story.by_us("kubeconfig", options, changed=False)
+    ours = yaml.safe_load(file.read_text())
+    same = {each["name"] for each in theirs["contexts"]} == {each["name"] for each in ours["contexts"]}
+    story.step("the file's contexts are those that az wrote", "" if same else f"{theirs} became {ours}")
+
+
+def pools_of_az(story: Story) -> None:
+    """The article's two node pools by az; ours finds them as they are."""
+    header = ["--aks-custom-headers", "UseGPUDedicatedVHD=true"]
+    story.by_az("aks", "nodepool", "add", *IN_CLUSTER, "--name", "gpunp", *ARTICLE,
+                shows={"name": "gpunp", "count": 1, "maxCount": 3, "provisioningState": "Succeeded"})  # fmt: skip
+    before = story.azure.pool("gpunp")
+    story.pool("gpunp", changed=False, **ARTICLE_OPTIONS)
+    story.is_as_before("az's pool is as it was", before, story.azure.pool("gpunp"))
+    story.by_az(
+        "aks", "nodepool", "add", *IN_CLUSTER, "--name", "gpuimage", *ARTICLE, *header, shows={"name": "gpuimage"}
+    )
+    story.pool("gpuimage", changed=False, **ARTICLE_OPTIONS, custom_headers={"UseGPUDedicatedVHD": "true"})
+    autoscaler = ["--update-cluster-autoscaler", "--min-count", "1", "--max-count", "5"]
+    story.by_az("aks", "nodepool", "update", *IN_CLUSTER, "--name", "gpunp", *autoscaler, shows={"maxCount": 5})
+    story.pool("gpunp", changed=False, **{**ARTICLE_OPTIONS, "max_count": 5})
+    story.pool("gpunp", changed=True, **ARTICLE_OPTIONS)
+    story.by_az("aks", "nodepool", "show", *IN_CLUSTER, "--name", "gpunp", shows={"minCount": 1, "maxCount": 3})
+    story.by_az("aks", "nodepool", "delete", *IN_CLUSTER, "--name", "gpunp")
+    story.pool("gpunp", changed=False, state="absent")
+
+
+def pools_of_ours(story: Story) -> None:
+    """A pool of ours: az shows it, refuses to add it again, changes it and keeps what ours set; ours deletes it."""
+    labels = {"team": "vision"}
+    story.pool("gpuours", changed=True, **ARTICLE_OPTIONS, node_labels=labels,
+               upgrade_settings={"drain_timeout_in_minutes": 60})  # fmt: skip
+    shown = story.by_az("aks", "nodepool", "show", *IN_CLUSTER, "--name", "gpuours", shows={
+        "vmSize": "Standard_NC6", "count": 1, "nodeTaints": ["sku=gpu:NoSchedule"], "nodeLabels": labels,
+        "enableAutoScaling": True, "minCount": 1, "maxCount": 3, "provisioningState": "Succeeded",
+    })  # fmt: skip
+    drain = (shown.get("upgradeSettings") or {}).get("drainTimeoutInMinutes")
+    story.step("az shows the drain timeout that ours set", "" if drain == 60 else f"it shows {drain}")
+    story.by_az("aks", "nodepool", "add", *IN_CLUSTER, "--name", "gpuours", *ARTICLE, fails="already exists")
+    story.by_az("aks", "nodepool", "update", *IN_CLUSTER, "--name", "gpuours", "--tags", "owner=ml",
+                shows={"tags": {"owner": "ml"}})  # fmt: skip
+    story.pool("gpuours", changed=False, **ARTICLE_OPTIONS, node_labels=labels)
+    story.pool("gpuours", changed=True, state="absent")
+    story.by_az("aks", "nodepool", "show", *IN_CLUSTER, "--name", "gpuours", fails="NotFound")
+    names = [each["name"] for each in story.az("aks", "nodepool", "list", *IN_CLUSTER)]
+    story.step("az aks nodepool list", "" if names == ["nodepool1", "gpuimage"] else f"shows {names}")
+
+
+def models(story: Story) -> None:
+    """What az, our modules and the sandbox said to each other has the names and types of the official SDK."""
+    known = [found for found in map(mistakes, story.azure.sent()) if found is not None]
+    wrong = sorted({text for found in known for text in found})
+    story.step(f"{len(known)} recorded exchanges fit the SDK's models", "; ".join(wrong))
+
+
+def main() -> int:
+    python = cli_python()
+    with tempfile.TemporaryDirectory(prefix="aks-gpu-clients-") as folder, emulated("--azure-of-2023") as azure:
+        azure.set(clock_speed=20.0, retry_after_seconds=1)
+        base = without_foreign_settings()
+        configuration = {
+            "AZURE_CONFIG_DIR": str(Path(folder) / "azure"),
+            "AZURE_CORE_INSTANCE_DISCOVERY": "false",
+            "AZURE_CORE_COLLECT_TELEMETRY": "false",
+            "REQUESTS_CA_BUNDLE": azure.environment["REQUESTS_CA_BUNDLE"],
+            "NO_PROXY": azure.environment["NO_PROXY"],
+        }
+        ansible = Ansible(Path(sys.executable), link_collection(), {**base, **azure.environment})
+        story = Story(azure, Az(python, {**base, **configuration}), ansible, Path(folder))
+        for part in (sign_in, features, credentials, pools_of_az, pools_of_ours, models):
+            part(story)
+    say(f"\n{story.wrong} steps wrong" if story.wrong else "\nAll steps right")
+    return 1 if story.wrong else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (SetUpError, Wrong) as error:
+        sys.exit(f"make clients: {error}")
