@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,21 @@ MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 
+_LOG = logging.getLogger(__name__)
 _RECONNECT_SECONDS = 0.2
 _WATCH_SECONDS = 600
+
+
+def background(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    """A task that nobody awaits; what it raises goes to the log."""
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(_tell_failure)
+    return task
+
+
+def _tell_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _LOG.error("%s ended", task.get_name(), exc_info=error)
 
 
 class ApiError(SandboxError):
@@ -165,7 +179,7 @@ class Informer:
 
     async def start(self) -> None:
         """Begin; returns when the first list was handled."""
-        self._task = asyncio.create_task(self._run(), name=f"informer {self._path}")
+        self._task = background(self._run(), f"informer {self._path}")
         await self._synced.wait()
 
     async def stop(self) -> None:

@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from aks_sandbox.interfaces import SandboxError
 
@@ -120,54 +121,63 @@ def _build(version: str, target: Path, progress: Progress) -> None:
 
 
 def _go_build(go: str, sources: Path, ldflags: str, output: Path, what: str, progress: Progress) -> None:
-    environment = _go_environment()
-    total = _package_count(go, sources, environment)
+    listed = _watched([go, "list", "-deps", "."], sources, lambda lines: f"{what}: {len(lines)} downloads", progress)
+    total = len(listed.split())
+
+    def compiled(lines: list[str]) -> str:
+        packages = sum(not line.startswith("go: downloading") for line in lines)
+        return f"{what}: {packages} packages compiled, {total} in all with those that are in Go's cache"
+
     command = [go, "build", "-v", *_FLAGS, "-ldflags", ldflags, "-o", str(output), "."]
+    _watched(command, sources, compiled, progress)
+
+
+def _watched(command: list[str], directory: Path, state: Callable[[list[str]], str], progress: Progress) -> str:
+    """Run a command of Go's and say every 20 s where it is. Returns its output.
+
+    Args:
+        command: what to run.
+        directory: where.
+        state: makes a line of text from the lines that the command has written to its standard error.
+        progress: gets that text with the elapsed time.
+    """
     started = time.monotonic()
-    process = subprocess.Popen(
+    written: list[str] = []
+    output: list[str] = []
+    with subprocess.Popen(
         command,
-        cwd=sources,
-        env=environment,
+        cwd=directory,
+        env=_go_environment(),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    lines: list[str] = []
-
-    def read() -> None:
-        assert process.stderr is not None
-        for line in process.stderr:
-            lines.append(line.rstrip())
-
-    reader = threading.Thread(target=read, daemon=True)
-    reader.start()
-    try:
-        while True:
-            try:
-                process.wait(_LIST_EVERY_SECONDS)
-                break
-            except subprocess.TimeoutExpired:
-                downloads = sum(line.startswith("go: downloading") for line in lines)
-                packages = len(lines) - downloads
-                state = f"{packages} of at most {total} packages compiled" if packages else f"{downloads} downloads"
-                progress(f"{what}: {state}, {_elapsed(started)}")
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
-    reader.join()
+    ) as process:
+        readers = [
+            threading.Thread(target=_collect, args=pair, daemon=True)
+            for pair in ((process.stderr, written), (process.stdout, output))
+        ]
+        for reader in readers:
+            reader.start()
+        try:
+            while True:
+                try:
+                    process.wait(_LIST_EVERY_SECONDS)
+                    break
+                except subprocess.TimeoutExpired:
+                    progress(f"{state(written)}, {_elapsed(started)}")
+        except BaseException:
+            process.kill()
+            raise
+        for reader in readers:
+            reader.join()
     if process.returncode:
-        raise BuildError(f"{' '.join(command)} in {sources} failed:\n" + "\n".join(lines[-20:]))
+        raise BuildError(f"{' '.join(command)} in {directory} failed:\n" + "\n".join(written[-20:]))
+    return "\n".join(output)
 
 
-def _package_count(go: str, sources: Path, environment: dict[str, str]) -> int:
-    listed = subprocess.run(
-        [go, "list", "-deps", "."], cwd=sources, env=environment, capture_output=True, text=True, check=False
-    )
-    if listed.returncode:
-        raise BuildError(f"go list in {sources} failed:\n{listed.stderr[-3000:]}")
-    return len(listed.stdout.split())
+def _collect(stream: IO[str], lines: list[str]) -> None:
+    lines.extend(line.rstrip() for line in stream)
 
 
 def _other_release(go: str, version: str, work: Path, progress: Progress) -> Path:

@@ -197,6 +197,9 @@ class Settings:
         False, "Refuse every write that is no dry run, in Kubernetes (users only) and in Resource Manager."
     )
     autoscaler: bool = setting(True, "Play the cluster autoscaler for pools that enable it.")
+    autoscaler_stops_without_gpus: bool = setting(
+        False, "GPU nodes without nvidia.com/gpu stop the autoscaler of the whole cluster (seen on AKS 1.35)."
+    )
     autoscaler_idle_seconds: float = setting(600.0, "How long a node must be idle before the autoscaler removes it.")
 
     def as_json(self) -> Json:

@@ -20,7 +20,7 @@ from typing import Any
 import aiohttp
 
 from aks_sandbox import gpus, workloads
-from aks_sandbox.apiclient import STRATEGIC, ApiClient, ApiError
+from aks_sandbox.apiclient import STRATEGIC, ApiClient, ApiError, background
 from aks_sandbox.gpus import GPU, Device, extended_resources
 from aks_sandbox.interfaces import Json, Settings, matching
 from aks_sandbox.logs import ContainerLog, LogStore
@@ -257,12 +257,13 @@ class PodWorker:
         self._posted: Json | None = None
         self._posting = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
+        self._late_post: asyncio.Task[None] | None = None
         self._files: dict[str, dict[str, str]] = {}
         if "deletionTimestamp" in pod["metadata"]:
             self._killing.set()
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name=f"pod {self.namespace}/{self.name}")
+        self._task = background(self._run(), f"pod {self.namespace}/{self.name}")
 
     def update(self, pod: Json) -> None:
         self._pod = pod
@@ -580,8 +581,7 @@ class PodWorker:
     def _set_ready(self, container: _Container) -> None:
         if "running" in container.state and self._task is not None and not self._task.done():
             container.ready = True
-            task = asyncio.create_task(self._post())
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._late_post = background(self._post(), f"readiness of {self.namespace}/{self.name}")
 
     async def _ended(self, container: _Container, code: int, reason: str) -> None:
         begun = (container.state.get("running") or {}).get("startedAt", timestamp())
@@ -820,6 +820,7 @@ class PodWorker:
     async def _post(self) -> None:
         """Write the status if it is not what was written last."""
         async with self._posting:
+            await self.node.connection()
             status = self._status()
             if status == self._posted:
                 return

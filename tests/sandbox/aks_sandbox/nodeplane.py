@@ -7,11 +7,12 @@ import logging
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
 from aks_sandbox import autoscaler
-from aks_sandbox.apiclient import ApiError, Informer
+from aks_sandbox.apiclient import ApiError, Informer, background
 from aks_sandbox.build import Binaries
 from aks_sandbox.controlplane import COMPONENTS, ControlPlane
 from aks_sandbox.interfaces import CountsChanged, Json, SandboxError, Settings
@@ -56,6 +57,8 @@ class Cluster:
         self._scaling: asyncio.Task[None] | None = None
         self._shrinking: asyncio.Task[None] | None = None
         self._evicting: set[str] = set()
+        self._hopeless: set[str] = set()
+        self._leaving: dict[str, asyncio.Event] = {}
 
     async def start(self) -> None:
         await self.control_plane.start()
@@ -100,11 +103,13 @@ class Cluster:
         return await self._drain(names, ignore_budget, timeout)
 
     async def remove_pool(self, pool_name: str) -> None:
+        self._leaving.setdefault(pool_name, asyncio.Event()).set()
         async with self._lock(pool_name):
             await asyncio.gather(*(self._remove_node(node) for node in self.nodes(pool_name)))
             self._nodes.pop(pool_name, None)
             self._next_index.pop(pool_name, None)
             self.pools.pop(pool_name, None)
+            self._leaving.pop(pool_name, None)
 
     async def settings_changed(self, names: set[str]) -> None:
         if "refuse_writes" in names:
@@ -137,10 +142,26 @@ class Cluster:
         missing = count - len(nodes)
         if missing > 0:
             await asyncio.sleep(self._settings.node_join_seconds)
-            fresh = [self._new_node(pool) for _ in range(missing)]
+        fresh = [node for node in nodes.values() if not node.started]
+        fresh += [self._new_node(pool) for _ in range(missing)]
+        if fresh:
             await asyncio.gather(*(self._join(node) for node in fresh))
-        await asyncio.gather(*(node.ready.wait() for node in self.nodes(name)))
+        await self._ready_or_leaving(name)
         self._consider_scaling()
+
+    async def _ready_or_leaving(self, pool_name: str) -> None:
+        """Wait until all nodes of the pool are Ready, or somebody wants the pool away."""
+        waits = [node.ready.wait() for node in self.nodes(pool_name)]
+        ready: asyncio.Future[Any] = asyncio.gather(*waits)
+        leaving: asyncio.Future[Any] = asyncio.ensure_future(
+            self._leaving.setdefault(pool_name, asyncio.Event()).wait()
+        )
+        try:
+            await asyncio.wait({ready, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in (ready, leaving):
+                each.cancel()
+            await asyncio.gather(ready, leaving, return_exceptions=True)
 
     def _new_node(self, pool: Json) -> SimulatedNode:
         name = pool["name"]
@@ -238,10 +259,15 @@ class Cluster:
         if not self._settings.autoscaler:
             return
         if self._scaling is None or self._scaling.done():
-            self._scaling = asyncio.create_task(self._scale(), name=f"autoscaler {self.cluster_id}")
+            self._scaling = background(self._scale(), f"autoscaler {self.cluster_id}")
 
     async def _scale(self) -> None:
         await asyncio.sleep(_AUTOSCALER_DELAY_SECONDS)
+        if self._settings.autoscaler_stops_without_gpus and any(
+            node.size.nvidia and not any(node.manager.allocatable(0).values()) for node in self.nodes()
+        ):
+            return
+        await self._tell_hopeless()
         for name in list(self.pools):
             pool = self.pools.get(name)
             if pool is None or not pool["properties"].get("enableAutoScaling"):
@@ -251,7 +277,24 @@ class Cluster:
             except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
                 _LOG.warning("autoscaler of %s: %s", self.cluster_id, error)
         if self._shrinking is None or self._shrinking.done():
-            self._shrinking = asyncio.create_task(self._shrink(), name=f"autoscaler {self.cluster_id} idle nodes")
+            self._shrinking = background(self._shrink(), f"autoscaler {self.cluster_id} idle nodes")
+
+    async def _tell_hopeless(self) -> None:
+        """Pods that no pool's nodes would take are told so, once."""
+        scaled = [pool for pool in self.pools.values() if pool["properties"].get("enableAutoScaling")]
+        for pod in self._pods.objects.values():
+            metadata = pod["metadata"]
+            if metadata["uid"] in self._hopeless or not autoscaler.wants_nodes(pod):
+                continue
+            if not any(autoscaler.fits_pool(pod, pool, self.facts) for pool in scaled):
+                self._hopeless.add(metadata["uid"])
+                await self._recorder.record(
+                    _reference(pod),
+                    "Normal",
+                    "NotTriggerScaleUp",
+                    "pod didn't trigger scale-up: no node group's nodes would take it",
+                    "cluster-autoscaler",
+                )
 
     async def _scale_up(self, pool: Json) -> None:
         name, properties = pool["name"], pool["properties"]
@@ -270,12 +313,7 @@ class Cluster:
             return
         scale_set = f"aks-{name}-{self.facts.number}-vmss"
         for pod in waiting:
-            metadata = pod["metadata"]
-            reference = {
-                "kind": "Pod",
-                "apiVersion": "v1",
-                **{key: metadata[key] for key in ("namespace", "name", "uid")},
-            }
+            reference = _reference(pod)
             await self._recorder.record(
                 reference, "Normal", "TriggeredScaleUp",
                 f"pod triggered scale-up: [{{{scale_set} {current}->{wanted} (max: {properties.get('maxCount')})}}]",
@@ -328,7 +366,7 @@ class Cluster:
             spot = str(node.pool["properties"].get("scaleSetPriority", "")).lower() == "spot"
             if spot and node.matches(self._settings.spot_evictions) and node.name not in self._evicting:
                 self._evicting.add(node.name)
-                task = asyncio.create_task(self._take_away(node), name=f"spot eviction {node.name}")
+                task = background(self._take_away(node), f"spot eviction {node.name}")
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
@@ -456,6 +494,12 @@ class KubernetesNodePlane:
     async def _tell(self, cluster_id: str, pool_name: str, count: int) -> None:
         for listener in self._listeners:
             await listener(cluster_id, pool_name, count)
+
+
+def _reference(pod: Json) -> Json:
+    """A Pod as the object of an Event."""
+    metadata = pod["metadata"]
+    return {"kind": "Pod", "apiVersion": "v1", **{key: metadata[key] for key in ("namespace", "name", "uid")}}
 
 
 def _drainable(pod: Json) -> bool:

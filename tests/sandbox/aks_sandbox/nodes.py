@@ -6,7 +6,6 @@ Labels, names and conditions are AKS's (learn.microsoft.com/azure/aks: "Reserved
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime
 import hashlib
 import time
@@ -17,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-from aks_sandbox.apiclient import STRATEGIC, ApiClient, ApiError
+from aks_sandbox.apiclient import STRATEGIC, ApiClient, ApiError, background
 from aks_sandbox.gpus import Device, DeviceManager, PluginConfig, PoolGpus, advertised, devices
 from aks_sandbox.interfaces import Json, Settings, matching
 from aks_sandbox.sizes import VmSize, node_size
@@ -46,6 +45,8 @@ _MANAGED_PROBLEMS = {
     "UnhealthyNvidiaDCGMServices": ("HealthyNvidiaDCGMServices", "NVIDIA DCGM services are healthy"),
 }
 _BUILT_IN = "built-in"
+_RETRY_SECONDS = 0.2
+_GONE_SECONDS = 2.0
 
 
 def timestamp(when: float | None = None) -> str:
@@ -244,6 +245,7 @@ class SimulatedNode:
         self._posted: Json = {}
         self._transitions: dict[str, tuple[str, str]] = {}
         self._driver_was_found = False
+        self._boot = ""
         self._assigned: dict[str, list[int]] = {}
         self._addresses = 0
 
@@ -337,6 +339,16 @@ class SimulatedNode:
         finally:
             self._pokes.discard(event)
 
+    async def connection(self) -> None:
+        """Wait while the kubelet cannot reach the API server (fault `lost`)."""
+        while self.matches(self.settings.node_faults) == "lost":
+            await self.change(self.generation)
+
+    @property
+    def started(self) -> bool:
+        """Has it ever registered."""
+        return self._task is not None
+
     async def start(self) -> None:
         """Register the Node object, then keep its status up to date until `stop`."""
         now = time.monotonic()
@@ -352,7 +364,7 @@ class SimulatedNode:
         self.uid = answer["metadata"]["uid"]
         self._posted = body["status"]
         await self.record(self.reference, "Normal", "Starting", "Starting kubelet.")
-        self._task = asyncio.create_task(self._live(), name=f"node {self.name}")
+        self._task = background(self._live(), f"node {self.name}")
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -366,7 +378,7 @@ class SimulatedNode:
         self.pool = pool
         self.gpus = PoolGpus.of(self.size, pool)
         labels, taints = node_labels(self.facts, pool, self.name, self.index), node_taints(pool)
-        if labels == before and taints == taints_before:
+        if not self.started or (labels == before and taints == taints_before):
             return
         path = f"/api/v1/nodes/{self.name}"
         current = await self.client.get(path)
@@ -415,10 +427,16 @@ class SimulatedNode:
                     )
                     self._posted = status
                 except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
-                    if isinstance(error, ApiError) and error.status == 404:
-                        await self._register_again()
-                    await asyncio.sleep(0.2)
+                    # A kubelet whose Node object somebody deleted does not register again until it is restarted.
+                    gone = isinstance(error, ApiError) and error.status == 404
+                    await asyncio.sleep(_GONE_SECONDS if gone else _RETRY_SECONDS)
                     continue
+            if (boot := status["nodeInfo"]["bootID"]) != self._boot:
+                if self._boot:
+                    await self.record(
+                        self.reference, "Warning", "Rebooted", f"Node {self.name} has been rebooted, boot id: {boot}"
+                    )
+                self._boot = boot
             found = self.plugin_finds_driver()
             if found != self._driver_was_found:
                 self._driver_was_found = found
@@ -427,15 +445,6 @@ class SimulatedNode:
                 self.ready.set()
                 await self.record(self.reference, "Normal", "NodeReady", f"Node {self.name} status is now: NodeReady")
             await self.change(seen, self._next_change(now))
-
-    async def _register_again(self) -> None:
-        """Somebody deleted the Node object: a kubelet that is alive makes it anew."""
-        with contextlib.suppress(ApiError, aiohttp.ClientError, TimeoutError, OSError):
-            body = self._object()
-            body["status"] = self._status(time.monotonic())
-            answer = await self.client.create("/api/v1/nodes", body)
-            self.uid = answer["metadata"]["uid"]
-            self._posted = body["status"]
 
     def _built_in_plugin(self) -> None:
         if not self.gpus.built_in_plugin:

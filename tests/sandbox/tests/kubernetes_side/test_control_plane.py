@@ -16,7 +16,8 @@ from .conftest import Kubernetes, job
 
 
 def test_starts_quickly_and_is_the_release_that_was_asked_for(kubernetes: Kubernetes) -> None:
-    assert kubernetes.start_seconds < 10
+    print(f"one control plane: {kubernetes.start_seconds:.1f} s")  # 3 s on two idle cores
+    assert kubernetes.start_seconds < 60
     version = json.loads(kubernetes.kubectl("version", "-o", "json"))
     assert version["serverVersion"]["gitVersion"] == f"v{kubernetes.binaries.kubernetes_version}"
     assert version["clientVersion"]["gitVersion"] == version["serverVersion"]["gitVersion"]
@@ -87,14 +88,15 @@ def test_writes_are_refused_on_demand_while_controllers_work_on(kubernetes: Kube
     kubernetes.kubectl("create", "configmap", "yes", "--from-literal=a=b")
 
 
-def test_survives_an_api_server_that_is_killed(kubernetes: Kubernetes) -> None:
+@pytest.mark.parametrize("name", ["kube-apiserver", "etcd"])
+def test_survives_a_component_that_is_killed(kubernetes: Kubernetes, name: str) -> None:
     control_plane = kubernetes.cluster.control_plane
     kubernetes.set(generic_pod_seconds=2)
     kubernetes.apply(job("busybox"))
     kubernetes.until(lambda: kubernetes.get("jobs", "work")["status"].get("active"), 1)
-    kubernetes.run(control_plane.kill_component("kube-apiserver"))
+    kubernetes.run(control_plane.kill_component(name))
     time.sleep(0.5)
-    kubernetes.run(control_plane.restart_component("kube-apiserver"))
+    kubernetes.run(control_plane.restart_component(name))
     kubernetes.kubectl("wait", "--for=condition=complete", "job/work", "--timeout=30s")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 
 import pytest
 
@@ -113,6 +114,42 @@ def test_vector_addition_passes_with_a_gpu_and_fails_without(gpus: Kubernetes) -
     gpus.kubectl("wait", "--for=condition=complete", "job/with", "--timeout=20s")
     assert gpus.kubectl("logs", "job/with").endswith("Test PASSED\nDone\n")
     gpus.kubectl("wait", "--for=condition=failed", "job/without", "--timeout=20s")
+
+
+def test_eviction_and_configuration_errors(kubernetes: Kubernetes) -> None:
+    kubernetes.set(image_faults={"busybox:1": "evicted", "busybox:2": 'config: secret "password" not found'})
+    kubernetes.apply(job("busybox:1", name="evicted", backoffLimit=0), job("busybox:2", name="config"))
+    kubernetes.kubectl("wait", "--for=condition=failed", "job/evicted", "--timeout=20s")
+    status = kubernetes.get("pods", "-l", "job-name=evicted")["items"][0]["status"]
+    assert (status["phase"], status["reason"]) == ("Failed", "Evicted")
+
+    def waiting() -> str:
+        statuses = kubernetes.get("pods", "-l", "job-name=config")["items"][0]["status"].get("containerStatuses", [])
+        return str(statuses[0]["state"].get("waiting", {}).get("reason")) if statuses else ""
+
+    kubernetes.until(waiting, "CreateContainerConfigError")
+
+
+def test_a_lost_node_reports_nothing_until_it_is_back(kubernetes: Kubernetes) -> None:
+    kubernetes.set(generic_pod_seconds=1.0)
+    kubernetes.apply(job("busybox"))
+    kubernetes.until(lambda: kubernetes.get("jobs", "work")["status"].get("ready"), 1)
+    kubernetes.set(node_faults={"*nodepool1*": "lost"})
+    kubernetes.kubectl("wait", "--for=condition=Ready=Unknown", "node", "-l", "agentpool=nodepool1", "--timeout=10s")
+    time.sleep(1.5)
+    assert "succeeded" not in kubernetes.get("jobs", "work")["status"]
+    kubernetes.set(node_faults={})
+    kubernetes.kubectl("wait", "--for=condition=complete", "job/work", "--timeout=20s")
+
+
+def test_init_containers_and_sidecars(kubernetes: Kubernetes) -> None:
+    work = job("busybox")
+    work["spec"]["template"]["spec"]["initContainers"] = [
+        {"name": "first", "image": "busybox"},
+        {"name": "proxy", "image": "envoy", "restartPolicy": "Always"},
+    ]
+    kubernetes.apply(work)
+    kubernetes.kubectl("wait", "--for=condition=complete", "job/work", "--timeout=20s")
 
 
 def test_a_deleted_pod_ends_within_its_grace(kubernetes: Kubernetes) -> None:
