@@ -209,9 +209,7 @@ class _Present:
             *option_problems(values, values, headers),
             *creation_problems(values, headers, self.wanted.stack),
         ]
-        found = cluster(
-            self.access.client, self.access.subscription_id, self.access.resource_group, self.access.cluster_name
-        )
+        found = self._cluster(values, problems)
         if self.task.params["preflight"]:
             problems += self._live_problems(values, headers, found)
         self._refuse(problems)
@@ -226,6 +224,21 @@ class _Present:
             after={"name": self.access.name, **decision.after},
             warnings=[stack.warning] if stack is not None and stack.warning else [],
         )
+
+    def _cluster(self, values: Values, problems: list[str]) -> Mapping[str, Any]:
+        """Reads the cluster.
+
+        Raises:
+            Refused: There is none, and the options have problems as well.
+        """
+        access = self.access
+        try:
+            return cluster(access.client, access.subscription_id, access.resource_group, access.cluster_name)
+        except AzureError as error:
+            others = [*problems, *size_problems(values, None)]
+            if error.status != 404 or not others:
+                raise
+            raise Refused(access.name, [str(error), *others]) from error
 
     def _plan_change(self, current: Pool) -> Plan:
         given, headers = self.wanted.given, self.wanted.headers
