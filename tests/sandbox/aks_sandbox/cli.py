@@ -123,7 +123,13 @@ def _daemon_options(options: argparse.Namespace) -> list[str]:
     return arguments
 
 
+def _interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
 def _start(options: argparse.Namespace, state: StateDirectory) -> int:
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
     process = start(state, _daemon_options(options), progress=sys.stdout)
     process.returncode = 0
     print(f'Use it: eval "$({Path(sys.executable).name} -m aks_sandbox env --name {state.name})"')

@@ -1,8 +1,8 @@
 """The process that is a sandbox: Resource Manager over TLS, the Kubernetes side, and the control socket.
 
 It says what it does on standard output, a line each, `ready` as the last; then it writes to its log only. It ends on
-SIGTERM,
-on SIGINT, when told to on the control socket, and when the lifeline, a pipe whose other end a `run` holds, is closed.
+SIGTERM and SIGINT, when told to on the control socket, when nobody reads its output while it starts, and when the
+lifeline, a pipe whose other end a `run` holds, is closed.
 """
 
 from __future__ import annotations
@@ -78,8 +78,10 @@ class Daemon:
         line = f"[{time.monotonic() - self.begun:5.1f}s] {text}"
         self._said.append(line)
         log.info("%s", text)
-        with contextlib.suppress(OSError):
+        try:
             print(line, flush=True)
+        except OSError:
+            self.ended.set()
 
     async def run(self) -> None:
         """Start, serve until told to end, stop."""

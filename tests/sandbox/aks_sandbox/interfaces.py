@@ -112,8 +112,9 @@ class Settings:
         {}, "vCPUs a family (by its name in Compute usages) or the region (`cores`) may use; other families: no limit."
     )
     capacity_missing: dict[str, str] = setting(
-        {}, "VM size pattern -> code of the failed operation: AllocationFailed | ZonalAllocationFailed | "
-        "OverconstrainedAllocationRequest | SkuNotAvailable."
+        {},
+        "VM size pattern -> code of the failed operation: AllocationFailed | ZonalAllocationFailed | "
+        "OverconstrainedAllocationRequest | SkuNotAvailable.",
     )
     sizes_restricted: dict[str, str] = setting(
         {}, "VM size pattern -> reasonCode: NotAvailableForSubscription (AKS refuses it) | QuotaId."

@@ -29,10 +29,13 @@ class NullNodePlane:
 
     def __init__(self) -> None:
         self._counts: dict[str, dict[str, int]] = {}
+        self._names: dict[str, tuple[str, str]] = {}
 
     async def create_cluster(self, cluster: Json) -> None:
         """Start to count."""
-        self._counts[cluster["id"].lower()] = {}
+        cluster_id = cluster["id"]
+        self._counts[cluster_id.lower()] = {}
+        self._names[cluster_id.lower()] = (cluster["name"], cluster_id.split("/")[4])
 
     async def delete_cluster(self, cluster_id: str) -> None:
         """Forget the cluster."""
@@ -54,8 +57,9 @@ class NullNodePlane:
 
     async def kubeconfig(self, cluster_id: str, *, admin: bool) -> str:
         """A kubeconfig of the right form for a server that is not there."""
-        name = cluster_id.rpartition("/")[2]
-        return _KUBECONFIG.format(name=name, user=f"cluster{'Admin' if admin else 'User'}_{name}")
+        name, group = self._names[cluster_id]
+        user = f"cluster{'Admin' if admin else 'User'}_{group}_{name}"
+        return _KUBECONFIG.format(name=f"{name}-admin" if admin else name, user=user)
 
     async def node_counts(self, cluster_id: str) -> dict[str, int]:
         """Counts by pool."""

@@ -196,3 +196,17 @@ def test_settings_faults_actions_and_traffic(home: Path) -> None:
         assert "current-context" in command(home, "kubeconfig", *name, "myAKSCluster").stdout
         with pytest.raises(SandboxError, match=r"There is no cluster other\. Clusters: myAKSCluster"):
             sandbox.kubeconfig("other")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_start_leaves_nothing(home: Path, number: signal.Signals) -> None:
+    process = begin(home, "start", "--without-kubernetes", "--clusters", "20000")
+    assert process.stdout is not None
+    assert "Azure Resource Manager" in process.stdout.readline()
+    process.send_signal(number)
+    process.communicate(timeout=30)
+    assert process.returncode != 0
+    deadline = time.monotonic() + 30
+    while home.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not home.exists()
