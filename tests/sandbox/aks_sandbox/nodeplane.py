@@ -74,6 +74,8 @@ class Cluster:
         self._kubelets = Kubelets(plane.client, self._settings, self._logs, self._recorder)
         self._pods = Informer(plane.client, "/api/v1/pods", self._on_pod)
         await self._pods.start()
+        self._node_objects = Informer(plane.client, "/api/v1/nodes", self._on_node)
+        await self._node_objects.start()
         if self._settings.refuse_writes:
             await plane.refuse_writes(True)
 
@@ -83,6 +85,7 @@ class Cluster:
                 task.cancel()
         if hasattr(self, "_pods"):
             await self._pods.stop()
+            await self._node_objects.stop()
             await asyncio.gather(*(node.stop() for node in self.nodes()), return_exceptions=True)
             await self._kubelets.stop()
         if hasattr(self, "_server"):
@@ -119,7 +122,10 @@ class Cluster:
             node.poke()
         if "spot_evictions" in names:
             self._evict_spot()
-        if "autoscaler" in names or "autoscaler_idle_seconds" in names:
+        if any(name.startswith("autoscaler") for name in names):
+            if self._shrinking is not None:
+                self._shrinking.cancel()
+                await asyncio.gather(self._shrinking, return_exceptions=True)
             self._consider_scaling()
 
     # Nodes
@@ -247,6 +253,16 @@ class Cluster:
         return f"{where}: still terminating"
 
     # Pods, autoscaler, Spot
+
+    async def _on_node(self, kind: str, body: Json) -> None:
+        """A node that the node controller gave up says that it is there, as a kubelet does, if KWOK keeps it alive."""
+        node = self._kubelets.nodes.get(body["metadata"]["name"])
+        given_up = any(
+            condition["type"] == "Ready" and condition.get("reason") == "NodeStatusUnknown"
+            for condition in body.get("status", {}).get("conditions", ())
+        )
+        if node is not None and kind != "DELETED" and given_up and "kwok" in self.control_plane.pids():
+            node.post_again()
 
     async def _on_pod(self, kind: str, pod: Json) -> None:
         await self._kubelets.handle(kind, pod)
@@ -476,6 +492,9 @@ class KubernetesNodePlane:
             await control_plane.kill_component(name)
         elif what == "restart":
             await control_plane.restart_component(name)
+            if name == "kwok":
+                for node in self.cluster(cluster_id).nodes():
+                    node.post_again()
         elif what == "pause":
             await control_plane.pause_component(name, seconds)
         else:

@@ -325,6 +325,12 @@ class SimulatedNode:
         for event in list(self._pokes):
             event.set()
 
+    def post_again(self) -> None:
+        """Somebody else wrote this node's status: write it anew, unless it is lost."""
+        if self.matches(self.settings.node_faults) != "lost":
+            self._posted = {}
+            self.poke()
+
     async def change(self, seen: int, seconds: float | None = None) -> None:
         """Wait until something may have changed since `generation` was `seen`, or for so long."""
         if self.generation != seen:

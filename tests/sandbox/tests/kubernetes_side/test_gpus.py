@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from aks_sandbox.apiclient import STRATEGIC
 
 from .conftest import CLUSTER_ID, Kubernetes, job, plugin
 
@@ -196,6 +197,46 @@ def test_autoscaler_from_zero_and_spot_eviction(kubernetes: Kubernetes) -> None:
     ]
     kubernetes.set(spot_evictions=["aks-spot-*-vmss000000"])
     kubernetes.until(lambda: kubernetes.counts[-2:], [("spot", 0), ("spot", 1)], 30)
+
+
+def test_the_autoscaler_removes_idle_nodes(kubernetes: Kubernetes) -> None:
+    kubernetes.set(autoscaler_idle_seconds=1)
+    kubernetes.apply_pool("apps", "Standard_D4s_v5", 2, enableAutoScaling=True, minCount=1, maxCount=3)
+    kubernetes.until(lambda: kubernetes.counts, [("apps", 1)])
+    assert len(kubernetes.get("nodes", "-l", "agentpool=apps")["items"]) == 1
+
+
+def test_mps_waits_for_its_control_daemon(kubernetes: Kubernetes) -> None:
+    kubernetes.apply_pool("gpunp", T4)
+    sharing = {"mps": {"resources": [{"name": "nvidia.com/gpu", "replicas": 10}]}}
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "plugin", "namespace": "default"}}
+    kubernetes.apply(
+        {**config, "data": {"config.yaml": yaml.safe_dump({"version": "v1", "sharing": sharing})}},
+        plugin(
+            args=["--config-file", "/config/config.yaml"],
+            volumeMounts=[{"name": "config", "mountPath": "/config"}],
+            volumes=[{"name": "config", "configMap": {"name": "plugin"}}],
+        ),
+    )
+    kubernetes.kubectl("rollout", "status", "daemonset/nvidia-device-plugin", "--timeout=20s")
+    assert kubernetes.gpus("gpunp") == (None, None)
+    daemon = plugin(command=["mps-control-daemon"])
+    daemon["metadata"]["name"] = "mps"
+    daemon["spec"]["selector"]["matchLabels"] = daemon["spec"]["template"]["metadata"]["labels"] = {"name": "mps"}
+    kubernetes.apply(daemon)
+    kubernetes.until(lambda: kubernetes.gpus("gpunp"), ("10", "10"))
+
+
+def test_a_node_that_was_given_up_comes_back(kubernetes: Kubernetes) -> None:
+    """What the node controller writes after an outage, written here by hand: the outage would take 50 s."""
+    kubernetes.run(_give_up(kubernetes, kubernetes.node("nodepool1")["metadata"]["name"]))
+    kubernetes.kubectl("wait", "--for=condition=Ready", "node", "-l", "agentpool=nodepool1", "--timeout=10s")
+
+
+async def _give_up(kubernetes: Kubernetes, name: str) -> None:
+    unknown = {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown", "message": "Kubelet stopped"}
+    client = kubernetes.cluster.control_plane.client
+    await client.patch(f"/api/v1/nodes/{name}/status", {"status": {"conditions": [unknown]}}, content_type=STRATEGIC)
 
 
 def test_a_disruption_budget_blocks_a_drain(kubernetes: Kubernetes) -> None:
