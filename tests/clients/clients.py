@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make clients`: the az CLI, unmodified, does on the sandbox what the article does, in turn with our modules.
 
-What az has made, our modules find unchanged; what they have made, az shows and changes. Prints a line for each step; the
-exit status is 1 when a step is not as it must be. All that was said to the sandbox is held against the SDK's models.
+What az has made, our modules find unchanged; what they have made, az shows and changes. Prints a line for each step;
+the exit status is 1 when a step is not as it must be. What was said to the sandbox is held against the SDK's models.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ import yaml
 from emulated import CLUSTER, RESOURCE_GROUP, Emulated, emulated
 from environment import SetUpError, link_collection, say
 from peer_environments import cli_python
-from playbooks import Ansible, without_foreign_settings
 from sdk_models import mistakes
+
+from playbooks import Ansible, without_foreign_settings
 
 Json = dict[str, Any]
 
@@ -98,8 +99,8 @@ class Story:
     def step(self, what: str, problem: str | None) -> None:
         """Show one step; `problem` is empty when it is as it must be."""
         self.wrong += bool(problem)
-        say(f"[{time.monotonic() - self._began:5.1f} s] {'WRONG' if problem else 'right'}  {what}{': ' if problem else ''}"
-            f"{problem or ''}")  # fmt: skip
+        verdict = f"WRONG  {what}: {problem}" if problem else f"right  {what}"
+        say(f"[{time.monotonic() - self._began:5.1f} s] {verdict}")
 
     def by_az(self, *words: str, fails: str = "", shows: Mapping[str, Any] | None = None) -> Any:
         """A command of az, and values that its answer has to show."""
@@ -150,7 +151,7 @@ def sign_in(story: Story) -> None:
 
 
 def features(story: Story) -> None:
-    """The article's preview feature, by az; ours then finds nothing to do. And the other way round, with another one."""
+    """The article's preview feature by az: ours finds nothing to do. And the other way round, with another one."""
     names = ("--namespace", NAMESPACE, "--name")
     story.by_az("feature", "register", *names, FEATURE)
     story.by_us("feature", {"name": FEATURE, "namespace": NAMESPACE}, changed=False)

@@ -13,7 +13,7 @@ import pytest
 from cases import CASES, Case, Observation, shortcomings
 from emulated import Emulated, emulated
 from environment import COLLECTIONS
-from run_cases import Contestant, alone, observe
+from run_cases import Contestant, observe
 
 from playbooks import Ansible, without_foreign_settings
 
@@ -33,17 +33,17 @@ def ours(azure: Emulated) -> Contestant:
 @pytest.fixture(scope="module")
 def observations(azure: Emulated, ours: Contestant) -> dict[str, Observation]:
     """All cases that need no run of their own, in one run of Ansible."""
-    together = [case for case in CASES if not alone(case)]
+    together = [case for case in CASES if not case.alone]
     return dict(zip((case.name for case in together), observe(together, ours, azure), strict=True))
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if not alone(case)], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [case for case in CASES if not case.alone], ids=lambda case: case.name)
 def test_right(case: Case, observations: dict[str, Observation]) -> None:
     seen = observations[case.name]
     assert not shortcomings(case, seen), seen.result
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if alone(case)], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [case for case in CASES if case.alone], ids=lambda case: case.name)
 def test_right_in_time(case: Case, azure: Emulated, ours: Contestant) -> None:
     seen = observe([case], ours, azure)[0]
     assert not shortcomings(case, seen), seen.result

@@ -44,6 +44,10 @@ class Emulated:
         """Change settings."""
         self.state.request("PATCH", "/settings", settings)
 
+    def setting(self, name: str) -> Any:
+        """The value of a setting."""
+        return self.state.request("GET", "/settings")["settings"][name]
+
     def fault(self, rule: Json) -> None:
         """Plant a fault."""
         self.state.request("POST", "/faults", rule)

@@ -17,7 +17,7 @@ from cases import CASES, Case, shortcomings
 from emulated import Emulated, emulated
 from environment import SetUpError, link_collection, say
 from peer_environments import peer_collections, peer_python
-from run_cases import Contestant, alone, observe
+from run_cases import Contestant, observe
 
 from playbooks import Ansible, without_foreign_settings
 
@@ -56,7 +56,7 @@ def run(cases: list[Case], only_ours: bool) -> int:
         both = contestants(azure, Path(sys.executable), peer)
         for contestant in both:
             say(f"  {contestant.name} {contestant.version()}: {len(cases)} cases")
-            batches = [[case for case in cases if not alone(case)], *([case] for case in cases if alone(case))]
+            batches = [[case for case in cases if not case.alone], *([case] for case in cases if case.alone)]
             right[contestant.name] = 0
             for batch in filter(None, batches):
                 for case, seen in zip(batch, observe(batch, contestant, azure), strict=True):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
-from cases import Case, Expected, Observation
+from cases import Case, Observation
 from emulated import RESOURCE_GROUP, Emulated, is_pool_write
 
 from playbooks import Ansible
@@ -68,11 +68,6 @@ class Contestant:
         return {"name": case.name, module: options, **keywords}
 
 
-def alone(case: Case) -> bool:
-    """Must the case have a run of its own? Where its time is looked at, and where the task may not end."""
-    return case.expected.within < Expected.within
-
-
 def observe(
     cases: Sequence[Case], contestant: Contestant, azure: Emulated, limit: float = LIMIT_SECONDS
 ) -> list[Observation]:
@@ -103,7 +98,7 @@ def observe(
         return [
             Observation(
                 result=results.get(case.name),
-                seconds=ran.seconds,
+                seconds=ran.seconds if len(cases) == 1 else 0.0,
                 writes=tuple(each for each in sent if is_pool_write(each, azure.pool_path(POOL, cluster))),
                 before=there,
                 after=azure.pool(POOL, cluster),
@@ -127,8 +122,9 @@ def _prepared(cases: Sequence[Case], azure: Emulated, clusters: list[str]) -> li
     for case, cluster in zip(cases, clusters, strict=True):
         if case.there is not None:
             azure.settled(POOL, cluster)
-        if case.touched:
-            azure.act("pool", cluster=cluster, pool=POOL, properties=case.touched)
+        future = {} if "future_fields" in case.settings else dict.fromkeys(azure.setting("future_fields"))
+        if case.there is not None and (touched := {**future, **case.touched}):
+            azure.act("pool", cluster=cluster, pool=POOL, properties=touched)
     azure.clear_faults()
     return [azure.pool(POOL, cluster) for cluster in clusters]
 

@@ -452,7 +452,8 @@ def _overlaid(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     inner = next(key for key in SECTIONS.values() if key in new)
     if inner == "context":  # a namespace that a person has chosen stays
         return {**old, inner: {**(old.get(inner) or {}), **new[inner]}}
-    return {**old, **new}
+    only_the_mark = {key: value for key, value in new[inner].items() if key != "extensions"} == old.get(inner)
+    return old if only_the_mark else {**old, **new}  # what az has written needs no change
 
 
 def _checked(text: str, wanted: dict[str, Any], origin: str) -> str:

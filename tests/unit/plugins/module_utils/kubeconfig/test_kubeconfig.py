@@ -127,6 +127,12 @@ def test_same_names_in_two_subscriptions_live_side_by_side() -> None:
     assert kubeconfigs.context_of(only_second, first) is None
 
 
+def test_entries_that_az_wrote_need_no_change() -> None:
+    text = yaml.safe_dump(from_azure())
+    assert merged(text) == text
+    assert "n3w" in merged(text, token="n3w")
+
+
 def test_entries_of_az_are_taken_over_when_the_server_is_the_same() -> None:
     text = merged(yaml.safe_dump(from_azure()))
     assert [entry["name"] for entry in yaml.safe_load(text)["clusters"]] == [CLUSTER]

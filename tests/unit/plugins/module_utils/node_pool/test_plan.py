@@ -10,7 +10,6 @@ AKS documents, so the planner and its test don't share a mistake.
 from __future__ import annotations
 
 import copy
-import os
 import random
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +29,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import 
 )
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._plan import Pool, PoolPlan, conflicts, plan
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._preflight import option_problems
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 Json = dict[str, Any]
@@ -38,10 +37,6 @@ Json = dict[str, Any]
 FUTURE = {"futureField": {"whoKnows": 1}}
 SPOT_TAINT = pool_rules.SPOT_TAINT
 ID = "/subscriptions/S/resourceGroups/Group/providers/Microsoft.Network/virtualNetworks/V/subnets/Nodes"
-
-settings.register_profile("few", max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("fuzz", parent=settings.get_profile("few"), max_examples=2000)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "few"))
 
 
 # --- an AKS in a few lines ---------------------------------------------------------------------------------------
