@@ -94,7 +94,7 @@ class Cluster:
 
     def nodes(self, pool_name: str | None = None) -> list[SimulatedNode]:
         pools = self._nodes if pool_name is None else {pool_name: self._nodes.get(pool_name, {})}
-        return [node for nodes in pools.values() for _, node in sorted(nodes.items())]
+        return [node for nodes in pools.values() for _unused, node in sorted(nodes.items())]
 
     async def apply_pool(self, pool: Json, count: int) -> None:
         async with self._lock(pool["name"]):
@@ -149,7 +149,7 @@ class Cluster:
         if missing > 0:
             await asyncio.sleep(self._settings.node_join_seconds)
         fresh = [node for node in nodes.values() if not node.started]
-        fresh += [self._new_node(pool) for _ in range(missing)]
+        fresh += [self._new_node(pool) for _unused in range(missing)]
         if fresh:
             await asyncio.gather(*(self._join(node) for node in fresh))
         await self._ready_or_leaving(name)
@@ -192,7 +192,13 @@ class Cluster:
         self._evict_spot()
 
     async def _remove_node(self, node: SimulatedNode) -> None:
-        """Delete the Node object and, as AKS's cloud controller and the Pod garbage collector do, the Pods on it."""
+        """Delete the Node object and, as AKS's cloud controller and the Pod garbage collector do, the Pods on it.
+
+        Once begun it goes on, also when whoever asked is cancelled.
+        """
+        await asyncio.shield(self._delete_node(node))
+
+    async def _delete_node(self, node: SimulatedNode) -> None:
         client = self.control_plane.client
         await node.stop()
         self._nodes.get(node.pool["name"], {}).pop(node.index, None)

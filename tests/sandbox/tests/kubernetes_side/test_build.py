@@ -42,7 +42,7 @@ def test_two_builds_do_not_race(tmp_path: Path) -> None:
             time.sleep(0.1)
             inside.pop()
 
-    threads = [threading.Thread(target=build_something) for _ in range(3)]
+    threads = [threading.Thread(target=build_something) for _unused in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
