@@ -29,6 +29,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils import basic
@@ -204,7 +205,7 @@ def _process_state() -> Iterator[None]:
     umask = os.umask(0o077)
     os.umask(umask)
     argv, path, hook = sys.argv[:], sys.path[:], sys.excepthook
-    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    handlers = {number: signal.getsignal(number) for number in signal.Signals}
     timeout = socket.getdefaulttimeout()
     language = locale.setlocale(locale.LC_ALL)
     del sys.argv[1:]
@@ -212,8 +213,11 @@ def _process_state() -> Iterator[None]:
         with warnings.catch_warnings():
             yield
     finally:
-        os.environ.clear()
-        os.environ.update(environment)
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
+        for name, value in environment.items():
+            if os.environ.get(name) != value:
+                os.environ[name] = value
         os.fchdir(directory)
         os.close(directory)
         os.umask(umask)
@@ -283,16 +287,25 @@ def _module_state(arguments: bytes) -> Iterator[None]:
 
 @contextmanager
 def _temporary_directory(parent: str) -> Iterator[None]:
-    """Makes a private directory the place of temporary files; what libraries leave in it goes with it."""
-    directory = tempfile.mkdtemp(prefix="aks-gpu-call-", dir=parent)
-    saved = tempfile.tempdir
-    tempfile.tempdir = directory
-    os.environ["TMPDIR"] = directory
+    """Makes a private directory the place of temporary files, when there are any; what is left in it goes with it."""
+    saved, default = tempfile.tempdir, tempfile._get_default_tempdir  # type: ignore[attr-defined]
+    made: list[str] = []
+
+    def make() -> str:
+        directory = tempfile.mkdtemp(prefix="aks-gpu-call-", dir=parent)
+        Path(directory).chmod(0o700)  # whatever umask the module has set
+        made.append(directory)
+        os.environ["TMPDIR"] = directory
+        return directory
+
+    tempfile.tempdir = None
+    tempfile._get_default_tempdir = make  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        tempfile.tempdir = saved
-        shutil.rmtree(directory, ignore_errors=True)
+        tempfile.tempdir, tempfile._get_default_tempdir = saved, default  # type: ignore[attr-defined]
+        for directory in made:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextmanager

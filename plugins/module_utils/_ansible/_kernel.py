@@ -10,6 +10,7 @@ A module hands over its argument spec and a function that plans. The only branch
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import tempfile
@@ -56,17 +57,21 @@ class Task:
     Attributes:
         params: The options after Ansible's validation.
         progress: Shows the state of a wait.
-        temporary_directory: A private directory (0700), removed when the task ends.
         run_directory: A private directory (0700) that all tasks of this run share and that Ansible removes at its end;
             None when the module does not run on the controller.
     """
 
-    def __init__(self, module: AnsibleModule, temporary_directory: str) -> None:
+    def __init__(self, module: AnsibleModule, at_end: contextlib.ExitStack) -> None:
         self._module = module
+        self._at_end = at_end
         self.params: dict[str, Any] = module.params
         self.progress = Progress(mask=self._masked)
-        self.temporary_directory = temporary_directory
         self.run_directory = run_directory()
+
+    @functools.cached_property
+    def temporary_directory(self) -> str:
+        """A private directory (0700), made when it is asked for and removed when the task ends."""
+        return self._at_end.enter_context(tempfile.TemporaryDirectory(prefix="aks-gpu-", dir=self.run_directory))
 
     def deadline(self, seconds: float) -> Deadline:
         """Returns a deadline that starts now."""
@@ -102,11 +107,11 @@ def run(spec: ArgumentSpec, plan: Callable[[Task], Plan], *, supports_check_mode
     failure: Failure | None = None
     outcome: dict[str, Any] = {}
     with (
-        tempfile.TemporaryDirectory(prefix="aks-gpu-", dir=run_directory()) as temporary_directory,
+        contextlib.ExitStack() as at_end,
         contextlib.redirect_stdout(sys.stderr),  # what a library prints must not end up in the result
     ):
         try:
-            task = Task(module, temporary_directory)
+            task = Task(module, at_end)
             planned = plan(task)
             for text in planned.warnings:
                 task.warn(text)

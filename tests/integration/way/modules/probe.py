@@ -170,7 +170,8 @@ def main() -> None:
         sys.stderr.write("on standard error\n")
         module.exit_json(changed=False)
     elif what == "sleep":
-        time.sleep(module.params["seconds"])
+        with tempfile.NamedTemporaryFile():
+            time.sleep(module.params["seconds"])
         module.exit_json(changed=False)
     elif what == "where":
         module.exit_json(

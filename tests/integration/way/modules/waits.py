@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 
+from ansible_collections.aks.gpu.plugins.module_utils._ansible import _progress
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task, run
@@ -25,6 +26,7 @@ def plan(task: Task) -> Plan:
     print(f'{{"printed": "{secret}"}}')
 
     def apply() -> dict[str, str | None]:
+        _progress.SHORTEST_INTERVAL = 0.0
         for state in ("Creating", f"{secret} Running"):
             task.progress(f"gpunp: {state}")
             time.sleep(0.01)
