@@ -15,7 +15,6 @@ import os
 import stat
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -199,7 +198,7 @@ def test_kubectl_is_given_way_to(azure: Sandbox, control: Ansible, path: Path) -
     path.parent.mkdir()
     lock = path.with_name("config.lock")
     lock.touch()
-    thread = threading.Thread(target=lambda: (time.sleep(3), lock.unlink()))
+    thread = threading.Timer(3, lock.unlink)
     thread.start()
     (merged,) = play(control, credentials(azure, path=str(path), merge=True))
     thread.join()
