@@ -62,7 +62,7 @@ def clean(sandbox: Sandbox, cluster: str | None = None) -> None:
 
 
 def names_of_namespaces(core: kubernetes.client.CoreV1Api) -> set[str]:
-    return {str(namespace.metadata.name) for namespace in core.list_namespace().items}  # type: ignore[union-attr]
+    return {str(namespace.metadata.name) for namespace in core.list_namespace().items}
 
 
 def kubernetes_client(sandbox: Sandbox, cluster: str | None = None) -> kubernetes.client.ApiClient:

@@ -69,7 +69,7 @@ def nodes_needed(pods: Iterable[Json], pool: Json) -> int:
 def node_room(pool: Json) -> dict[str, float]:
     """What an empty node of the pool offers: cores, bytes, GPUs."""
     size = node_size(pool["properties"]["vmSize"])
-    _, allocatable = base_resources(size, pool)
+    _unused, allocatable = base_resources(size, pool)
     room = {"cpu": quantity(allocatable["cpu"]), "memory": quantity(allocatable["memory"])}
     if size.nvidia:
         room[GPU] = float(size.gpu_devices)

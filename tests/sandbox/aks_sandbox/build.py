@@ -225,7 +225,7 @@ def _go_environment() -> dict[str, str]:
 
 
 def _ldflags(version: str) -> str:
-    major, minor, _ = version.split(".")
+    major, minor, _unused = version.split(".")
     package = "k8s.io/component-base/version"
     values = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
     return " ".join(["-s", "-w", *(f"-X {package}.{name}={value}" for name, value in values.items())])

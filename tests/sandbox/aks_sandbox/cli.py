@@ -189,7 +189,7 @@ def _fault(options: argparse.Namespace, state: StateDirectory) -> int:
     if options.what == "add":
         rule = {}
         for each in options.values:
-            name, _, value = each.partition("=")
+            name, _unused, value = each.partition("=")
             try:
                 rule[name] = json.loads(value)
             except json.JSONDecodeError:
@@ -207,7 +207,7 @@ def _fault(options: argparse.Namespace, state: StateDirectory) -> int:
 def _act(options: argparse.Namespace, state: StateDirectory) -> int:
     values = {}
     for each in options.values:
-        name, _, value = each.partition("=")
+        name, _unused, value = each.partition("=")
         try:
             values[name] = json.loads(value)
         except json.JSONDecodeError:

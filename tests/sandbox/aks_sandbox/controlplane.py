@@ -13,7 +13,6 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ import yaml
 from aks_sandbox.apiclient import ApiClient, ApiError
 from aks_sandbox.build import Binaries
 from aks_sandbox.certificates import Authority, KeyPair, signing_key, write_private
-from aks_sandbox.interfaces import Json, SandboxError
+from aks_sandbox.interfaces import SandboxError
 
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
 KUBELET_HOST = "localhost"
@@ -294,6 +293,7 @@ class ControlPlane:
             "kwok": [
                 f"--kubeconfig={self._file('kwok.kubeconfig')}",
                 f"--config={_POLICIES.parent / 'kwok.yaml'}",
+                f"--config={_POLICIES.parent / 'kwok-stages.yaml'}",
             ],
         }
         self._components = {name: _Process(arguments[name]) for name in COMPONENTS}
@@ -365,7 +365,8 @@ class ControlPlane:
                     "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}],
                 },
             )
-        for body in _documents(_POLICIES / "admission.yaml"):
+        for path in sorted(_POLICIES.glob("admission-*.yaml")):
+            body = yaml.safe_load(path.read_text())
             bindings = body["kind"].endswith("Binding")
             plural = "validatingadmissionpolicybindings" if bindings else "validatingadmissionpolicies"
             await self.client.apply(f"/apis/{body['apiVersion']}/{plural}/{body['metadata']['name']}", body)
@@ -375,10 +376,6 @@ class ControlPlane:
             return self._file(f"{name}.log").read_text(errors="replace")[-_LOG_TAIL:]
         except FileNotFoundError:
             return ""
-
-
-def _documents(path: Path) -> Sequence[Json]:
-    return [document for document in yaml.safe_load_all(path.read_text()) if document]
 
 
 def _kubeconfig(server: str, authority: str, pair: KeyPair, *, cluster: str, user: str, context: str) -> str:

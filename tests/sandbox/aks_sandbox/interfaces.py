@@ -78,6 +78,7 @@ class NodePlane(Protocol):
 
 def setting(default: Any, doc: str) -> Any:
     """A documented field of `Settings`. Mutable defaults are copied."""
+    # pylint: disable=invalid-field-call
     if isinstance(default, (dict, list)):
         return field(default_factory=lambda: type(default)(default), metadata={"doc": doc})
     return field(default=default, metadata={"doc": doc})

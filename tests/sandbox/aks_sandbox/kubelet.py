@@ -91,7 +91,7 @@ class Fault:
     @classmethod
     def of(cls, value: Any) -> Fault:
         if isinstance(value, str):
-            kind, _, message = value.partition(":")
+            kind, _unused, message = value.partition(":")
             return cls(kind.strip(), message.strip())
         return cls(
             str(value.get("fault", "crash")),
@@ -638,7 +638,7 @@ class PodWorker:
             while due < len(script.lines) and script.lines[due][0] <= elapsed + 0.01:
                 due += 1
             if due > position:
-                await log.write(*(text for _, text in script.lines[position:due]))
+                await log.write(*(text for _unused, text in script.lines[position:due]))
                 position = due
             else:
                 # Lines come in small groups: a line is never early, and at most a tenth of a second late.

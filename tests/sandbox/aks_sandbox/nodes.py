@@ -158,7 +158,7 @@ def node_taints(pool: Json) -> list[Json]:
         texts += [] if spot in texts else [spot]
     taints = []
     for text in texts:
-        pair, _, effect = text.rpartition(":")
+        pair, _unused, effect = text.rpartition(":")
         key, separator, value = pair.partition("=")
         taints.append({"key": key, "effect": effect, **({"value": value} if separator else {})})
     return taints

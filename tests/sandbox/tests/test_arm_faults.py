@@ -31,7 +31,7 @@ def arm(sandbox: Sandbox) -> Arm:
 
 def test_the_nth_request_is_hit(sandbox: Sandbox, arm: Arm) -> None:
     sandbox.fault("GET", r"/agentPools\?", nth=2, times=2, status=429, headers={"Retry-After": "7"})
-    answers = [arm.ask("GET", arm.cluster + "/agentPools") for _ in range(5)]
+    answers = [arm.ask("GET", arm.cluster + "/agentPools") for _unused in range(5)]
     assert [each.status_code for each in answers] == [200, 429, 429, 200, 200]
     assert answers[1].headers["Retry-After"] == "7"
     assert answers[1].json()["error"]["code"] == "TooManyRequests"
@@ -102,18 +102,18 @@ def test_faults_that_make_no_sense_are_refused(sandbox: Sandbox) -> None:
 def test_documented_throttles(sandbox: Sandbox, arm: Arm) -> None:
     sandbox.act("fill_throttles")
     with sandbox.having(throttles=True, clock_speed=1.0):
-        answers = [arm.ask("GET", arm.pool("nodepool1")) for _ in range(70)]
+        answers = [arm.ask("GET", arm.pool("nodepool1")) for _unused in range(70)]
         refused = [each for each in answers if each.status_code == 429]
         assert 5 <= len(refused) <= 10
         assert answers[59].status_code == 200
         assert refused[0].headers["Retry-After"] == "1"
         assert refused[0].json()["code"] == "Throttled"
         assert arm.ask("GET", arm.cluster).status_code == 200
-        puts = [arm.put_pool("Invalid", GPU_POOL) for _ in range(22)]
+        puts = [arm.put_pool("Invalid", GPU_POOL) for _unused in range(22)]
         assert [each.status_code for each in puts] == [400] * 20 + [429] * 2
         assert 30 <= int(puts[-1].headers["Retry-After"]) <= 60
         many = f"{arm.subscription}/resourceGroups"
-        reads = [arm.ask("GET", many, version="2025-04-01").status_code for _ in range(400)]
+        reads = [arm.ask("GET", many, version="2025-04-01").status_code for _unused in range(400)]
         if 429 in reads:
             body = arm.ask("GET", many, version="2025-04-01").json()
             assert "value" in body or body["error"]["code"] == "SubscriptionRequestsThrottled"

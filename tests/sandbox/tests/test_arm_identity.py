@@ -78,7 +78,7 @@ def test_workload_identity(sandbox: Sandbox, tmp_path: Path) -> None:
     )
     assert works(sandbox, credential.get_token(SCOPE).token)
     forged = tmp_path / "token"
-    head, body, _ = Path(values["AKS_SANDBOX_FEDERATED_TOKEN_FILE"]).read_text().split(".")
+    head, body, _unused = Path(values["AKS_SANDBOX_FEDERATED_TOKEN_FILE"]).read_text().split(".")
     forged.write_text(f"{head}.{body}.AAAA")
     credential = WorkloadIdentityCredential(
         tenant_id=tenant, client_id=client, token_file_path=str(forged), **options(sandbox)

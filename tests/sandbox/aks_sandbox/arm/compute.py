@@ -63,7 +63,7 @@ class Compute:
         wanted = call.query.get("$filter", "")
         locations = self._locations()
         if wanted:
-            name, _, value = wanted.partition(" eq ")
+            name, _unused, value = wanted.partition(" eq ")
             if name.strip() != "location":
                 raise GatewayError(
                     400, "BadRequest", f"The filter '{wanted}' is not supported. Only location can be filtered."

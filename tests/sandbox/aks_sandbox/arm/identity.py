@@ -215,7 +215,7 @@ class Identity:
         Raises:
             GatewayError: 401; no token, none of ours, for another audience, or expired.
         """
-        kind, _, token = (authorization or "").partition(" ")
+        kind, _unused, token = (authorization or "").partition(" ")
         if kind.lower() != "bearer" or not token:
             raise self._unauthorized(
                 "AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.", base_url
@@ -265,7 +265,7 @@ class Identity:
         return head + "." + _encoded(hmac.digest(self._key, head.encode(), "sha256"))
 
     def _verified(self, token: str) -> Json:
-        head, _, signature = token.rpartition(".")
+        head, _unused, signature = token.rpartition(".")
         if not hmac.compare_digest(_decoded(signature), hmac.digest(self._key, head.encode(), "sha256")):
             raise ValueError("not signed by this sandbox")
         claims = json.loads(_decoded(head.partition(".")[2]))

@@ -18,7 +18,7 @@ FORK = multiprocessing.get_context("fork")
 
 
 def _count(path: Path, times: int) -> None:
-    for _ in range(times):
+    for _unused in range(times):
         with _files.locked(path.with_suffix(".lock")):
             value = int(path.read_text())
             time.sleep(0.001)
@@ -34,7 +34,7 @@ def _hold(path: Path, ready) -> None:
 def test_processes_take_turns_and_leave_no_lock(tmp_path: Path) -> None:
     path = tmp_path / "counter"
     path.write_text("0")
-    workers = [FORK.Process(target=_count, args=(path, 15)) for _ in range(4)]
+    workers = [FORK.Process(target=_count, args=(path, 15)) for _unused in range(4)]
     for worker in workers:
         worker.start()
     for worker in workers:

@@ -36,7 +36,7 @@ def test_duration_text(seconds: float, text: str) -> None:
 def test_a_line_for_each_state_and_then_at_growing_intervals(lines: list[str]) -> None:
     clock = Clock()
     progress = _progress.Progress(clock)
-    for _ in range(300):
+    for _unused in range(300):
         progress("gpunp: Creating")
         clock.now += 1
     assert lines == [
@@ -45,6 +45,15 @@ def test_a_line_for_each_state_and_then_at_growing_intervals(lines: list[str]) -
     ]
     progress("gpunp: Succeeded")
     assert lines[-1] == "gpunp: Succeeded (5 min)"
+
+
+def test_of_states_in_quick_succession_some_are_shown(lines: list[str]) -> None:
+    clock = Clock()
+    progress = _progress.Progress(clock)
+    for step in range(50):
+        progress(f"accuracy at step {step}")
+        clock.now += 0.1
+    assert lines == [f"accuracy at step {step} ({seconds} s)" for step, seconds in ((0, 0), (20, 2), (40, 4))]
 
 
 def test_without_anybody_looking_nothing_happens() -> None:

@@ -58,7 +58,7 @@ class Secrets(list[str]):
         self.extend(value for value in values if value)
 
 
-def access(tmp_path: Path, secret: Any = lambda *_: None, **params: Any) -> Access:
+def access(tmp_path: Path, secret: Any = lambda *_unused: None, **params: Any) -> Access:
     private = tmp_path / "private"
     private.mkdir(exist_ok=True)
     return access_of(params, str(private), secret)
@@ -269,7 +269,7 @@ def test_times(text: str) -> None:
 
 def test_credentials_say_what_they_are() -> None:
     def kind(user: dict[str, Any]) -> str:
-        return Credentials(user, {}, "", lambda *_: None).kind
+        return Credentials(user, {}, "", lambda *_unused: None).kind
 
     assert kind({"token": "t"}) == "token"
     assert kind({"exec": {"command": "kubelogin"}}) == "exec plugin kubelogin"

@@ -68,7 +68,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.server_close()
 
     def client(self) -> Client:
-        return Client(Access(f"http://127.0.0.1:{self.server_port}", Credentials({}, {}, "", lambda *_: None)))
+        return Client(Access(f"http://127.0.0.1:{self.server_port}", Credentials({}, {}, "", lambda *_unused: None)))
 
 
 def pod(name: str, version: int) -> dict[str, Any]:
@@ -262,7 +262,7 @@ def test_deadline_before_the_first_state(serve: Callable[..., Server]) -> None:
 
 def test_unreachable_from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_watch, "RETRY_SECONDS", 0.5)
-    client = Client(Access("http://127.0.0.1:1", Credentials({}, {}, "", lambda *_: None)))
+    client = Client(Access("http://127.0.0.1:1", Credentials({}, {}, "", lambda *_unused: None)))
     with pytest.raises(Unreachable, match="no connection"), Watch(client, {"pods": Query(PODS)}) as watch:
         list(watch.states(Deadline(10)))
 
@@ -328,7 +328,7 @@ def test_expired_credentials(serve: Callable[..., Server]) -> None:
 
 def test_name_that_does_not_resolve() -> None:
     client = Client(
-        Access("https://x.privatelink.westus2.azmk8s.invalid:443", Credentials({}, {}, "", lambda *_: None))
+        Access("https://x.privatelink.westus2.azmk8s.invalid:443", Credentials({}, {}, "", lambda *_unused: None))
     )
     with pytest.raises(Unreachable, match="private AKS cluster") as caught:
         client.get(PODS)
@@ -359,9 +359,9 @@ def test_netrc_and_environment_do_not_win(
         listing("a")(handler)
 
     server = serve([look], [events()])
-    access = Access(f"http://127.0.0.1:{server.server_port}", Credentials({"token": "t"}, {}, "", lambda *_: None))
+    access = Access(f"http://127.0.0.1:{server.server_port}", Credentials({"token": "t"}, {}, "", lambda *_unused: None))
     Client(access).get(PODS)
-    Client(Access(access.server, Credentials({}, {}, "", lambda *_: None))).get(PODS)
+    Client(Access(access.server, Credentials({}, {}, "", lambda *_unused: None))).get(PODS)
     assert seen == ["Bearer t", None]
 
 
