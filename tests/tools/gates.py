@@ -152,8 +152,11 @@ def ruff(run: Run) -> None:
 
 
 def mypy(run: Run) -> None:
+    """Strictly, but that tests need no annotations."""
     run("mypy", "-p", "ansible_collections.aks.gpu.plugins")
-    run("mypy", "tests/sandbox/aks_sandbox", "tests/tools", "tests/integration", "tests/unit", "tests/sandbox/tests")
+    run("mypy", "tests/sandbox/aks_sandbox", "tests/tools")
+    lenient = ("--allow-untyped-defs", "--allow-incomplete-defs", "--allow-any-generics", "--no-check-untyped-defs")
+    run("mypy", *lenient, "--cache-dir", ".mypy_cache/tests", "tests/unit", "tests/sandbox/tests", "tests/integration")
 
 
 def build(run: Run) -> None:
