@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import secrets
 from typing import Any
 
 from .interfaces import CountsChanged
@@ -16,7 +18,7 @@ clusters:
   cluster: {{server: "https://localhost:1"}}
 users:
 - name: {user}
-  user: {{token: none}}
+  user: {{client-key-data: "{key}", token: "{token}"}}
 contexts:
 - name: {name}
   context: {{cluster: {name}, user: {user}}}
@@ -30,6 +32,8 @@ class NullNodePlane:
     def __init__(self) -> None:
         self._counts: dict[str, dict[str, int]] = {}
         self._names: dict[str, tuple[str, str]] = {}
+        self._token = secrets.token_hex(16)
+        self._key = base64.b64encode(secrets.token_bytes(48)).decode()
 
     async def create_cluster(self, cluster: Json) -> None:
         """Start to count."""
@@ -59,7 +63,8 @@ class NullNodePlane:
         """A kubeconfig of the right form for a server that is not there."""
         name, group = self._names[cluster_id]
         user = f"cluster{'Admin' if admin else 'User'}_{group}_{name}"
-        return _KUBECONFIG.format(name=f"{name}-admin" if admin else name, user=user)
+        name = f"{name}-admin" if admin else name
+        return _KUBECONFIG.format(name=name, user=user, key=self._key, token=self._token)
 
     async def node_counts(self, cluster_id: str) -> dict[str, int]:
         """Counts by pool."""
