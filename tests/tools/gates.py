@@ -306,7 +306,7 @@ def molecule(run: Run) -> None:
         if names:
             sandbox = ("python", "-m", "aks_sandbox", "run", "--name", f"molecule-{os.getpid()}", *options)
             chosen = [word for name in names for word in ("--scenario-name", name)]
-            run(*sandbox, "--", "molecule", "test", *chosen, cwd=ROOT / "extensions")
+            run(*sandbox, "--", "molecule", "test", *chosen, cwd=ROOT)
     run.note(f"scenarios: {', '.join(scenarios)}")
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 sink: Callable[[str], None] | None = None
 """Where lines of progress go: set for the time of a task that runs inside Ansible's own process, else nobody looks."""
 
+SHORTEST_INTERVAL = 2.0
 FIRST_INTERVAL = 10.0
 LONGEST_INTERVAL = 60.0
 
@@ -63,6 +64,8 @@ class Deadline:
 class Progress:
     """Shows the state of a wait: a line when it changes, and one now and then while it does not.
 
+    Of states that follow each other quickly only some are shown.
+
     Args:
         clock: A monotonic clock in seconds.
         mask: Takes secrets out of a text.
@@ -72,8 +75,8 @@ class Progress:
         self._clock = clock
         self._mask = mask
         self._start = clock()
-        self._state: str | None = None
-        self._next = 0.0
+        self._shown: str | None = None
+        self._shown_at = float("-inf")
         self._interval = FIRST_INTERVAL
 
     def __call__(self, state: str) -> None:
@@ -83,13 +86,10 @@ class Progress:
             state: What is waited for and how far it is, such as ``gpunp: Creating``.
         """
         now = self._clock()
-        if state != self._state:
-            self._state = state
-            self._interval = FIRST_INTERVAL
-        elif now < self._next:
+        changed = state != self._shown
+        if now - self._shown_at < (SHORTEST_INTERVAL if changed else self._interval):
             return
-        else:
-            self._interval = min(LONGEST_INTERVAL, self._interval * 2)
-        self._next = now + self._interval
+        self._interval = FIRST_INTERVAL if changed else min(LONGEST_INTERVAL, self._interval * 2)
+        self._shown, self._shown_at = state, now
         if sink is not None:
             sink(self._mask(f"{state} ({duration_text(now - self._start)})"))

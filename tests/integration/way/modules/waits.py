@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import time
-
 from ansible_collections.aks.gpu.plugins.module_utils._ansible import _progress
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
@@ -27,9 +25,7 @@ def plan(task: Task) -> Plan:
 
     def apply() -> dict[str, str | None]:
         _progress.SHORTEST_INTERVAL = 0.0
-        for state in ("Creating", f"{secret} Running"):
-            task.progress(f"gpunp: {state}")
-            time.sleep(0.01)
+        task.progress(f"gpunp: {secret} Creating")
         return {"directory": task.run_directory}
 
     return Plan(True, {"directory": task.run_directory}, apply, before={"count": 1}, after={"count": 2})
