@@ -114,7 +114,7 @@ def _ended(main: Callable[[], object]) -> tuple[int, set[str]]:
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
             return end.code or 0, _no_log_values(end)
-        print(end.code, file=sys.stderr)  # noqa: T201
+        sys.stderr.write(f"{end.code}\n")
         return 1, _no_log_values(end)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) or _ends_the_task(error):
