@@ -90,7 +90,6 @@ options:
     type: bool
     default: false
 requirements:
-  - azure-identity
   - PyYAML
 seealso:
   - module: aks.gpu.manifest
