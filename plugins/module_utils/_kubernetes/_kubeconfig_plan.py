@@ -89,7 +89,7 @@ def _private(task: Task, source: Source) -> Plan:
     if task.run_directory is None:
         if not task.params["return_content"]:
             raise Failure(
-                "There is no private directory of the run, because the task does not run on Ansible's own machine.",
+                "The task runs on another machine than Ansible or as another user, so there is no private file of the run.",
                 hint="Set path, or return_content, or delegate the task to localhost.",
             )
         config = _fetched(task, source)
