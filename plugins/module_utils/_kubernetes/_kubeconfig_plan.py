@@ -89,7 +89,7 @@ def _private(task: Task, source: Source) -> Plan:
     if task.run_directory is None:
         if not task.params["return_content"]:
             raise Failure(
-                "There is no private file of the run: the task runs on another machine than Ansible, or as another user.",
+                "There is no private file of the run: this task runs elsewhere than Ansible, or as another user.",
                 hint="Set path, or return_content, or delegate the task to localhost.",
             )
         config = _fetched(task, source)
