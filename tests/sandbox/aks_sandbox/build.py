@@ -98,6 +98,8 @@ def binaries(progress: Progress) -> Binaries:
 def _build(version: str, target: Path, progress: Progress) -> None:
     started = time.monotonic()
     go = _go(progress)
+    for left_over in target.parent.glob("building-*"):
+        shutil.rmtree(left_over, ignore_errors=True)
     work = Path(tempfile.mkdtemp(prefix="building-", dir=target.parent))
     try:
         progress(f"building Kubernetes {version} from the Go module proxy; once only, 7 to 12 minutes on two cores")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import shutil
 import time
@@ -19,6 +20,7 @@ from aks_sandbox.interfaces import CountsChanged, Json, SandboxError, Settings
 from aks_sandbox.kubelet import EventRecorder, Kubelets
 from aks_sandbox.logs import KubeletServer, LogStore
 from aks_sandbox.nodes import ClusterFacts, SimulatedNode, base36
+from aks_sandbox.sizes import node_size
 
 _LOG = logging.getLogger(__name__)
 _AUTOSCALER_DELAY_SECONDS = 0.3
@@ -58,6 +60,7 @@ class Cluster:
         self._shrinking: asyncio.Task[None] | None = None
         self._evicting: set[str] = set()
         self._hopeless: set[str] = set()
+        self._scaling_wanted = False
         self._leaving: dict[str, asyncio.Event] = {}
 
     async def start(self) -> None:
@@ -280,22 +283,28 @@ class Cluster:
     def _consider_scaling(self) -> None:
         if not self._settings.autoscaler:
             return
+        self._scaling_wanted = True
         if self._scaling is None or self._scaling.done():
             self._scaling = background(self._scale(), f"autoscaler {self.cluster_id}")
 
     async def _scale(self) -> None:
-        await asyncio.sleep(_AUTOSCALER_DELAY_SECONDS)
+        while self._scaling_wanted:
+            await asyncio.sleep(_AUTOSCALER_DELAY_SECONDS)
+            self._scaling_wanted = False
+            await self._scale_once()
+
+    async def _scale_once(self) -> None:
         if self._settings.autoscaler_stops_without_gpus and any(
             node.size.nvidia and not any(node.manager.allocatable(0).values()) for node in self.nodes()
         ):
             return
         await self._tell_hopeless()
-        for name in list(self.pools):
-            pool = self.pools.get(name)
-            if pool is None or not pool["properties"].get("enableAutoScaling"):
-                continue
+        scaled = [pool for pool in self.pools.values() if pool["properties"].get("enableAutoScaling")]
+        scaled.sort(key=lambda pool: (node_size(pool["properties"]["vmSize"]).gpu_devices, pool["name"]))
+        helped: set[str] = set()
+        for pool in scaled:
             try:
-                await self._scale_up(pool)
+                await self._scale_up(pool, helped)
             except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
                 _LOG.warning("autoscaler of %s: %s", self.cluster_id, error)
         if self._shrinking is None or self._shrinking.done():
@@ -318,12 +327,15 @@ class Cluster:
                     "cluster-autoscaler",
                 )
 
-    async def _scale_up(self, pool: Json) -> None:
+    async def _scale_up(self, pool: Json, helped: set[str]) -> None:
+        """Add nodes for waiting Pods that no other pool has `helped` yet."""
         name, properties = pool["name"], pool["properties"]
         current = len(self._nodes.get(name, {}))
         waiting = [
             pod for pod in self._pods.objects.values()
-            if autoscaler.wants_nodes(pod) and autoscaler.fits_pool(pod, pool, self.facts)
+            if pod["metadata"]["uid"] not in helped
+            and autoscaler.wants_nodes(pod)
+            and autoscaler.fits_pool(pod, pool, self.facts)
         ]  # fmt: skip
         # Nodes that have just come, or still wait for their device plugin, will take their share.
         upcoming = [node for node in self.nodes(name) if not any(_drainable(pod) for pod in self._pods_on(node.name))]
@@ -331,6 +343,8 @@ class Cluster:
         wanted = max(
             min(wanted, int(properties.get("maxCount") or current)), current, int(properties.get("minCount") or 0)
         )
+        if wanted > current or upcoming:
+            helped.update(pod["metadata"]["uid"] for pod in waiting)
         if wanted == current:
             return
         scale_set = f"aks-{name}-{self.facts.number}-vmss"
@@ -342,7 +356,9 @@ class Cluster:
                 "cluster-autoscaler",
             )  # fmt: skip
         await self._count_changed(self.cluster_id, name, wanted)
-        await self.apply_pool(pool, wanted)
+        async with self._lock(name):
+            if self.pools.get(name) is pool:
+                await self._apply_pool(pool, wanted)
 
     async def _shrink(self) -> None:
         """Remove nodes that were idle long enough; ends when no pool can shrink."""
@@ -473,7 +489,7 @@ class KubernetesNodePlane:
             await asyncio.to_thread(shutil.rmtree, cluster.control_plane.directory, True)
 
     async def apply_pool(self, cluster_id: str, pool: Json, count: int) -> None:
-        await self.cluster(cluster_id).apply_pool(pool, count)
+        await self.cluster(cluster_id).apply_pool(copy.deepcopy(pool), count)
 
     async def drain_pool(
         self, cluster_id: str, pool_name: str, ignore_pod_disruption_budget: bool, timeout: float
