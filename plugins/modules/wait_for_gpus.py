@@ -138,14 +138,14 @@ nodes:
       returned: always
       sample: 1
     device_plugin:
-      description: The Pod of a device plugin's DaemonSet that runs on it, as C(namespace/name); null when there is none.
+      description: Pod of a device plugin's DaemonSet that runs on it, as C(namespace/name); null when there is none.
       type: str
       returned: always
       sample: gpu-resources/nvidia-device-plugin-daemonset-x8tqk
     gpus_from:
       description:
-        - Who offers its GPUs. V(daemon_set) when a device plugin's DaemonSet is meant for it, else V(managed) on a node with
-          managed GPUs, else V(node), as with the AKS GPU image. Null when it offers none.
+        - Who offers its GPUs. V(daemon_set) when a device plugin's DaemonSet is meant for it, else V(managed) on a node
+          with managed GPUs, else V(node), as with the AKS GPU image. Null when it offers none.
       type: str
       returned: always
       choices: [daemon_set, managed, node]

@@ -204,7 +204,7 @@ job:
       type: list
       elements: str
       returned: always
-      sample: ["2019-05-16 16:08:31.258328: I tensorflow/core/platform/cpu_feature_guard.cc:137] Your CPU supports instructions"]
+      sample: ["2019-05-16 16:08:31.258328: I tensorflow/core/platform/cpu_feature_guard.cc:137] Your CPU supports"]
     log_tail:
       description: The last lines of the log.
       type: list

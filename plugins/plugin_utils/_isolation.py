@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ansible.module_utils import basic
 from ansible.module_utils.basic import AnsibleModule
@@ -176,8 +176,7 @@ def _mask_messages(output: str, masked: set[str]) -> str:
 
 def _text(stream: io.TextIOWrapper) -> str:
     stream.flush()
-    buffer = stream.buffer
-    assert isinstance(buffer, io.BytesIO)
+    buffer = cast(io.BytesIO, stream.buffer)
     return buffer.getvalue().decode("utf-8", errors="replace")
 
 

@@ -111,7 +111,7 @@ def _of_type(hint: Any, value: Any, where: str) -> list[str]:
         if not isinstance(value, dict):
             return [f"{where} is no map"]
         return [text for key, item in value.items() for text in _of_type(arguments[1], item, f"{where}[{key}]")]
-    if isinstance(hint, type) and issubclass(hint, _models._Model):
+    if isinstance(hint, type) and issubclass(hint, _models._Model):  # type: ignore[attr-defined]
         return _of_model(hint, value, where)
     return [] if _is_a(hint, value) else [f"{where}: {value!r} is not {getattr(hint, '__name__', hint)}"]
 

@@ -72,11 +72,11 @@ def playbooks(tmp_path: Path) -> Playbooks:
     return Playbooks(tmp_path)
 
 
-def task(name: str, module: str = "test.way.probe", /, **options: Any) -> dict[str, Any]:
+def task(title: str, module: str = "test.way.probe", /, **options: Any) -> dict[str, Any]:
     """A task; options that begin with ``task_`` are keywords of the task, the others are the module's."""
     keywords = {key.removeprefix("task_"): value for key, value in options.items() if key.startswith("task_")}
     arguments = {key: value for key, value in options.items() if not key.startswith("task_")}
-    return {"name": name, module: arguments, "ignore_errors": True, **keywords}
+    return {"name": title, module: arguments, "ignore_errors": True, **keywords}
 
 
 VALUES = {

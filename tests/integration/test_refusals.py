@@ -57,7 +57,7 @@ def test_refused(sandbox: Sandbox, ansible: Ansible, variables: dict[str, Any], 
     [
         pytest.param({"AZURE_CLIENT_SECRET": "wrong", "AZURE_SECRET": "wrong"}, "AADSTS7000215", id="wrong secret"),
         pytest.param(
-            {name: "" for name in ("AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_SECRET")}, "az login", id="none"
+            dict.fromkeys(("AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_SECRET"), ""), "az login", id="none"
         ),
     ],
 )

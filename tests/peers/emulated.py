@@ -150,7 +150,7 @@ class Emulated:
             if found["provisioningState"] in ("Succeeded", "Failed", "Canceled"):
                 return found
             time.sleep(0.05)
-        raise AssertionError(f"the pool {name} is {found['provisioningState']} after {seconds} s")
+        raise AssertionError(f"the pool {name} is still {found} after {seconds} s")
 
     def remove_pools(self, cluster: str = CLUSTER) -> None:
         """Take away every pool of a user's, whatever is under way."""

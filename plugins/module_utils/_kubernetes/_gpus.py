@@ -186,7 +186,9 @@ def _gpus_from(node: dict[str, Any], plugins: list[dict[str, Any]]) -> str | Non
     allocatable = (node.get("status") or {}).get("allocatable") or {}
     if not any(int(allocatable.get(name) or 0) for name in gpu_resources(node)):
         return None
-    meant = any(placement_obstacle((plugin.get("spec") or {}).get("template") or {}, node) is None for plugin in plugins)
+    meant = any(
+        placement_obstacle((plugin.get("spec") or {}).get("template") or {}, node) is None for plugin in plugins
+    )
     if meant:
         return "daemon_set"
     return "managed" if labels_of(node).get(MANAGED_LABEL) == "enabled" else "node"

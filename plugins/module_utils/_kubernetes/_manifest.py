@@ -71,6 +71,20 @@ class Step:
         """True when the step changes the cluster."""
         return self.action not in ("unchanged", "left")
 
+    @property
+    def served_kind(self) -> ResourceType:
+        """How the object is served, once that is known."""
+        if self.kind is None:
+            raise RuntimeError(f"Nobody has looked up how a {self.manifest.get('kind')} is served.")
+        return self.kind
+
+    @property
+    def found(self) -> dict[str, Any]:
+        """The object in the cluster, of a step that removes it."""
+        if self.live is None:
+            raise RuntimeError(f"There is no {self.manifest.get('kind')} to remove.")
+        return self.live
+
     def as_result(self) -> dict[str, Any]:
         """Returns the step as a return value."""
         shown = self.after if self.after is not None else self.live
@@ -268,9 +282,8 @@ class _Work:
         return placed
 
     def _predict(self, step: Step) -> None:
-        assert step.kind is not None
         metadata = step.manifest["metadata"]
-        step.live = self.resources.get(step.kind, metadata.get("namespace"), metadata["name"])
+        step.live = self.resources.get(step.served_kind, metadata.get("namespace"), metadata["name"])
         going = step.live is not None and bool(step.live["metadata"].get("deletionTimestamp"))
         if step.live is None or going or CREATED_BY in (step.live["metadata"].get("annotations") or {}):
             metadata["annotations"] = {**(metadata.get("annotations") or {}), CREATED_BY: self._manager}
@@ -308,14 +321,13 @@ class _Work:
 
     def _validated_elsewhere(self, step: Step, namespace: str | None) -> dict[str, Any]:
         """Returns the manifest after the server has checked it under a name and in a namespace where it can."""
-        assert step.kind is not None
         probe = copy.deepcopy(step.manifest)
         # Names of namespaced objects are long enough for this; a namespace's own name stays a label everywhere.
         probe["metadata"]["name"] = name = f"aks-gpu-dry-run-{secrets.token_hex(4)}"
-        if step.kind.namespaced:
+        if step.served_kind.namespaced:
             probe["metadata"]["namespace"] = namespace
         try:
-            self.resources.apply(step.kind, probe, field_manager=self._manager, dry_run=True)
+            self.resources.apply(step.served_kind, probe, field_manager=self._manager, dry_run=True)
         except KubernetesError as error:
             if error.reason in ("Invalid", "BadRequest"):
                 text = error.message.replace(name, str(step.manifest["metadata"]["name"]))
@@ -325,9 +337,8 @@ class _Work:
         return step.manifest
 
     def _predict_removal(self, step: Step, steps: list[Step]) -> None:
-        assert step.kind is not None
         metadata = step.manifest["metadata"]
-        step.live = self.resources.get(step.kind, metadata.get("namespace"), metadata["name"])
+        step.live = self.resources.get(step.served_kind, metadata.get("namespace"), metadata["name"])
         if step.live is None:
             return
         if self.task.params["only_own"] and CREATED_BY not in (step.live["metadata"].get("annotations") or {}):
@@ -338,7 +349,7 @@ class _Work:
             if step.reason:
                 step.action = "left"
                 return
-        self.resources.delete(step.kind, step.live, dry_run=True)
+        self.resources.delete(step.served_kind, step.live, dry_run=True)
         step.action = "deleted"
 
     def _inhabitants(self, namespace: str, steps: list[Step]) -> str:
@@ -373,9 +384,10 @@ class _Work:
         return str(self.task.params["field_manager"])
 
     def _apply(self, step: Step, *, dry_run: bool = False) -> dict[str, Any]:
-        assert step.kind is not None
         force = bool(self.task.params["force_conflicts"])
-        return self.resources.apply(step.kind, step.manifest, field_manager=self._manager, force=force, dry_run=dry_run)
+        return self.resources.apply(
+            step.served_kind, step.manifest, field_manager=self._manager, force=force, dry_run=dry_run
+        )
 
     def _bring_about(self, step: Step, deadline: Deadline) -> None:
         settle = self.task.deadline(min(SETTLE_SECONDS, max(deadline.remaining(), 1.0)))
@@ -417,24 +429,22 @@ class _Work:
                 time.sleep(0.2)
 
     def _remove(self, step: Step, deadline: Deadline) -> None:
-        assert step.kind is not None
-        assert step.live is not None
         metadata = step.manifest["metadata"]
         if self.task.params["only_if_empty"] and step.manifest["kind"] == "Namespace":
             reason = self._inhabitants(metadata["name"], [])
             if reason:
                 step.action, step.reason = "left", reason
                 return
-        self.resources.delete(step.kind, step.live)
+        self.resources.delete(step.served_kind, step.found)
         if self.task.params["wait"]:
             self._wait_gone(step, deadline)
 
     def _wait_gone(self, step: Step, deadline: Deadline) -> None:
-        assert step.kind is not None
-        assert step.live is not None
-        metadata = step.live["metadata"]
-        query = Query(step.kind.path(metadata.get("namespace")), field_selector=f"metadata.name={metadata['name']}")
-        last = step.live
+        metadata = step.found["metadata"]
+        query = Query(
+            step.served_kind.path(metadata.get("namespace")), field_selector=f"metadata.name={metadata['name']}"
+        )
+        last = step.found
         with Watch(self.resources.client, {"object": query}) as watch:
             for state in watch.states(deadline):
                 found = state.objects["object"].get(metadata["uid"])

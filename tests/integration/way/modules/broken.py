@@ -1,4 +1,3 @@
-#!/usr/bin/python
 # Copyright: (c) 2026, the aks.gpu authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -6,7 +5,7 @@
 
 from __future__ import annotations
 
-import a_library_that_nobody_has  # noqa: F401
+import a_library_that_nobody_has  # type: ignore[import-not-found] # noqa: F401 # pylint: disable=unused-import
 from ansible.module_utils.basic import AnsibleModule
 
 

@@ -1,4 +1,3 @@
-#!/usr/bin/python
 # Copyright: (c) 2026, the aks.gpu authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -10,7 +9,8 @@ import sys
 
 from ansible.module_utils.basic import AnsibleModule
 
-sys.exit("a library that ends the process")
+if sys.version_info:
+    sys.exit("a library that ends the process")
 
 
 def main() -> None:

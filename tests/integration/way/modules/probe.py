@@ -1,4 +1,3 @@
-#!/usr/bin/python
 # Copyright: (c) 2026, the aks.gpu authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -157,7 +156,7 @@ def main() -> None:
         )
     elif what == "warn":
         module.warn(f"careful with {module.params['text']}")
-        module.deprecate("old", version="9.0.0", collection_name="test.way")
+        module.deprecate("old", version="9.0.0", collection_name="test.way")  # pylint: disable=wrong-collection-deprecated
         module.exit_json(changed=False)
     elif what == "spoil":
         found = state()

@@ -1,4 +1,4 @@
-"""What needs no control plane: plugin configuration, workloads, sizes, settings, the autoscaler's arithmetic."""
+"""What needs no control plane: plugin configuration, workloads, sizes, settings, the autoscaler's sums."""
 
 from __future__ import annotations
 
@@ -91,16 +91,16 @@ def test_parts_of_a_gpu_are_one_device(size: str, devices: int) -> None:
     ],
 )
 def test_the_device_follows_the_size(size: str, line: str) -> None:
-    lines = [text for _, text in workloads.script(situation(size, "--max_steps", "20")).lines]
+    lines = [text for _unused, text in workloads.script(situation(size, "--max_steps", "20")).lines]
     assert lines[0] == workloads.MARK
     assert line in lines
     assert lines[-1].startswith("Accuracy at step 10: ")
 
 
 def test_accuracy_rises_and_is_the_same_for_the_same_pod() -> None:
-    first, second = (workloads.script(situation("Standard_NC6", "--max_steps", "500")) for _ in range(2))
+    first, second = (workloads.script(situation("Standard_NC6", "--max_steps", "500")) for _unused in range(2))
     values = [
-        [float(text.split(": ")[1]) for _, text in each.lines if text.startswith("Accuracy")]
+        [float(text.split(": ")[1]) for _unused, text in each.lines if text.startswith("Accuracy")]
         for each in (first, second)
     ]
     assert values[0] == values[1]
@@ -113,14 +113,14 @@ def test_the_article_image_on_a_modern_gpu_can_fail() -> None:
     modern = dataclasses.replace(situation("Standard_NC4as_T4_v3"), article_image_runs_on_modern_gpus=False)
     played = workloads.script(modern)
     assert played.exit_code == 1
-    assert any(workloads.DRIVER_MISMATCH in text for _, text in played.lines)
+    assert any(workloads.DRIVER_MISMATCH in text for _unused, text in played.lines)
     old = dataclasses.replace(situation("Standard_NC6"), article_image_runs_on_modern_gpus=False)
     assert workloads.script(old).exit_code == 0
 
 
 def test_nvidia_smi_lists_what_the_container_was_given() -> None:
     seen = situation("Standard_NC64as_T4_v3", "sh", "-c", "nvidia-smi -L", image="nvidia/cuda:13.0", count=2)
-    lines = [text for _, text in workloads.script(seen).lines][1:]
+    lines = [text for _unused, text in workloads.script(seen).lines][1:]
     assert [line.split(" (")[0] for line in lines] == ["GPU 0: Tesla T4", "GPU 1: Tesla T4"]
     without = dataclasses.replace(seen, devices=())
     assert workloads.script(without).exit_code == 9

@@ -180,6 +180,7 @@ def test_clouds_by_name_and_by_metadata() -> None:
         "https://login.example",
         False,
     )
+    broken: object
     for broken in ([], {}, {**metadata, "resourceManager": "http://arm.example"}):
         with pytest.raises(Failure):
             cloud_of_metadata("https://arm.example", broken)

@@ -67,7 +67,7 @@ def test_essence_leaves_out_what_changes_by_itself() -> None:
 
 
 def test_secrets_are_masked_but_seen_to_change() -> None:
-    before = {"kind": "Secret", "data": {"a": "MQ==", "b": "Mg=="}}
+    before: dict[str, Any] = {"kind": "Secret", "data": {"a": "MQ==", "b": "Mg=="}}
     after = {"kind": "Secret", "data": {"a": "MQ==", "b": "Mw==", "c": "NA=="}}
     assert masked(before)["data"] == {"a": MASK, "b": MASK}
     shown = masked_pair(before, after)

@@ -359,7 +359,9 @@ def test_netrc_and_environment_do_not_win(
         listing("a")(handler)
 
     server = serve([look], [events()])
-    access = Access(f"http://127.0.0.1:{server.server_port}", Credentials({"token": "t"}, {}, "", lambda *_unused: None))
+    access = Access(
+        f"http://127.0.0.1:{server.server_port}", Credentials({"token": "t"}, {}, "", lambda *_unused: None)
+    )
     Client(access).get(PODS)
     Client(Access(access.server, Credentials({}, {}, "", lambda *_unused: None))).get(PODS)
     assert seen == ["Bearer t", None]

@@ -289,7 +289,7 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "capacity_reservation_group_id": st.sampled_from(["/a/B", "/a/c"]),
     "orchestrator_version": st.sampled_from(["1.36", "1.36.2", "1.37", "1.37.1"]),
 }
-SCALING = st.one_of(
+SCALING: st.SearchStrategy[Json] = st.one_of(
     st.fixed_dictionaries({}),
     st.fixed_dictionaries({"count": st.integers(0, 6)}),
     st.fixed_dictionaries({"enable_auto_scaling": st.just(False)}, optional={"count": st.integers(0, 6)}),

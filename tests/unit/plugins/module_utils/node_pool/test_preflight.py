@@ -64,7 +64,7 @@ def test_the_articles_pool_has_no_problem_but_its_retired_size() -> None:
         "min_count": 1,
         "max_count": 3,
     }
-    text = found(**params)
+    text = found(**params)  # type: ignore[arg-type]
     assert text.count("|") == 0
     assert "Azure retired Standard_NC6 (Tesla K80) on 2023-08-31. Take Standard_NC4as_T4_v3" in text
     offered = LiveSize("Standard_NC6", "westus2", gpus=1, vcpus=6)

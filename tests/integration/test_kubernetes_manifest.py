@@ -1,0 +1,265 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module manifest on a real control plane, read back by the plain Kubernetes client."""
+
+from __future__ import annotations
+
+import base64
+import copy
+from pathlib import Path
+from typing import Any
+
+import kubernetes
+import pytest
+from aks_sandbox.testing import Sandbox
+from harness import Ansible, Json, kubernetes_client
+
+SPACE = "manifest-test"
+NAMESPACE: Json = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE}}
+DAEMON_SET: Json = {
+    "apiVersion": "apps/v1",
+    "kind": "DaemonSet",
+    "metadata": {"name": "plugin", "namespace": SPACE},
+    "spec": {
+        "selector": {"matchLabels": {"name": "plugin"}},
+        "template": {
+            "metadata": {"labels": {"name": "plugin"}},
+            "spec": {"containers": [{"name": "c", "image": "mcr.microsoft.com/oss/kubernetes/pause:3.6"}]},
+        },
+    },
+}
+JOB: Json = {
+    "apiVersion": "batch/v1",
+    "kind": "Job",
+    "metadata": {"name": "work", "namespace": SPACE},
+    "spec": {
+        "template": {
+            "spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "example.invalid/work:1"}]}
+        }
+    },
+}
+CONFIG: Json = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {"name": "c", "namespace": SPACE},
+    "data": {"a": "1"},
+}
+
+
+@pytest.fixture
+def kubeconfig(sandbox: Sandbox, tmp_path: Path) -> str:
+    path = tmp_path / "kubeconfig"
+    path.write_text(sandbox.kubeconfig())
+    path.chmod(0o600)
+    return str(path)
+
+
+@pytest.fixture
+def core(sandbox: Sandbox) -> kubernetes.client.CoreV1Api:
+    return kubernetes.client.CoreV1Api(kubernetes_client(sandbox))
+
+
+@pytest.fixture
+def manifest(ansible: Ansible, kubeconfig: str) -> Any:
+    def run(*objects: Json, check: bool = False, **options: Any) -> Json:
+        return ansible.module(
+            "aks.gpu.manifest", {"kubeconfig": kubeconfig, "definition": list(objects), **options}, check=check
+        )
+
+    return run
+
+
+def actions(result: Json) -> list[str]:
+    assert not result.get("failed"), result["msg"]
+    return [found["action"] for found in result["resources"]]
+
+
+def changed(found: Json, **spec: Any) -> Json:
+    result = copy.deepcopy(found)
+    result["spec"].update(spec)
+    return result
+
+
+def retagged(tag: str) -> Json:
+    result = copy.deepcopy(JOB)
+    result["spec"]["template"]["spec"]["containers"][0]["image"] = f"example.invalid/work:{tag}"
+    return result
+
+
+def test_four_ways_of_a_run(sandbox: Sandbox, manifest: Any, core: kubernetes.client.CoreV1Api) -> None:
+    with sandbox.having(refuse_writes=True):
+        predicted = manifest(NAMESPACE, DAEMON_SET, JOB, check=True)
+    assert actions(predicted) == ["created"] * 3
+    assert SPACE not in {found.metadata.name for found in core.list_namespace().items}
+    assert predicted["diff"]["after"][f"DaemonSet {SPACE}/plugin"]["spec"]["template"]
+    first = manifest(NAMESPACE, DAEMON_SET, JOB)
+    assert (actions(first), first["changed"]) == (["created"] * 3, True)
+    live = kubernetes.client.AppsV1Api(core.api_client).read_namespaced_daemon_set("plugin", SPACE)
+    assert live.metadata.managed_fields[0].manager == "aks.gpu"
+    again = manifest(NAMESPACE, DAEMON_SET, JOB)
+    assert (actions(again), again["changed"]) == (["unchanged"] * 3, False)
+    with sandbox.having(refuse_writes=True):
+        once_more = manifest(NAMESPACE, DAEMON_SET, JOB, check=True)
+    assert (actions(once_more), once_more["changed"]) == (["unchanged"] * 3, False)
+
+
+def test_removal(sandbox: Sandbox, manifest: Any, core: kubernetes.client.CoreV1Api) -> None:
+    manifest(NAMESPACE, DAEMON_SET, JOB)
+    options = {"state": "absent", "only_own": True, "only_if_empty": True}
+    with sandbox.having(refuse_writes=True):
+        predicted = manifest(NAMESPACE, DAEMON_SET, JOB, check=True, **options)
+    assert actions(predicted) == ["deleted"] * 3
+    removed = manifest(NAMESPACE, DAEMON_SET, JOB, **options)
+    assert [found["kind"] for found in removed["resources"]] == ["Job", "DaemonSet", "Namespace"]
+    assert actions(removed) == ["deleted"] * 3
+    assert SPACE not in {found.metadata.name for found in core.list_namespace().items}
+    again = manifest(NAMESPACE, DAEMON_SET, JOB, **options)
+    assert (actions(again), again["changed"]) == (["unchanged"] * 3, False)
+
+
+def test_what_others_made_is_left(manifest: Any, core: kubernetes.client.CoreV1Api) -> None:
+    core.create_namespace({"metadata": {"name": SPACE}})
+    core.create_namespaced_config_map(SPACE, {"metadata": {"name": "theirs"}})
+    manifest(NAMESPACE, DAEMON_SET)
+    options = {"state": "absent", "only_if_empty": True}
+    own = manifest(NAMESPACE, DAEMON_SET, only_own=True, **options)
+    assert actions(own) == ["deleted", "left"]
+    assert "not created by aks.gpu" in own["resources"][1]["reason"]
+    left = manifest(NAMESPACE, DAEMON_SET, **options)
+    assert actions(left) == ["unchanged", "left"]
+    assert "ConfigMap theirs" in left["resources"][1]["reason"]
+    assert core.read_namespaced_config_map("theirs", SPACE)
+
+
+def test_change_and_field_that_is_no_longer_given(manifest: Any, core: kubernetes.client.CoreV1Api) -> None:
+    manifest(NAMESPACE, {**CONFIG, "data": {"a": "1", "b": "2"}})
+    core.patch_namespaced_config_map("c", SPACE, {"data": {"theirs": "3"}})
+    result = manifest(CONFIG)
+    assert actions(result) == ["changed"]
+    assert core.read_namespaced_config_map("c", SPACE).data == {"a": "1", "theirs": "3"}
+    assert result["diff"]["before"][f"ConfigMap {SPACE}/c"]["data"]["b"] == "2"
+
+
+def test_conflict_names_field_and_owner(manifest: Any, core: kubernetes.client.CoreV1Api) -> None:
+    manifest(NAMESPACE, CONFIG)
+    core.patch_namespaced_config_map("c", SPACE, {"data": {"a": "theirs"}}, field_manager="somebody")
+    result = manifest(CONFIG, check=True)
+    assert result["failed"]
+    assert "data.a" in result["msg"]
+    assert '"somebody"' in result["msg"]
+    assert "force_conflicts" in result["msg"]
+    assert actions(manifest(CONFIG, force_conflicts=True)) == ["changed"]
+    assert core.read_namespaced_config_map("c", SPACE).data == {"a": "1"}
+
+
+def test_immutable_job(sandbox: Sandbox, manifest: Any, core: kubernetes.client.CoreV1Api) -> None:
+    manifest(NAMESPACE, JOB)
+    refused = manifest(retagged("2"))
+    assert refused["failed"]
+    assert "field is immutable" in refused["msg"]
+    assert "recreate_immutable" in refused["msg"]
+    assert len(refused["msg"]) < 400
+    with sandbox.having(refuse_writes=True):
+        assert actions(manifest(retagged("2"), recreate_immutable=True, check=True)) == ["recreated"]
+    assert actions(manifest(retagged("2"), recreate_immutable=True)) == ["recreated"]
+    live = kubernetes.client.BatchV1Api(core.api_client).read_namespaced_job("work", SPACE)
+    assert live.spec.template.spec.containers[0].image.endswith(":2")
+    assert actions(manifest(retagged("2"), recreate_immutable=True)) == ["unchanged"]
+
+
+def test_everything_that_is_wrong_is_named_before_anything_changes(
+    manifest: Any, core: kubernetes.client.CoreV1Api
+) -> None:
+    typo = copy.deepcopy(DAEMON_SET)
+    typo["spec"]["template"]["spec"]["tolerationz"] = []
+    name = {**CONFIG, "metadata": {"name": "Not_A_Name", "namespace": SPACE}}
+    kind = {"apiVersion": "nvidia.com/v1", "kind": "ClusterPolicy", "metadata": {"name": "x"}}
+    result = manifest(NAMESPACE, typo, name, kind)
+    assert result["failed"]
+    for text in ("tolerationz", "Not_A_Name", "no kind ClusterPolicy in nvidia.com/v1"):
+        assert text in result["msg"]
+    assert SPACE not in {found.metadata.name for found in core.list_namespace().items}
+
+
+def test_custom_resource_after_its_definition(manifest: Any, core: kubernetes.client.CoreV1Api) -> None:
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "things.example.com"},
+        "spec": {
+            "group": "example.com",
+            "scope": "Cluster",
+            "names": {"plural": "things", "kind": "Thing"},
+            "versions": [
+                {
+                    "name": "v1",
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+                }
+            ],
+        },
+    }
+    thing = {"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "t"}}
+    assert actions(manifest(definition, thing, check=True)) == ["created", "created"]
+    assert actions(manifest(definition, thing)) == ["created", "created"]
+    assert actions(manifest(definition, thing)) == ["unchanged", "unchanged"]
+    assert actions(manifest(definition, thing, state="absent")) == ["deleted", "deleted"]
+    assert actions(manifest(definition, thing, state="absent")) == ["unchanged", "unchanged"]
+
+
+def test_namespace_that_is_being_deleted_is_waited_for(manifest: Any, core: kubernetes.client.CoreV1Api) -> None:
+    manifest(NAMESPACE, CONFIG)
+    core.patch_namespaced_config_map("c", SPACE, {"metadata": {"finalizers": ["example.com/slow"]}})
+    core.delete_namespace(SPACE)
+    late = manifest(NAMESPACE, CONFIG, wait_timeout=2)
+    assert late["failed"]
+    assert "not gone after 2 s" in late["msg"]
+    core.patch_namespaced_config_map("c", SPACE, {"metadata": {"finalizers": None}})
+    assert actions(manifest(NAMESPACE, CONFIG)) == ["created", "created"] or actions(manifest(NAMESPACE, CONFIG))
+
+
+def test_missing_namespace(manifest: Any) -> None:
+    assert actions(manifest(CONFIG, check=True)) == ["created"]
+    result = manifest(CONFIG)
+    assert result["failed"]
+    assert f'namespaces "{SPACE}" not found' in result["msg"]
+    assert "Put the Namespace in front" in result["msg"]
+
+
+def test_secret_is_never_shown(ansible: Ansible, kubeconfig: str, manifest: Any) -> None:
+    value = "very-s3cret-value"
+    secret: Json = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "s", "namespace": SPACE},
+        "stringData": {"password": value},
+    }
+    tasks = [{"name": "Task", "aks.gpu.manifest": {"kubeconfig": kubeconfig, "definition": [NAMESPACE, secret]}}]
+    play = {"hosts": "localhost", "gather_facts": False, "tasks": tasks}
+    run = ansible.playbook([play], arguments=["-vvv"], diff=True)
+    encoded = base64.b64encode(value.encode()).decode()
+    assert value not in run.output
+    assert encoded not in run.output
+    secret["stringData"]["password"] = other = "an-other-s3cret"
+    run = ansible.playbook([play], arguments=["-vvv"], diff=True)
+    assert run.changed == 1
+    for text in (value, encoded, other, base64.b64encode(other.encode()).decode()):
+        assert text not in run.output
+    assert "(before)" in run.output
+
+
+def test_kubeconfig_is_never_shown(ansible: Ansible, sandbox: Sandbox) -> None:
+    import yaml
+
+    config = yaml.safe_load(sandbox.kubeconfig())
+    user = config["users"][0]["user"]
+    tasks = [{"name": "Task", "aks.gpu.manifest": {"kubeconfig": config, "definition": [NAMESPACE]}}]
+    run = ansible.playbook(
+        [{"hosts": "localhost", "gather_facts": False, "tasks": tasks}], arguments=["-vvv"], check=True
+    )
+    secrets = [user[key] for key in ("token", "client-key-data") if key in user]
+    assert secrets
+    for text in secrets:
+        assert text not in run.output
