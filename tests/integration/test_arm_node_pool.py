@@ -29,6 +29,10 @@ ARTICLE: Json = {
     "min_count": 1,
     "max_count": 3,
 }
+MISSING_SUBNET = (
+    "/subscriptions/2f06dd11-4cf1-51c7-b0d4-787953e6b020/resourceGroups/myResourceGroup/providers/Microsoft.Network"
+    "/virtualNetworks/none/subnets/none"
+)
 SPOT_TAINT = "kubernetes.azure.com/scalesetpriority=spot:NoSchedule"
 
 
@@ -178,7 +182,7 @@ def test_immutable_options_are_refused_by_name_before_any_write(sandbox: Sandbox
 
 
 def test_spelling_and_defaults_are_no_difference(sandbox: Sandbox, ansible: Ansible) -> None:
-    subnet = f"/subscriptions/{sandbox.subscription}/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/v"
+    subnet = f"/subscriptions/{sandbox.subscription}/resourceGroups/{sandbox.resource_group}/providers/Microsoft.Network/virtualNetworks/v"
     subnet += "/subnets/Nodes"
     sandbox.set(vnet_subnets={subnet: "10.9.0.0/16"})
     first: Json = {
@@ -387,6 +391,7 @@ def test_an_unknown_cluster_or_group_lists_the_known_ones(sandbox: Sandbox, ansi
     [
         ({"quotas": {"cores": 8}}, ARTICLE, "Lower max_count"),
         ({}, {"vm_size": "Standard_NC6"}, "Azure retired Standard_NC6"),
+        ({}, {**ARTICLE, "vnet_subnet_id": MISSING_SUBNET}, "there is no subnet"),
         ({}, {"vm_size": "Standard_D4ds_v5"}, "has no GPU"),
         ({}, {"vm_size": "Standard_NC9000_v9"}, "is not offered in westus2"),
         ({"sizes_restricted": {"Standard_NC4as_T4_v3": "NotAvailableForSubscription"}}, ARTICLE, "may not use"),

@@ -186,6 +186,16 @@ def vm_usages(client: ArmClient, subscription_id: str, location: str) -> list[di
     )
 
 
+def vnet_subnet(client: ArmClient, subnet_id: str) -> dict[str, Any] | None:
+    """Returns a subnet as ARM has it, or None when there is none.
+
+    Raises:
+        AzureError: It can't be read.
+    """
+    found: dict[str, Any] | None = client.find(subnet_id, "subnets", doing="Reading the subnet")
+    return found
+
+
 def permissions(client: ArmClient, scope: str) -> list[tuple[list[str], list[str]]]:
     """Returns what the signed-in principal may do on a resource: actions and excluded actions, a pair for each role.
 

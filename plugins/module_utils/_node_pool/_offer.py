@@ -14,7 +14,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Pl
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
 from ansible_collections.aks.gpu.plugins.module_utils._azure._session import connect
 from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import vm_skus, vm_usages
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._preflight import LiveSize, Quota
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._preflight import LiveSize, Quota, Subnet
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._vm_sizes import facts
 
 REGIONAL = "cores"
@@ -85,6 +85,22 @@ def quotas_of(size: LiveSize, spot: bool, usages: Sequence[Mapping[str, Any]]) -
     """Returns the quotas that a node of a size counts against: Spot has one of its own."""
     names = (SPOT,) if spot else (size.family, REGIONAL)
     return tuple(quota for quota in (quota_of(name, usages) for name in names) if quota is not None)
+
+
+def subnet_of(subnet_id: str, body: Mapping[str, Any] | None) -> Subnet:
+    """Returns what Network says of a subnet.
+
+    Args:
+        subnet_id: Its ARM id.
+        body: The subnet as ARM returned it, or None when there is none.
+    """
+    if body is None:
+        return Subnet(subnet_id, exists=False)
+    properties = body.get("properties") or {}
+    prefixes = [properties.get("addressPrefix"), *(properties.get("addressPrefixes") or ())]
+    # A subnet may have an IPv6 range besides; nodes and Pods take their first address from the IPv4 one.
+    prefix = next((str(each) for each in prefixes if each and ":" not in str(each)), None)
+    return Subnet(subnet_id, True, prefix, len(properties.get("ipConfigurations") or ()))
 
 
 def _number(value: Any) -> int:

@@ -9,9 +9,10 @@ Each problem is a sentence that says what to do instead. All of them are returne
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import (
@@ -46,6 +47,10 @@ PRIORITY = ("scale_set_priority",)
 EVICTION = ("scale_set_eviction_policy",)
 PRICE = ("spot_max_price",)
 MIG = ("gpu_instance_profile",)
+OS_SKU = ("os_sku",)
+SUBNET = ("vnet_subnet_id",)
+POD_SUBNET = ("pod_subnet_id",)
+MAX_PODS = ("max_pods",)
 
 # The pattern that the az CLI applies to --node-taints; AKS itself answers with less.
 TAINT = re.compile(
@@ -57,6 +62,8 @@ HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 NAME = re.compile(r"[a-z][a-z0-9]{0,11}")
 WINDOWS_NAME = re.compile(r"[a-z][a-z0-9]{0,5}")
 LARGEST_COUNT = 1000
+JOIN = "Microsoft.Network/virtualNetworks/subnets/join/action"
+FLAT_CNI_MAX_PODS = 30
 
 
 # --- what the options say by themselves --------------------------------------------------------------------------
@@ -200,6 +207,8 @@ def stack_problems(current: Pool | None, values: Values, stack: Stack | None) ->
     for option, forbidden in stack.forbids.items():
         row = BY_OPTION[option]
         value = values.get(option)
+        if option == OS_TYPE and value is None and str(values.get(OS_SKU)).lower().startswith("windows"):
+            value = "Windows"
         where = ""
         if value is None and current is not None:
             value = observed(row, properties_of(current))
@@ -305,6 +314,30 @@ class Quota:
 
 
 @dataclass(frozen=True)
+class Subnet:
+    """A subnet that nodes shall join.
+
+    Attributes:
+        id: Its ARM id.
+        exists: Whether it is there.
+        prefix: Its addresses, such as ``10.0.0.0/24``, or None when Azure names none.
+        used: Addresses in use, as far as Azure says.
+    """
+
+    id: str
+    exists: bool = True
+    prefix: str | None = None
+    used: int = 0
+
+    @property
+    def free(self) -> int | None:
+        """Addresses that are left; None when unknown. Azure keeps five of each subnet for itself."""
+        if self.prefix is None:
+            return None
+        return max(0, ipaddress.ip_network(self.prefix, strict=False).num_addresses - 5 - self.used)
+
+
+@dataclass(frozen=True)
 class Surroundings:
     """What Azure says of the place where a pool is to be created. None: could not be asked, so it is not judged.
 
@@ -312,15 +345,17 @@ class Surroundings:
         cluster: The managed cluster as ARM returns it.
         size: What the region says of the size.
         quotas: The quotas that count against the pool.
-        actions: Permitted and excluded actions, one pair for each role: ``[(actions, not_actions), …]``.
-        pools: Names of the pools that the cluster has.
+        actions: Permitted and excluded actions on the cluster, one pair for each role: ``[(actions, not_actions), …]``.
+        subnet: The subnet of the nodes.
+        subnet_actions: Likewise on the subnet.
     """
 
     cluster: Mapping[str, Any]
     size: LiveSize | None = None
     quotas: Sequence[Quota] = ()
     actions: Sequence[tuple[Sequence[str], Sequence[str]]] | None = None
-    pools: Sequence[str] = field(default_factory=tuple)
+    subnet: Subnet | None = None
+    subnet_actions: Sequence[tuple[Sequence[str], Sequence[str]]] | None = None
 
 
 NEEDED_ACTIONS = (
@@ -340,6 +375,7 @@ def surroundings_problems(values: Values, found: Surroundings) -> list[str]:
         *_cluster_problems(values, found.cluster),
         *_offer_problems(values, found.size),
         *_quota_problems(values, found),
+        *_subnet_problems(values, found),
         *_permission_problems(found),
     ]
 
@@ -390,8 +426,8 @@ def _quota_problems(values: Values, found: Surroundings) -> list[str]:
     size = found.size
     if size is None or not size.offered or not size.vcpus:
         return []
-    nodes = values.get(MAX_COUNT) if values.get(AUTOSCALER) else values.get(COUNT, 1)
-    needed = size.vcpus * (nodes or 0)
+    nodes = _most_nodes(values)
+    needed = size.vcpus * nodes
     return [
         f"Quota: {nodes} nodes of {size.name} need {needed} vCPUs, and of {quota.name} {quota.left} of {quota.limit} "
         f"are left in {size.location}. Lower {'max_count' if values.get(AUTOSCALER) else 'count'}, or ask for more at "
@@ -401,16 +437,57 @@ def _quota_problems(values: Values, found: Surroundings) -> list[str]:
     ]
 
 
-def _permission_problems(found: Surroundings) -> list[str]:
-    if found.actions is None:
+def _subnet_problems(values: Values, found: Surroundings) -> list[str]:
+    subnet = found.subnet
+    if subnet is None:
         return []
-    missing = [action for action in NEEDED_ACTIONS if not permitted(action, found.actions)]
-    if not missing:
+    if not subnet.exists:
+        return [f"vnet_subnet_id: there is no subnet {subnet.id}."]
+    nodes = _most_nodes(values)
+    each = addresses_of_a_node(values, properties_of(found.cluster))
+    if subnet.free is None or nodes * each <= subnet.free:
         return []
     return [
-        f"The signed-in principal may not {', '.join(missing)} on {found.cluster.get('id')}. Give it a role that has "
-        "them, such as Azure Kubernetes Service Contributor Role."
+        f"vnet_subnet_id: {nodes} nodes need {nodes * each} addresses ({each} each), and {subnet.id} ({subnet.prefix}) "
+        f"has {subnet.free} left. Take a larger subnet, fewer nodes, or a lower max_pods."
     ]
+
+
+def addresses_of_a_node(values: Values, cluster: Mapping[str, Any]) -> int:
+    """Returns how many addresses of its subnet a node takes: with flat Azure CNI one for each Pod as well.
+
+    Source: https://learn.microsoft.com/en-us/azure/aks/concepts-network-ip-address-planning
+
+    Args:
+        values: The options of the pool.
+        cluster: The properties of the cluster.
+    """
+    network = cluster.get("networkProfile") or {}
+    flat_cni = network.get("networkPlugin") == "azure" and network.get("networkPluginMode") != "overlay"
+    if not flat_cni or values.get(POD_SUBNET):
+        return 1
+    return 1 + int(values.get(MAX_PODS) or FLAT_CNI_MAX_PODS)
+
+
+def _most_nodes(values: Values) -> int:
+    return int((values.get(MAX_COUNT) if values.get(AUTOSCALER) else values.get(COUNT, 1)) or 0)
+
+
+def _permission_problems(found: Surroundings) -> list[str]:
+    problems = []
+    if found.actions is not None:
+        missing = [action for action in NEEDED_ACTIONS if not permitted(action, found.actions)]
+        if missing:
+            problems.append(
+                f"The signed-in principal may not {', '.join(missing)} on {found.cluster.get('id')}. Give it a role "
+                "that has them, such as Azure Kubernetes Service Contributor Role."
+            )
+    if found.subnet is not None and found.subnet_actions is not None and not permitted(JOIN, found.subnet_actions):
+        problems.append(
+            f"The signed-in principal may not {JOIN} on {found.subnet.id}. Give it a role that has it, such as Network "
+            "Contributor."
+        )
+    return problems
 
 
 def permitted(action: str, roles: Iterable[tuple[Sequence[str], Sequence[str]]]) -> bool:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
+from ansible_collections.aks.gpu.plugins.module_utils._azure._client import backoff
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
 from ansible_collections.aks.gpu.plugins.module_utils._azure._session import connect
 from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import (
@@ -23,6 +24,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription impor
     permissions,
     vm_skus,
     vm_usages,
+    vnet_subnet,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._access import (
     BROKEN,
@@ -39,7 +41,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import 
     option_values,
     writable,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._offer import live_size, quotas_of
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._offer import live_size, quotas_of, subnet_of
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._plan import (
     Pool,
     PoolPlan,
@@ -50,8 +52,10 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._plan import (
 )
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._preflight import (
     PRIORITY,
+    SUBNET,
     VM_SIZE,
     LiveSize,
+    Subnet,
     Surroundings,
     creation_problems,
     name_problems,
@@ -85,6 +89,10 @@ NODE_POOL_ARGUMENTS = AZURE_ARGUMENTS.merge(
     ),
     ArgumentSpec(options=option_spec()),
 )
+
+
+FIRST_PAUSE = 0.2
+"""Seconds before a write that came too late is planned again."""
 
 
 class Refused(Failure):
@@ -138,7 +146,13 @@ def _plan_absent(task: Task, access: NodePoolAccess) -> Plan:
 def _delete(task: Task, access: NodePoolAccess, current: Pool) -> dict[str, Any]:
     if task.params["abort"] and not is_settled(current):
         access.abort()
-    answer = access.delete(task.params["ignore_pod_disruption_budget"])
+    try:
+        answer = access.delete(task.params["ignore_pod_disruption_budget"])
+    except AzureError as error:
+        # Somebody else has begun to delete it since it was read.
+        if error.status != 409 or "deletion was issued" not in error.azure_message or not task.params["wait"]:
+            raise
+        return _gone(access, None)
     if not task.params["wait"]:
         return {"node_pool": None}
     access.finish(answer, f"Deleting {access.what}")
@@ -277,9 +291,16 @@ class _Present:
                 usages = _unless_forbidden(lambda: vm_usages(access.client, access.subscription_id, location))
                 quotas = quotas_of(size, values.get(PRIORITY) == "Spot", usages or [])
         actions = _unless_forbidden(lambda: permissions(access.client, access.id.rsplit("/agentPools/", 1)[0]))
+        subnet: Subnet | None = None
+        subnet_actions = None
+        if SUBNET in values:
+            subnet_id = str(values[SUBNET]).rstrip("/")
+            subnet = _unless_forbidden(lambda: subnet_of(subnet_id, vnet_subnet(access.client, subnet_id)))
+            if subnet is not None and subnet.exists:
+                subnet_actions = _unless_forbidden(lambda: permissions(access.client, subnet_id))
         return [
             *size_problems(values, size),
-            *surroundings_problems(values, Surroundings(found, size, quotas, actions)),
+            *surroundings_problems(values, Surroundings(found, size, quotas, actions, subnet, subnet_actions)),
         ]
 
     def _refuse(self, problems: list[str]) -> None:
@@ -295,6 +316,7 @@ class _Present:
         every round needs a change by somebody else, and with the deadline.
         """
         sent: set[tuple[str, ...]] = set()
+        late = 0
         while True:
             if current is not None and not is_settled(current):
                 current = self._settled(current)
@@ -312,6 +334,8 @@ class _Present:
                 return {"node_pool": flat(current)}
             answer = self._put(step, current)
             if answer is None:
+                late += 1
+                self._pause_after_a_late_write(late)
                 current = self._reread(current)
                 continue
             self.may_repair = False
@@ -360,6 +384,20 @@ class _Present:
             if error.status == 412 or deleted or vanished:
                 return None
             raise
+
+    def _pause_after_a_late_write(self, times: int) -> None:
+        """Leaves others some time before the next attempt.
+
+        Raises:
+            DeadlineExceeded: There is no time for one.
+        """
+        client = self.access.client
+        if client.deadline.expired:
+            raise DeadlineExceeded(
+                f"Node pool {self.access.name} was changed by somebody else before each of {times} writes.",
+                hint="Nothing was overwritten. Run again when nobody else writes it.",
+            )
+        client.pause(backoff(times, first=FIRST_PAUSE))
 
     def _reread(self, base: Pool | None) -> Pool | None:
         """Reads the pool after somebody else has changed it.

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import option_values
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._offer import live_size, quotas_of
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._offer import live_size, quotas_of, subnet_of
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._plan import resulting
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._preflight import (
     LiveSize,
     Quota,
+    Subnet,
     Surroundings,
     creation_problems,
     name_problems,
@@ -29,6 +30,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._vm_sizes impor
 Json = dict[str, Any]
 SIZE = "Standard_NC4as_T4_v3"
 CLUSTER: Json = {"name": "c", "id": "/c", "properties": {"powerState": {"code": "Running"}}}
+FLAT: Json = {"name": "c", "id": "/c", "properties": {"networkProfile": {"networkPlugin": "azure"}}}
 LIVE = LiveSize(SIZE, "westus2", gpus=1, vcpus=4, family="T4", zones=("1", "2"))
 
 
@@ -203,6 +205,14 @@ def test_a_place_without_problems() -> None:
             "node auto-provisioning",
         ),
         ({}, {"actions": [(["*/read"], [])]}, "agentPools/write"),
+        (
+            {"count": 8},
+            {"cluster": FLAT, "subnet": Subnet("/s", True, "10.0.0.0/24", 10)},
+            "need 248 addresses (31 each)",
+        ),
+        ({"count": 8}, {"subnet": Subnet("/s", True, "10.0.0.0/28", 5)}, "and /s (10.0.0.0/28) has 6 left"),
+        ({}, {"subnet": Subnet("/s", exists=False)}, "there is no subnet /s"),
+        ({}, {"subnet": Subnet("/s"), "subnet_actions": [(["*/read"], [])]}, "subnets/join/action on /s"),
         ({}, {"actions": [(["*"], ["Microsoft.ContainerService/*/write"])]}, "agentPools/write"),
     ],
 )
@@ -222,6 +232,17 @@ def test_a_retired_size_that_is_not_offered_names_its_successor() -> None:
 
 def test_what_could_not_be_asked_is_not_judged() -> None:
     assert surroundings_problems(option_values(GOOD), Surroundings(CLUSTER)) == []
+
+
+def test_a_subnet_that_is_large_enough() -> None:
+    values = option_values({**GOOD, "count": 8, "max_pods": 20})
+    assert surroundings_problems(values, around(cluster=FLAT, subnet=Subnet("/s", True, "10.0.0.0/24", 0))) == []
+    overlay = {"properties": {"networkProfile": {"networkPlugin": "azure", "networkPluginMode": "overlay"}}}
+    values = option_values({**GOOD, "count": 8})
+    assert surroundings_problems(values, around(cluster=overlay, subnet=Subnet("/s", True, "10.0.0.0/28", 0))) == []
+    body = {"properties": {"addressPrefixes": ["fd00::/64", "10.1.0.0/16"], "ipConfigurations": [{}, {}]}}
+    assert subnet_of("/s", body) == Subnet("/s", True, "10.1.0.0/16", 2)
+    assert subnet_of("/s", None) == Subnet("/s", exists=False)
 
 
 def test_actions_match_as_azure_matches_them() -> None:
