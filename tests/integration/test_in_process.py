@@ -488,6 +488,7 @@ def sleeping(playbooks: Playbooks) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - a shell's background ignores it
     ) as process:
         assert until(lambda: bool(list(playbooks.temporary.glob("*/aks-gpu-call-*"))), 30)
         yield process
