@@ -34,7 +34,7 @@ def render(role: str, template: str, *files: Path, **variables: Any) -> list[dic
 
 
 def article(name: str) -> dict[str, Any]:
-    return yaml.safe_load((HERE / f"article_{name}.yaml").read_text())
+    return dict(yaml.safe_load((HERE / f"article_{name}.yaml").read_text()))
 
 
 def plugin(**variables: Any) -> dict[str, dict[str, Any]]:
@@ -43,14 +43,14 @@ def plugin(**variables: Any) -> dict[str, dict[str, Any]]:
 
 
 def container(daemonset: dict[str, Any]) -> dict[str, Any]:
-    return daemonset["spec"]["template"]["spec"]["containers"][0]
+    return dict(daemonset["spec"]["template"]["spec"]["containers"][0])
 
 
 def environment(daemonset: dict[str, Any]) -> dict[str, str]:
     return {entry["name"]: entry["value"] for entry in container(daemonset)["env"]}
 
 
-def test_article_device_plugin():
+def test_article_device_plugin() -> None:
     documents = render("device_plugin", "manifest.yaml.j2", PLAYBOOK_VARS / "article_device_plugin.yml")
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "gpu-resources"}}
     assert documents == [namespace, article("daemonset")]
@@ -60,13 +60,13 @@ def test_article_device_plugin():
     "files",
     [[], ["article_device_plugin.yml"], ["article_gpu_image.yml"], ["article_gpu_image_gen2.yml"], ["default.yml"]],
 )
-def test_article_job(files):
+def test_article_job(files: list[str]) -> None:
     job = article("job")
     job["metadata"]["namespace"] = "default"
     assert render("mnist", "job.yaml.j2", *(PLAYBOOK_VARS / name for name in files)) == [job]
 
 
-def test_device_plugin_of_today():
+def test_device_plugin_of_today() -> None:
     found = plugin()
     assert set(found) == {"Namespace", "DaemonSet"}
     labels = found["Namespace"]["metadata"]["labels"]
@@ -92,12 +92,12 @@ def test_device_plugin_of_today():
     }  # fmt: skip
 
 
-def test_the_selector_is_the_articles():
+def test_the_selector_is_the_articles() -> None:
     """A selector is immutable: with another one, going from one manifest to the other would fail."""
     assert plugin()["DaemonSet"]["spec"]["selector"] == article("daemonset")["spec"]["selector"]
 
 
-def test_unprivileged_with_mig():
+def test_unprivileged_with_mig() -> None:
     daemonset = plugin(device_plugin_pass_device_specs=False, device_plugin_mig_strategy="mixed")["DaemonSet"]
     assert container(daemonset)["securityContext"] == {
         "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"], "add": ["SYS_ADMIN"]},
@@ -107,7 +107,7 @@ def test_unprivileged_with_mig():
 
 
 @pytest.mark.parametrize("replicas", [4, "4"])
-def test_time_slicing(replicas):
+def test_time_slicing(replicas: Any) -> None:
     found = plugin(device_plugin_time_slicing_replicas=replicas, device_plugin_time_slicing_rename="true")
     assert json.loads(found["ConfigMap"]["data"]["config.yaml"]) == {
         "version": "v1",
@@ -119,13 +119,13 @@ def test_time_slicing(replicas):
     assert found["DaemonSet"]["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
 
 
-def test_taints_of_a_spot_pool_as_text():
+def test_taints_of_a_spot_pool_as_text() -> None:
     pod = plugin(node_pool_node_taints="a=b:NoSchedule, c=d:NoExecute", node_pool_scale_set_priority="Spot")
     tolerations = pod["DaemonSet"]["spec"]["template"]["spec"]["tolerations"]
     assert [entry["key"] for entry in tolerations[2:]] == ["a", "c", "kubernetes.azure.com/scalesetpriority"]
 
 
-def test_mirror_with_a_pull_secret_and_labels():
+def test_mirror_with_a_pull_secret_and_labels() -> None:
     daemonset = plugin(
         device_plugin_registry="registry.example",
         device_plugin_image_pull_secret="mirror",
@@ -137,7 +137,7 @@ def test_mirror_with_a_pull_secret_and_labels():
     assert daemonset["spec"]["template"]["metadata"]["labels"]["team"] == "vision"
 
 
-def test_job_with_everything():
+def test_job_with_everything() -> None:
     (job,) = render(
         "mnist",
         "job.yaml.j2",
@@ -166,7 +166,7 @@ def test_job_with_everything():
 
 
 @pytest.mark.parametrize("role", ["node_pool", "device_plugin", "mnist"])
-def test_default_vars_file_says_what_the_defaults_say(role):
+def test_default_vars_file_says_what_the_defaults_say(role: str) -> None:
     said = yaml.safe_load((PLAYBOOK_VARS / "default.yml").read_text())
     defaults = yaml.safe_load((ROLES / role / "defaults/main.yml").read_text())
     templated = {"node_pool_enable_auto_scaling": True, "node_pool_min_count": 1, "node_pool_max_count": 3}

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.aks.gpu.plugins.filter.listed import listed
@@ -16,11 +18,11 @@ SKU = {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"
     ("value", "items"),
     [("1, 2 ,3", ["1", "2", "3"]), ("", []), (" , ", []), (None, []), (["a ", "", 5], ["a", 5]), (("x",), ["x"])],
 )
-def test_listed(value, items):
+def test_listed(value: Any, items: list[Any]) -> None:
     assert listed(value) == items
 
 
-def test_listed_refuses_a_number():
+def test_listed_refuses_a_number() -> None:
     with pytest.raises(AnsibleFilterError, match="not 5"):
         listed(5)
 
@@ -34,11 +36,11 @@ def test_listed_refuses_a_number():
         ("", []),
     ],
 )
-def test_tolerations(value, expected):
+def test_tolerations(value: Any, expected: list[dict[str, Any]]) -> None:
     assert tolerations(value) == expected
 
 
 @pytest.mark.parametrize("taint", ["sku", "sku:", ":NoSchedule", "=gpu:NoSchedule"])
-def test_what_is_no_taint(taint):
+def test_what_is_no_taint(taint: str) -> None:
     with pytest.raises(AnsibleFilterError, match="is not a taint"):
         tolerations(taint)

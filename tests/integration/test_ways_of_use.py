@@ -1,0 +1,179 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Roles in somebody else's playbook, survey answers, verification, options of the roles, and what clean-up leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import kubernetes
+from aks_sandbox.testing import Sandbox
+from environment import ROOT
+from harness import Ansible, Json, PlaybookRun, kubernetes_client, pools
+
+JOB = ("samples-tf-mnist-demo", "default")
+PLUGIN = ("nvidia-device-plugin-daemonset", "gpu-resources")
+
+
+def cluster_variables(sandbox: Sandbox) -> dict[str, Any]:
+    return {"aks_resource_group": sandbox.resource_group, "aks_cluster_name": sandbox.cluster}
+
+
+def role(name: str, **more: Any) -> Json:
+    return {"name": f"Run {name}", "ansible.builtin.include_role": {"name": f"aks.gpu.{name}", **more}}
+
+
+def batch(sandbox: Sandbox) -> kubernetes.client.BatchV1Api:
+    return kubernetes.client.BatchV1Api(kubernetes_client(sandbox))
+
+
+def changed_tasks(run: PlaybookRun) -> list[str]:
+    return [each.task for each in run.results if each.result.get("changed")]
+
+
+def test_roles_in_a_fleet_playbook(sandbox: Sandbox, ansible: Ansible) -> None:
+    """Bare hosts by ssh, become, a wrong Python, one cluster that does not exist, answers as a survey sends them."""
+    bare = {"ansible_connection": "ssh", "ansible_host": "192.0.2.1", "aks_resource_group": sandbox.resource_group}
+    inventory = {
+        "all": {
+            "hosts": {
+                "real": {**bare, "aks_cluster_name": sandbox.cluster},
+                "unreal": {**bare, "aks_cluster_name": "nobody"},
+            }
+        }
+    }
+    survey = {
+        "aks_subscription_id": "",
+        "gpu_stack": "",
+        "node_pool_count": "1",
+        "node_pool_min_count": "1",
+        "node_pool_max_count": " 2",
+        "node_pool_node_taints": "sku=gpu:NoSchedule, team=vision:NoSchedule",
+        "node_pool_node_labels": "team=vision,tier=gpu",
+        "node_pool_tags": "",
+        "node_pool_custom_headers": "",
+        "node_pool_availability_zones": "",
+        "node_pool_max_pods": "",
+        "node_pool_spot_max_price": "",
+        "device_plugin_time_slicing_replicas": "",
+        "mnist_max_steps": "200",
+        "mnist_args": "",
+        "mnist_completions": "",
+        "gpu_verify_nodes": "",
+        "gpu_verify_minimum_accuracy": "",
+    }
+    play = {
+        "hosts": "all",
+        "gather_facts": False,
+        "become": True,
+        "vars": {"ansible_python_interpreter": "/no/such/python"},
+        "tasks": [
+            role("device_plugin"),
+            role("node_pool"),
+            role("gpu_verify", tasks_from="gpus"),
+            role("mnist"),
+            role("gpu_verify", tasks_from="result"),
+        ],
+    }
+    run = ansible.playbook([play], survey, inventory=inventory, fails=True)
+    assert run.stats["real"]["failures"] == 0
+    assert run.stats["unreal"]["failures"] == 1
+    assert [sandbox.cluster in text for text in run.failures] == [True]
+
+    pool = pools(sandbox)["gpunp"]["properties"]
+    assert set(pool["nodeTaints"]) == {"sku=gpu:NoSchedule", "team=vision:NoSchedule"}
+    assert pool["nodeLabels"] == {"team": "vision", "tier": "gpu"}
+    assert (pool["minCount"], pool["maxCount"]) == (1, 2)
+    job = batch(sandbox).read_namespaced_job(*JOB)
+    assert job.status is not None
+    assert job.status.succeeded == 1
+    assert job.spec is not None
+    assert {entry.key for entry in job.spec.template.spec.tolerations} == {"sku", "team"}
+
+
+def test_verify_and_options(sandbox: Sandbox, ansible: Ansible) -> None:
+    """The verdict with and without a Job, time slicing, a replaced Job, and a clean-up that leaves what is not ours."""
+    variables = cluster_variables(sandbox)
+    variables |= {"device_plugin_time_slicing_replicas": "4", "gpu_verify_gpus_per_node": "4", "mnist_max_steps": 200}
+    first = ansible.playbook("aks.gpu.site", variables)
+    assert [node["allocatable"] for node in first["Wait until every node of the pool offers its GPUs"]["nodes"]] == [4]
+
+    mark = sandbox.mark()
+    with sandbox.having(refuse_writes=True):
+        looked = ansible.playbook("aks.gpu.verify", {**variables, "gpu_verify_look_only": "yes"})
+    assert looked.changed == 0
+    assert not sandbox.writes(mark)
+    assert f"{sandbox.cluster} works: 4 GPU(s) on 1 node(s)" in "\n".join(looked["Show what was found"]["msg"])
+
+    strict = {**variables, "gpu_verify_minimum_accuracy": "0.999"}
+    refused = ansible.playbook("aks.gpu.verify", strict, fails=True)
+    assert refused.changed == 0
+    assert f"{sandbox.cluster} does not work: accuracy" in "\n".join(refused["Show what was found"]["msg"])
+
+    before = batch(sandbox).read_namespaced_job(*JOB)
+    assert changed_tasks(ansible.playbook("aks.gpu.site", variables)) == []
+    changed = ansible.playbook("aks.gpu.site", {**variables, "mnist_max_steps": 300})
+    assert changed_tasks(changed) == ["aks.gpu.mnist : Apply the Job"]
+    again = ansible.playbook("aks.gpu.site", {**variables, "mnist_max_steps": 300, "mnist_run_again": True})
+    assert changed_tasks(again) == ["aks.gpu.mnist : Remove the Job", "aks.gpu.mnist : Apply the Job"]
+    after = batch(sandbox).read_namespaced_job(*JOB)
+    assert before.metadata is not None
+    assert after.metadata is not None
+    assert before.metadata.uid != after.metadata.uid
+
+    theirs = kubernetes.client.V1ConfigMap(metadata=kubernetes.client.V1ObjectMeta(name="theirs"))
+    core = kubernetes.client.CoreV1Api(kubernetes_client(sandbox))
+    core.create_namespaced_config_map(PLUGIN[1], theirs)
+    kept = ansible.playbook("aks.gpu.cleanup", {**variables, "cleanup_node_pool": "false"})
+    assert len(changed_tasks(kept)) == 2
+    assert set(pools(sandbox)) == {"nodepool1", "gpunp"}
+    apps = kubernetes.client.AppsV1Api(core.api_client)
+    assert [item.metadata.name for item in apps.list_namespaced_daemon_set(PLUGIN[1]).items] == [PLUGIN[0]]
+
+    ansible.playbook("aks.gpu.cleanup", variables)
+    assert set(pools(sandbox)) == {"nodepool1"}
+    assert apps.list_namespaced_daemon_set(PLUGIN[1]).items == []
+    names = {item.metadata.name for item in core.list_namespaced_config_map(PLUGIN[1]).items}
+    assert names == {"theirs", "kube-root-ca.crt"}
+    assert changed_tasks(ansible.playbook("aks.gpu.cleanup", variables)) == []
+
+
+def test_two_device_plugins_never_meet(sandbox: Sandbox, ansible: Ansible) -> None:
+    """The article's WARNING, from both sides, before anything is changed."""
+    sandbox.set(azure_of_2023=True)
+    variables = cluster_variables(sandbox)
+    by_plugin = ["-e", f"@{ROOT / 'playbooks' / 'vars' / 'article_device_plugin.yml'}"]
+    by_image = ["-e", f"@{ROOT / 'playbooks' / 'vars' / 'article_gpu_image.yml'}"]
+
+    ansible.playbook([_plugin_only(sandbox)], arguments=by_plugin)
+    refused = ansible.playbook("aks.gpu.site", variables, arguments=by_image, fails=True)
+    assert refused.changed == 0
+    assert "hand out each GPU twice" in " ".join(refused.failures)
+    ansible.playbook([_plugin_only(sandbox, device_plugin_state="absent")], arguments=by_plugin)
+
+    ansible.playbook("aks.gpu.site", variables, arguments=by_image)
+    for pool in ("gpunp", "other"):
+        refused = ansible.playbook(
+            "aks.gpu.site", variables, arguments=[*by_plugin, "-e", f"node_pool_name={pool}"], fails=True
+        )
+        assert refused.changed == 0
+        assert "hand out each GPU twice" in " ".join(refused.failures)
+
+
+def _plugin_only(sandbox: Sandbox, **variables: Any) -> Json:
+    """A play that runs the role device_plugin by itself."""
+    return {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "roles": [{"role": "aks.gpu.device_plugin", "vars": {**cluster_variables(sandbox), **variables}}],
+    }
+
+
+def test_a_job_that_cannot_succeed_fails_early(sandbox: Sandbox, ansible: Ansible) -> None:
+    """The article's image on a GPU that it does not know."""
+    sandbox.set(article_image_runs_on_modern_gpus=False)
+    run = ansible.playbook("aks.gpu.site", cluster_variables(sandbox), fails=True)
+    assert "CUDA driver version is insufficient" in " ".join(run.failures)
+    shown = "\n".join(run["Show what was found"]["msg"])
+    assert f"{sandbox.cluster} does not work: Pod default/samples-tf-mnist-demo-" in shown
