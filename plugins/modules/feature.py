@@ -56,7 +56,7 @@ EXAMPLES = r"""
 - name: Refresh the resource provider when it has just been registered
   aks.gpu.resource_provider:
     refresh: true
-  when: feature is changed
+  when: feature.previous_state != 'Registered'
 """
 
 RETURN = r"""
@@ -85,6 +85,13 @@ feature:
       returned: always
       type: str
       sample: Registered
+previous_state:
+  description:
+    - The state that the task met. Refresh the resource provider with M(aks.gpu.resource_provider) when it was not
+      C(Registered), also when somebody else had begun the registration.
+  returned: success
+  type: str
+  sample: NotRegistered
 """
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import run

@@ -125,11 +125,11 @@ def plan_feature(task: Task) -> Plan:
     wanted = ("Registered",) if registering else GONE
     under_way = "Registering" if registering else "Unregistering"
     body = feature.read()
-    state = feature.state(body)
+    state = before = feature.state(body)
 
     def returned(body: Mapping[str, Any], state: str) -> dict[str, Any]:
         shown = {"id": body.get("id") or feature.path, "name": name, "namespace": namespace, "state": state}
-        return {"feature": shown}
+        return {"feature": shown, "previous_state": before}
 
     def apply() -> dict[str, Any]:
         found = body if state == under_way else feature.act("register" if registering else "unregister")
