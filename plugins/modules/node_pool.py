@@ -80,7 +80,8 @@ options:
     type: bool
     default: false
   ignore_pod_disruption_budget:
-    description: Whether O(state=absent) may evict Pods against their disruption budgets.
+    description:
+      - Whether O(state=absent), or O(replaces) for the old pool, may evict Pods against their disruption budgets.
     type: bool
     default: false
   gpu_stack:
@@ -93,6 +94,15 @@ options:
       - V(operator) sets O(gpu_profile.driver=None); the NVIDIA GPU Operator has to be installed.
     type: str
     choices: [device_plugin, gpu_image, managed, operator]
+  replaces:
+    description:
+      - The pool whose place this one takes; the way out of an option that AKS takes only at creation.
+      - When this pool is there and each of its nodes offers its GPUs, the autoscaler of the old pool is stopped, its
+        nodes are cordoned and drained as the disruption budgets of the Pods allow, and the old pool is deleted. Until
+        then the old pool is as it was. A run that was killed half-way goes on in the next run; once the old pool is
+        gone, there is nothing to do.
+      - It needs O(wait=true), the credentials of the cluster's user, and both pools' quota for a while.
+    type: str
   custom_headers:
     description:
       - HTTP headers of the request that creates the pool, as C(az aks nodepool add --aks-custom-headers) sends them.
@@ -277,6 +287,17 @@ EXAMPLES = r"""
     cluster_name: myAKSCluster
     name: gpunp
     node_taints: []
+
+- name: Give the workload another VM size, by a new pool that takes the place of gpunp
+  aks.gpu.node_pool:
+    resource_group: myResourceGroup
+    cluster_name: myAKSCluster
+    name: gpunp2
+    replaces: gpunp
+    gpu_stack: device_plugin
+    vm_size: Standard_NC8as_T4_v3
+    count: 1
+    node_taints: sku=gpu:NoSchedule
 
 - name: Delete the pool
   aks.gpu.node_pool:

@@ -182,7 +182,8 @@ def test_immutable_options_are_refused_by_name_before_any_write(sandbox: Sandbox
 
 
 def test_spelling_and_defaults_are_no_difference(sandbox: Sandbox, ansible: Ansible) -> None:
-    subnet = f"/subscriptions/{sandbox.subscription}/resourceGroups/{sandbox.resource_group}/providers/Microsoft.Network/virtualNetworks/v"
+    group = f"/subscriptions/{sandbox.subscription}/resourceGroups/{sandbox.resource_group}"
+    subnet = f"{group}/providers/Microsoft.Network/virtualNetworks/v"
     subnet += "/subnets/Nodes"
     sandbox.set(vnet_subnets={subnet: "10.9.0.0/16"})
     first: Json = {

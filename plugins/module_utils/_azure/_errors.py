@@ -24,7 +24,7 @@ HINTS: tuple[tuple[str, str, str], ...] = (
         "PropertyChangeNotAllowed",
         "",
         "AKS sets this property only when a node pool is created: leave the option out, or make a pool of another "
-        "name.",
+        "name with the option replaces.",
     ),
     (
         "OperationNotAllowed|AnotherOperationInProgress",

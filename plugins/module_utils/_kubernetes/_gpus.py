@@ -14,7 +14,7 @@ from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import duration_text
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import access_of
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import WaitFailed
@@ -458,7 +458,25 @@ def plan_wait(task: Task, expected: Expectation) -> Plan:
 
 def _wait(task: Task, client: Client, expected: Expectation) -> dict[str, Any]:
     deadline = task.deadline(task.params["wait_timeout"])
-    patience = Patience(task.params["grace"])
+    return await_gpus(client, expected, deadline, task.progress, task.params["grace"])
+
+
+def await_gpus(
+    client: Client, expected: Expectation, deadline: Deadline, progress: Callable[[str], None], grace: float
+) -> dict[str, Any]:
+    """Watches a pool until its GPUs can be used, and returns what was found.
+
+    Args:
+        client: The cluster.
+        expected: What to wait for.
+        deadline: The end of the wait.
+        progress: Told how far it is.
+        grace: Seconds after which a problem that hardly ever passes ends the wait.
+
+    Raises:
+        WaitFailed: The time is up, or waiting does not help; the problems are in the message.
+    """
+    patience = Patience(grace)
     verdict: Verdict | None = None
     state = State()
     with Watch(client, watched(expected)) as watch:
@@ -466,7 +484,7 @@ def _wait(task: Task, client: Client, expected: Expectation) -> dict[str, Any]:
             verdict = judge(expected, state)
             if verdict.done:
                 return _result(verdict, state)
-            task.progress(_line(verdict, state))
+            progress(_line(verdict, state))
             hopeless = patience.hopeless(problem for problem in verdict.problems if problem.blocking)
             if hopeless and not state.lost:
                 waited = duration_text(deadline.elapsed)
@@ -493,12 +511,26 @@ def _line(verdict: Verdict, state: State) -> str:
 
 
 def _failure(head: str, client: Client, verdict: Verdict, state: State) -> WaitFailed:
-    problems = with_log_tails(client, verdict.problems)
+    problems = [_with_advice(problem) for problem in with_log_tails(client, verdict.problems)]
     lines = [head, *(f"- {problem.text()}" for problem in problems)]
     if state.lost:
         lines.append(f"- The API server was out of reach at the end: {state.lost}")
     lines += [f"- Not looked at: {words}" for words in state.denied.values()]
     return WaitFailed("\n".join(lines), **_result(replace(verdict, problems=problems), state))
+
+
+_PLUGIN_LOG = re.compile(r"Incompatible strategy detected|invalid device discovery strategy|NVML", re.IGNORECASE)
+
+
+def _with_advice(problem: Problem) -> Problem:
+    """Says what the end of a device plugin's log means."""
+    if not any(_PLUGIN_LOG.search(line) for line in problem.log_tail):
+        return problem
+    advice = (
+        "The plugin finds no NVIDIA driver on the node: it is not installed yet, its installation failed, or the pool "
+        "has gpu_profile.driver None."
+    )
+    return replace(problem, advice=advice)
 
 
 def _result(verdict: Verdict, state: State) -> dict[str, Any]:

@@ -85,6 +85,10 @@ class NodePoolAccess:
         self.id = f"{cluster_path(subscription_id, resource_group, cluster_name)}/agentPools/{quote(name)}"
         self.what = f"node pool {name}"
 
+    def sibling(self, name: str) -> NodePoolAccess:
+        """Returns another pool of the same cluster."""
+        return NodePoolAccess(self.client, self.subscription_id, self.resource_group, self.cluster_name, name)
+
     def read(self) -> Pool | None:
         """Returns the pool, or None when there is none. Raises ``AzureError``."""
         found: Pool | None = self.client.find(self.id, "containerservice", doing=f"Reading {self.what}")

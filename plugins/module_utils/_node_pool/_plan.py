@@ -146,8 +146,8 @@ def _update(current: Pool, desired: Values) -> PoolPlan:
 
     problems = [
         f"{row.name} can't be changed on a node pool that exists: it is {_text(observed(row, properties))}, "
-        f"{_text(desired[row.option])} was asked for. Leave the option out, or make a node pool of another name "
-        f"with it and delete this one afterwards."
+        f"{_text(desired[row.option])} was asked for. Leave the option out, or give the pool another name and add "
+        f"replaces with the name it has now."
         for row in rows
         if row.immutable and not row.exempt(properties, desired[row.option])
     ]

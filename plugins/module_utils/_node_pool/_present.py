@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
@@ -64,6 +64,10 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._preflight impo
     stack_problems,
     surroundings_problems,
 )
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._replacement import (
+    Replacement,
+    replacement_problems,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._stacks import STACKS, Stack, stack_of
 
 POOL_OPTIONS: dict[str, dict[str, Any]] = {
@@ -79,6 +83,7 @@ NODE_POOL_ARGUMENTS = AZURE_ARGUMENTS.merge(
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "gpu_stack": {"type": "str", "choices": list(STACKS)},
             "custom_headers": {"type": "dict"},
+            "replaces": {"type": "str"},
             "preflight": {"type": "bool", "default": True},
             "repair": {"type": "bool", "default": False},
             "abort": {"type": "bool", "default": False},
@@ -203,6 +208,8 @@ class _Present:
         params = task.params
         self.wait: bool = params["wait"]
         self.may_repair: bool = params["repair"]
+        self.old = access.sibling(params["replaces"]) if params["replaces"] else None
+        self.replaced: Pool | None = None
         self.wanted = _Wanted(
             given=option_values(params),
             headers={str(name): _header(value) for name, value in (params["custom_headers"] or {}).items()},
@@ -211,10 +218,34 @@ class _Present:
 
     def plan(self) -> Plan:
         """Reads, and says what is going to be done; raises ``Refused`` with every problem found."""
+        if self.old is not None:
+            self.replaced = self.old.read()
         current = self.access.read()
-        if current is None or state_of(current) == DELETING:
-            return self._plan_creation(current)
-        return self._plan_change(current)
+        creating = current is None or state_of(current) == DELETING
+        planned = self._plan_creation(current) if creating or current is None else self._plan_change(current)
+        return planned if self.old is None or self.replaced is None else self._with_replacement(planned, self.old)
+
+    def _with_replacement(self, planned: Plan, old: NodePoolAccess) -> Plan:
+        """Returns the plan with what makes the old pool go afterwards."""
+        stack = self.task.params["gpu_stack"]
+
+        def apply() -> dict[str, Any]:
+            result = planned.result if planned.apply is None else planned.apply()
+            Replacement(self.task, self.access, old, stack).carry_out(result["node_pool"])
+            return result
+
+        return replace(
+            planned,
+            changed=True,
+            apply=apply,
+            before={**(planned.before or {}), "replaces": old.name},
+            after={**(planned.after or {}), "replaces": None},
+        )
+
+    def _replacement_problems(self, values: Values) -> list[str]:
+        if self.old is None:
+            return []
+        return replacement_problems(self.access.name, values, self.replaced, self.old.name, self.wait)
 
     def _plan_creation(self, current: Pool | None) -> Plan:
         values, headers = self.wanted.for_creation()
@@ -222,6 +253,7 @@ class _Present:
             *name_problems(self.access.name, values),
             *option_problems(values, values, headers),
             *creation_problems(values, headers, self.wanted.stack),
+            *self._replacement_problems(values),
         ]
         found = self._cluster(values, problems)
         if self.task.params["preflight"]:
@@ -261,6 +293,7 @@ class _Present:
             [
                 *option_problems(resulting(current, given), given, headers),
                 *stack_problems(current, given, self.wanted.stack),
+                *self._replacement_problems(resulting(current, given)),
                 *decision.problems,
             ]
         )

@@ -1,0 +1,179 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A pool takes the place of another one, on a real control plane."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from aks_sandbox.testing import Sandbox
+from arm_harness import pool, run, text_of
+from harness import Ansible, pools
+
+Json = dict[str, Any]
+
+OLD: Json = {
+    "vm_size": "Standard_NC4as_T4_v3",
+    "enable_auto_scaling": True,
+    "min_count": 1,
+    "max_count": 2,
+}
+NEW: Json = {"vm_size": "Standard_NC8as_T4_v3", "count": 1, "replaces": "oldgpu", "wait_timeout": 120}
+
+LABELS = {"name": "plugin"}
+PLUGIN: Json = {
+    "apiVersion": "apps/v1",
+    "kind": "DaemonSet",
+    "metadata": {"name": "nvidia-device-plugin-daemonset", "namespace": "kube-system"},
+    "spec": {
+        "selector": {"matchLabels": LABELS},
+        "template": {
+            "metadata": {"labels": LABELS},
+            "spec": {
+                "nodeSelector": {"kubernetes.azure.com/accelerator": "nvidia"},
+                "tolerations": [{"operator": "Exists"}],
+                "containers": [
+                    {
+                        "name": "plugin",
+                        "image": "mcr.microsoft.com/oss/v2/nvidia/k8s-device-plugin:v0.18.2",
+                        "volumeMounts": [{"name": "plugins", "mountPath": "/var/lib/kubelet/device-plugins"}],
+                    }
+                ],
+                "volumes": [{"name": "plugins", "hostPath": {"path": "/var/lib/kubelet/device-plugins"}}],
+            },
+        },
+    },
+}
+
+
+def workload(replicas: int) -> list[Json]:
+    """A Deployment that prefers the old pool, with a disruption budget that keeps all of it."""
+    labels = {"app": "web"}
+    return [
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "web", "namespace": "default"},
+            "spec": {
+                "replicas": replicas,
+                "selector": {"matchLabels": labels},
+                "template": {
+                    "metadata": {"labels": labels},
+                    "spec": {
+                        "nodeSelector": {"kubernetes.azure.com/accelerator": "nvidia"},
+                        "containers": [{"name": "web", "image": "registry.example/web:1"}],
+                    },
+                },
+            },
+        },
+        {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": {"name": "web", "namespace": "default"},
+            "spec": {"minAvailable": replicas, "selector": {"matchLabels": labels}},
+        },
+    ]
+
+
+@pytest.fixture
+def prepared(sandbox: Sandbox, ansible: Ansible) -> Sandbox:
+    """A cluster with a device plugin and the pool that is to go."""
+    apply(sandbox, PLUGIN)
+    result = run(ansible, pool(sandbox, "oldgpu", **OLD)).results[0].result
+    assert result["changed"]
+    return sandbox
+
+
+def apply(sandbox: Sandbox, *objects: Json) -> None:
+    for each in objects:
+        sandbox.kubectl("apply", "-f", "-", stdin=json.dumps(each))
+
+
+def remove(sandbox: Sandbox, *objects: Json) -> None:
+    for each in objects:
+        kind, metadata = each["kind"].lower(), each["metadata"]
+        sandbox.kubectl("delete", kind, metadata["name"], "-n", metadata["namespace"], "--ignore-not-found")
+
+
+def test_the_new_pool_is_proven_before_the_old_one_goes(prepared: Sandbox, ansible: Ansible) -> None:
+    sandbox = prepared
+    mark = sandbox.mark()
+    try:
+        done = run(
+            ansible,
+            pool(sandbox, "newgpu", **NEW, check=True),
+            pool(sandbox, "newgpu", **NEW),
+            pool(sandbox, "newgpu", **NEW),
+            pool(sandbox, "newgpu", **NEW, check=True),
+        )
+        assert [each.result["changed"] for each in done.results] == [True, True, False, False], done.output
+        writes = [(each["method"], each["url"].partition("?")[0].rsplit("/", 1)[1]) for each in sandbox.writes(mark)]
+        assert writes == [("PUT", "newgpu"), ("PUT", "oldgpu"), ("DELETE", "oldgpu")]
+        assert pools(sandbox).keys() == {"nodepool1", "newgpu"}
+        assert "newgpu: 1 of 1 nodes with 1 nvidia.com/gpu each" in done.output or "newgpu" in done.output
+        assert done.results[0].result["diff"]["before"]["replaces"] == "oldgpu"
+    finally:
+        remove(sandbox, PLUGIN)
+
+
+def test_an_unproven_pool_leaves_the_old_one_alone(prepared: Sandbox, ansible: Ansible) -> None:
+    sandbox = prepared
+    remove(sandbox, PLUGIN)
+    options = {**NEW, "wait_timeout": 15}
+    failed = run(ansible, pool(sandbox, "newgpu", **options)).results[0]
+    assert failed.status == "ignored"
+    assert "GPUs could not be used" in failed.result["msg"]
+    found = pools(sandbox)["oldgpu"]["properties"]
+    assert (found["enableAutoScaling"], found["provisioningState"]) == (True, "Succeeded")
+    nodes = json.loads(sandbox.kubectl("get", "nodes", "-l", "agentpool=oldgpu", "-o", "json"))["items"]
+    assert not any(node["spec"].get("unschedulable") for node in nodes)
+
+    apply(sandbox, PLUGIN)
+    try:
+        resumed = run(ansible, pool(sandbox, "newgpu", **NEW)).results[0]
+        assert resumed.result["changed"]
+        assert pools(sandbox).keys() == {"nodepool1", "newgpu"}
+    finally:
+        remove(sandbox, PLUGIN)
+
+
+def test_a_disruption_budget_is_kept_and_named(prepared: Sandbox, ansible: Ansible) -> None:
+    sandbox = prepared
+    objects = workload(1)
+    apply(sandbox, *objects)
+    sandbox.kubectl("wait", "--for=condition=Available", "deployment/web", "--timeout=60s")
+    try:
+        failed, again = run(
+            ansible,
+            pool(sandbox, "newgpu", **{**NEW, "wait_timeout": 20}),
+            pool(sandbox, "newgpu", **NEW, ignore_pod_disruption_budget=True),
+        ).results
+        text = text_of({**failed.result, "failed": failed.status == "ignored"})
+        assert "could not be drained within 20 s. Left: default/web-" in text
+        assert "disruption budget" in text
+        assert again.result["changed"]
+        assert pools(sandbox).keys() == {"nodepool1", "newgpu"}
+    finally:
+        remove(sandbox, PLUGIN, *objects)
+
+
+def test_what_can_not_be_replaced_is_refused(prepared: Sandbox, ansible: Ansible) -> None:
+    sandbox = prepared
+    mark = sandbox.mark()
+    done = run(
+        ansible,
+        pool(sandbox, "oldgpu", **{**NEW, "vm_size": "Standard_NC4as_T4_v3"}),
+        pool(sandbox, "newgpu", **{**NEW, "wait": False}),
+        pool(sandbox, "newgpu", **{**NEW, "count": 0}),
+        pool(sandbox, "newgpu", **{**NEW, "replaces": "nodepool1"}),
+    )
+    texts = [str(each.result["msg"]) for each in done.results]
+    assert "is the pool itself" in texts[0]
+    assert "needs wait: true" in texts[1]
+    assert "begins with a node at least" in texts[2]
+    assert "has mode: System" in texts[3]
+    assert sandbox.writes(mark) == []
+    remove(sandbox, PLUGIN)
