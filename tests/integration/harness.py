@@ -192,13 +192,14 @@ class Ansible:
     def module(
         self, name: str, options: Json, *, check: bool = False, environment: Mapping[str, str] | None = None
     ) -> Json:
-        """Run one task on localhost and return its result, failed or not (`result.get("failed")`)."""
+        """Run one task on localhost and return its result, failed or not (`result["failed"]`)."""
         play = {
             "hosts": "localhost",
             "gather_facts": False,
             "tasks": [{"name": "Task", name: options, "ignore_errors": True}],
         }
-        return self.playbook([play], check=check, diff=True, environment=environment)["Task"]
+        run = self.playbook([play], check=check, diff=True, environment=environment)
+        return {**run["Task"], "failed": run.results[-1].status == "ignored"}
 
     def four(self, name: str, options: Json) -> tuple[Json, Json, Json, Json]:
         """A module in check mode, for real, for real again, and in check mode again."""

@@ -177,7 +177,9 @@ class Client:
         Raises:
             KubernetesError: The server refused, or gave no answer.
         """
-        return Stream(self._send("GET", path, query, {"Accept": "*/*"}, None, silence_seconds, stream=True))
+        # What is packed arrives in blocks, long after it happened.
+        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+        return Stream(self._send("GET", path, query, headers, None, silence_seconds, stream=True))
 
     def _session(self) -> Any:
         session = getattr(self._local, "session", None)
