@@ -129,8 +129,10 @@ def evaluate(
         problems += _not_created(subject, job, pods, events)
     count = f"{int(status.get('succeeded') or 0)} of {wanted} complete"
     running = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Running"]
-    where = f", Pod {running[-1]['metadata']['name']} runs on {running[-1]['spec'].get('nodeName')}" if running else ""
-    told = f"; {evidence.latest}" if evidence.latest else ""
+    told = f", {evidence.latest}" if evidence.latest else ""
+    where = ""
+    if running and not told:
+        where = f", Pod {running[-1]['metadata']['name']} runs on {running[-1]['spec'].get('nodeName')}"
     return Verdict(complete, problems, f"{subject}: {count}{where}{told}")
 
 
