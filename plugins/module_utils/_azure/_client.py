@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -337,7 +337,7 @@ def backoff(attempt: int, first: float = FIRST_DELAY, longest: float = LONGEST_D
     return min(longest, first * 2.0 ** (attempt - 1)) * random.uniform(0.8, 1.2)  # noqa: S311
 
 
-def pipeline(base_url: str, ca_bundle: str | None) -> Any:
+def pipeline(base_url: str, ca_bundle: str | None, policies: Sequence[Any] = ()) -> Any:
     """Returns azure-core's HTTP pipeline, with TLS verified and proxies as the environment says.
 
     It is not ``ARMPipelineClient``: that one registers a missing resource provider by itself on a plain read, a write
@@ -346,10 +346,11 @@ def pipeline(base_url: str, ca_bundle: str | None) -> Any:
     Args:
         base_url: Of the service.
         ca_bundle: A file of certificates to trust, or None for the system's (or ``REQUESTS_CA_BUNDLE``).
+        policies: More of azure-core's policies.
     """
     settings: dict[str, Any] = {"connection_verify": ca_bundle} if ca_bundle else {}
-    policies = [libraries.RequestIdPolicy(), libraries.UserAgentPolicy("ansible-aks.gpu")]
-    return libraries.PipelineClient(base_url, policies=policies, **settings)
+    all_policies = [libraries.RequestIdPolicy(), libraries.UserAgentPolicy("ansible-aks.gpu"), *policies]
+    return libraries.PipelineClient(base_url, policies=all_policies, **settings)
 
 
 def _parsed(response: Any) -> Any:

@@ -22,7 +22,7 @@ try:
         ClientAuthenticationError,
         ServiceRequestError,
     )
-    from azure.core.pipeline.policies import RequestIdPolicy, UserAgentPolicy
+    from azure.core.pipeline.policies import RequestIdPolicy, RetryPolicy, UserAgentPolicy
     from azure.core.rest import HttpRequest
     from azure.identity import (
         AzureCliCredential,
@@ -37,7 +37,7 @@ except ImportError as _caught:
     if TYPE_CHECKING:
         raise
     _reason = str(_caught)
-    PipelineClient = HttpRequest = RequestIdPolicy = UserAgentPolicy = None
+    PipelineClient = HttpRequest = RequestIdPolicy = RetryPolicy = UserAgentPolicy = None
     AzureCliCredential = CertificateCredential = ClientSecretCredential = ManagedIdentityCredential = None
     UsernamePasswordCredential = WorkloadIdentityCredential = None
 
@@ -65,6 +65,7 @@ __all__ = [
     "ManagedIdentityCredential",
     "PipelineClient",
     "RequestIdPolicy",
+    "RetryPolicy",
     "ServiceRequestError",
     "UserAgentPolicy",
     "UsernamePasswordCredential",

@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Task
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline
 from ansible_collections.aks.gpu.plugins.module_utils._azure import _libraries as libraries
 from ansible_collections.aks.gpu.plugins.module_utils._azure._client import ArmClient, pipeline
 from ansible_collections.aks.gpu.plugins.module_utils._azure._cloud import (
@@ -26,6 +27,8 @@ from ansible_collections.aks.gpu.plugins.module_utils._azure._sign_in import Tok
 
 READ_SECONDS = 300.0
 """How long a task without ``wait_timeout`` may take."""
+
+METADATA_RETRIES = 3
 
 DEFAULT_CLOUD = "AzureCloud"
 
@@ -64,30 +67,35 @@ def connect(task: Task) -> Session:
     if ca_bundle and not os.path.exists(ca_bundle):
         raise Failure(f"ca_bundle: {ca_bundle} doesn't exist.", hint="It comes from the option or REQUESTS_CA_BUNDLE.")
     shared = SharedFacts(task.run_directory)
-    cloud = _cloud(choice.settings.get("cloud_environment") or DEFAULT_CLOUD, ca_bundle, shared)
-    tokens = Tokens(choice, cloud, os.environ, shared, task.secret)
     deadline = task.deadline(float(task.params.get("wait_timeout") or READ_SECONDS))
+    cloud = _cloud(choice.settings.get("cloud_environment") or DEFAULT_CLOUD, ca_bundle, shared, deadline)
+    tokens = Tokens(choice, cloud, os.environ, shared, task.secret, deadline.remaining)
     return Session(ArmClient(cloud, tokens, deadline, task.progress, ca_bundle=ca_bundle), subscription_id)
 
 
-def _cloud(name: str, ca_bundle: str | None, shared: SharedFacts) -> Cloud:
+def _cloud(name: str, ca_bundle: str | None, shared: SharedFacts, deadline: Deadline) -> Cloud:
     known = named_cloud(name)
     if known is not None:
         return known
-    metadata = shared.get(key_of("cloud", name), bool, lambda: _metadata(name, ca_bundle))
+    metadata = shared.get(key_of("cloud", name), bool, lambda: _metadata(name, ca_bundle, deadline))
     return cloud_of_metadata(name, metadata)
 
 
-def _metadata(name: str, ca_bundle: str | None) -> Any:
+def _metadata(name: str, ca_bundle: str | None, deadline: Deadline) -> Any:
     """Asks a cloud of one's own how it is built.
 
     Raises:
         ConnectionFailed: It doesn't answer, or not with JSON.
     """
     url = metadata_url(name)
+    policies = [libraries.RetryPolicy(retry_total=METADATA_RETRIES, retry_backoff_factor=0.5)]
+    seconds = max(1.0, deadline.remaining())
     try:
-        response = pipeline(url, ca_bundle).send_request(
-            libraries.HttpRequest("GET", url), connection_timeout=10, read_timeout=30
+        response = pipeline(url, ca_bundle, policies).send_request(
+            libraries.HttpRequest("GET", url),
+            connection_timeout=min(10.0, seconds),
+            read_timeout=min(30.0, seconds),
+            timeout=seconds,
         )
         if response.status_code != 200:
             raise ConnectionFailed(f"{url} answered {response.status_code}.", hint="Check cloud_environment.")

@@ -53,7 +53,8 @@ RENEW_BEFORE = 300.0
 
 INSTANCE_METADATA = "http://169.254.169.254"
 PROBE_SECONDS = 1.0
-HTTP_SETTINGS = {"connection_timeout": 10, "read_timeout": 30, "retry_total": 3, "retry_backoff_factor": 0.5}
+RETRIES = {"retry_total": 3, "retry_backoff_factor": 0.5}
+CONNECT_SECONDS, READ_SECONDS = 10.0, 30.0
 CLI_SECONDS = 60
 
 
@@ -251,6 +252,7 @@ class Tokens:
         environ: The environment.
         shared: Where tokens are kept.
         mask: Called with each token before it is used, so that it is never shown.
+        remaining: Says how many seconds the task has left.
     """
 
     def __init__(
@@ -260,12 +262,14 @@ class Tokens:
         environ: Mapping[str, str],
         shared: SharedFacts,
         mask: Callable[[str], None],
+        remaining: Callable[[], float] = lambda: READ_SECONDS,
     ) -> None:
         self._choice = choice
         self._cloud = cloud
         self._environ = environ
         self._shared = shared
         self._mask = mask
+        self._remaining = remaining
 
     def token(self, audience: str | None = None) -> str:
         """Returns a token that is good for some minutes at least.
@@ -301,7 +305,8 @@ class Tokens:
                 tried.append(f"{method.label}: this machine has none")
                 continue
             try:
-                token = _credential(method, self._cloud, self._environ, self._choice.settings).get_token(scope)
+                credential = _credential(method, self._cloud, self._environ, self._choice.settings, self._remaining())
+                token = credential.get_token(scope)
             except libraries.CredentialUnavailableError as error:
                 tried.append(f"{method.label}: {_first_line(error)}")
                 continue
@@ -323,7 +328,10 @@ def _is_fresh(fact: Mapping[str, Any]) -> bool:
 
 def _first_line(error: Exception) -> str:
     """The text of an error without the trace ids and the advice that the SDK appends."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    text = str(error).strip()
+    if text in ("", "None"):  # what azure-identity says of an answer that is no OAuth error
+        return f"the authority answered with something else than a token ({type(error).__name__})"
+    lines = text.splitlines()
     return lines[0].removeprefix("Authentication failed: ").split(" Trace ID:")[0].rstrip(".")
 
 
@@ -339,15 +347,19 @@ def _has_managed_identity(environ: Mapping[str, str]) -> bool:
         return False
 
 
-def _credential(method: Method, cloud: Cloud, environ: Mapping[str, str], settings: Mapping[str, str]) -> Any:
-    """Returns the azure-identity credential of a method."""
+def _credential(
+    method: Method, cloud: Cloud, environ: Mapping[str, str], settings: Mapping[str, str], seconds: float
+) -> Any:
+    """Returns the azure-identity credential of a method, which gives up a request after so many seconds."""
     values = method.values
     if method.kind == "cli":
         return libraries.AzureCliCredential(tenant_id=values.get("tenant", ""), process_timeout=CLI_SECONDS)
     if method.kind == "msi":
         return libraries.ManagedIdentityCredential(client_id=values.get("client_id"))
     common: dict[str, Any] = {
-        **HTTP_SETTINGS,
+        **RETRIES,
+        "connection_timeout": min(CONNECT_SECONDS, max(1.0, seconds)),
+        "read_timeout": min(READ_SECONDS, max(1.0, seconds)),
         "authority": environ.get("AZURE_AUTHORITY_HOST") if cloud.public else cloud.authority,
         "disable_instance_discovery": not cloud.public,
     }
