@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import ansible
 from emulated import CLUSTER, RESOURCE_GROUP, Emulated, emulated
 from environment import COLLECTIONS, ROOT, Pip, SetUpError, kept_environment, say
 from peer_environments import COLLECTION, peer_collections, peer_python
@@ -140,7 +141,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=5, help="of each, the median counts (default: %(default)s)")
     options = parser.parse_args()
     peer, alone = peer_python(), requirements_python()
-    core = Path(__import__("ansible").__file__).parent
+    core = Path(ansible.__path__[0])
     with tempfile.TemporaryDirectory(prefix="aks-gpu-bench-") as folder, emulated() as azure:
         (Path(folder) / "ansible").symlink_to(core)
         azure.set(clock_speed=20.0)

@@ -14,7 +14,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from packaging.requirements import Requirement
+from pip._vendor.packaging.requirements import Requirement  # in every environment
 
 
 def needed(requirements: Path) -> dict[str, metadata.Distribution]:

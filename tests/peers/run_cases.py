@@ -19,7 +19,7 @@ from playbooks import Ansible
 Json = dict[str, Any]
 
 POOL = "gpunp"
-QUICK = {"clock_speed": 20.0, "throttles": False}
+QUICK = {"clock_speed": 20.0, "throttles": False, "retry_after_seconds": 1}
 LIMIT_SECONDS = 45.0
 """After which a task is taken to be without end: what the sandbox does in a case takes a second."""
 
