@@ -394,3 +394,76 @@ def test_quota(plugged: Cluster) -> None:
         explains(run("wait_for_job", plugged.job()), "FailedCreate", "exceeded quota")
     finally:
         plugged.core.delete_namespaced_resource_quota("none", "default")
+
+
+# Probes
+
+
+def probe(cluster: Cluster, *, check: bool = False, **options: Any) -> Json:
+    defaults = {"kubeconfig": cluster.kubeconfig, "node_pool": POOL, "wait_timeout": 30, "grace": 1}
+    return run("gpu_probe", {**defaults, **options}, check=check)
+
+
+def probe_jobs(cluster: Cluster) -> list[str]:
+    found = cluster.batch.list_namespaced_job("default", label_selector="app.kubernetes.io/name=gpu-probe").items
+    return [job.metadata.name for job in found if job.metadata.deletion_timestamp is None]
+
+
+def test_probe(plugged: Cluster) -> None:
+    predicted = probe(plugged, check=True)
+    assert (predicted["failed"], predicted["probes"][0]["asked"], predicted["probes"][0]["seen"]) == (False, 1, None)
+    result = probe(plugged)
+    assert not result["failed"], result
+    found = result["probes"][0]
+    assert (found["asked"], found["held"], found["seen"], found["passed"], found["works"]) == (1, 0, 1, 1, True)
+    assert found["devices"][0]["name"] == "Tesla T4"
+    assert found["driver_version"]
+    assert found["cuda_version"]
+    assert (result["changed"], result["gpus_work"], result["gpus_probed"]) == (False, True, 1)
+    assert probe_jobs(plugged) == []
+
+
+def test_probe_leaves_held_gpus_alone(plugged: Cluster) -> None:
+    plugged.sandbox.set(generic_pod_seconds=60.0)
+    plugged.job()
+    plugged.until(lambda: plugged.gpus()["nodes"][0]["in_use"] == 1)
+    result = probe(plugged)
+    assert not result["failed"], result
+    found = result["probes"][0]
+    assert (found["asked"], found["held"], found["seen"], found["works"]) == (0, 1, None, None)
+
+
+def test_probe_of_every_gpu(plugged: Cluster) -> None:
+    plugged.create_pool("four", vmSize="Standard_NC64as_T4_v3")
+    try:
+        assert not plugged.gpus(node_pool="four", vm_size="Standard_NC64as_T4_v3", wait_timeout=30)["failed"]
+        result = probe(plugged, node_pool="four")
+        assert not result["failed"], result
+        found = result["probes"][0]
+        assert (found["asked"], found["seen"], found["passed"]) == (4, 4, 4)
+        assert len({device["uuid"] for device in found["devices"]}) == 4
+    finally:
+        plugged.delete_pool("four")
+
+
+def test_probe_finds_a_driver_that_does_not_fit(plugged: Cluster) -> None:
+    plugged.sandbox.set(image_faults={"*cuda-sample*": "driver_mismatch"})
+    result = probe(plugged)
+    assert result["failed"]
+    assert "CUDA driver version is insufficient" in result["msg"]
+    assert not result["probes"][0]["works"]
+    assert probe_jobs(plugged) == []
+
+
+def test_probe_of_a_node_without_gpus(cluster: Cluster) -> None:
+    result = probe(cluster)
+    assert result["failed"]
+    assert "it offers no GPUs" in result["msg"]
+
+
+def test_probe_image(plugged: Cluster) -> None:
+    plugged.sandbox.set(image_faults={"*cuda-sample*": "pull"})
+    result = probe(plugged)
+    assert result["failed"]
+    assert "nvcr.io/nvidia/k8s/cuda-sample" in result["msg"]
+    assert probe_jobs(plugged) == []

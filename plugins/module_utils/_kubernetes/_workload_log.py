@@ -27,6 +27,7 @@ _MEMORY = re.compile(r"\b(?:totalMemory|deviceMemorySize): ?([0-9.]+ ?[KMGT]i?B)
 _CREATED = re.compile(r"(?:Creating TensorFlow device|Created (?:TensorFlow )?device) .*?\bdevice: (\d+), name: ")
 _SMI = re.compile(r"^GPU (\d+): (.+?) \(UUID: (GPU-[0-9a-f-]+)\)")
 _MIG = re.compile(r"^\s*MIG (\S+)\s+Device\s+(\d+): \(UUID: (MIG-[^)]+)\)")
+_VERSIONS = re.compile(r"Driver Version: *([0-9.]+) +CUDA (?:UMD )?Version: *([0-9.]+)")
 _QUERY = re.compile(r'^Device (\d+): "(.+)"')
 
 
@@ -99,14 +100,18 @@ class WorkloadLog:
         head: The first lines.
         tail: The last lines.
         trouble: The line that says best why CUDA does not work.
-        passed: True when a CUDA sample said ``Test PASSED``.
+        passed: How often a CUDA sample said ``Test PASSED``.
+        driver_version: The NVIDIA driver, as ``nvidia-smi`` says; None when it does not.
+        cuda_version: The newest CUDA that the driver serves, likewise.
     """
 
     accuracy: list[dict[str, Any]] = field(default_factory=list)
     head: list[str] = field(default_factory=list)
     tail: list[str] = field(default_factory=list)
     trouble: Trouble | None = None
-    passed: bool = False
+    passed: int = 0
+    driver_version: str | None = None
+    cuda_version: str | None = None
     _devices: dict[str, dict[str, Any]] = field(default_factory=dict)
     _current: str | None = None
 
@@ -126,7 +131,10 @@ class WorkloadLog:
         if self.trouble is None or self.trouble.cause == "NoDevice":
             # A driver that is too old shows as a missing device first.
             self.trouble = _trouble(text) or self.trouble
-        self.passed = self.passed or "Test PASSED" in text
+        self.passed += "Test PASSED" in text
+        versions = _VERSIONS.search(text)
+        if versions:
+            self.driver_version, self.cuda_version = versions[1], versions[2]
         self._device(text)
         match = _ACCURACY.search(text)
         if not match:

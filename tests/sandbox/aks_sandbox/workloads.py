@@ -191,6 +191,9 @@ def _programs(situation: Situation) -> Script:
                 continue
             seen.add("vectoradd")
             output, exit_code = _vector_add(situation)
+            if not exit_code and "CUDA_VISIBLE_DEVICES=$" in situation.text:
+                # A loop over the devices, each by itself.
+                output *= len(situation.devices)
         else:
             output, exit_code = _device_query(situation)
         lines += output

@@ -135,4 +135,4 @@ def test_driver_mismatch_wins_over_what_comes_before_it() -> None:
 
 def test_a_log_without_anything() -> None:
     log = read("Epoch 1/5\nloss: 0.3")
-    assert (log.devices, log.accuracy, log.trouble, log.passed) == ([], [], None, False)
+    assert (log.devices, log.accuracy, log.trouble, log.passed) == ([], [], None, 0)

@@ -1,0 +1,323 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Probes: a short Job on each node that computes on every GPU that is free there."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import access_of
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError, WaitFailed
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpus import Expectation, judge, watched
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._jobs import UNSCHEDULED, Evidence
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._jobs import evaluate as evaluate_job
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._logs import with_log_tails
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Patience, Problem
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import Resources, ResourceType
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, Watch
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._workload_log import WorkloadLog
+
+NAME = "gpu-probe"
+RUN_LABEL = "aks.gpu/probe-run"
+CONTAINER = "probe"
+KEEP_SECONDS = 300
+"""A probe that nobody was left to remove goes by itself so long after its end."""
+
+SCRIPT = r"""set -eu
+nvidia-smi
+listed=$(nvidia-smi -L)
+echo "$listed"
+devices=$(echo "$listed" | sed -n 's/.*(UUID: \(MIG-[^)]*\)).*/\1/p')
+[ -n "$devices" ] || devices=$(echo "$listed" | sed -n 's/.*(UUID: \(GPU-[^)]*\)).*/\1/p')
+for device in $devices; do
+  echo "Device $device"
+  CUDA_VISIBLE_DEVICES=$device "$1"
+done
+"""
+"""Lists the devices that the container sees, and runs a program on each by itself."""
+
+JOB = ResourceType("batch/v1", "Job", "jobs", True)
+
+
+@dataclass
+class Probe:
+    """The probe of one node.
+
+    Attributes:
+        node: The node's name.
+        asked: How many GPUs it asks for: those that are free.
+        held: How many others hold, which are left alone.
+        expected_devices: How many devices the container has to see.
+        log: What it told; None before.
+        problem: Why it failed, in words; None when it did not.
+    """
+
+    node: str
+    asked: int
+    held: int
+    expected_devices: int
+    log: WorkloadLog | None = None
+    problem: str | None = None
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def works(self) -> bool:
+        """True when every device that was asked for was seen, no other one was, and each computed right."""
+        return self.log is not None and self.problem is None
+
+    def judge(self) -> None:
+        """Decides by what the Job told."""
+        assert self.log is not None
+        seen, passed = len(self.log.devices), self.log.passed
+        if self.log.trouble:
+            self.problem = f"{self.log.trouble.message}. {self.log.trouble.advice}"
+        elif seen != self.expected_devices:
+            self.problem = f"it asked for {self.asked} and saw {seen} devices, where {self.expected_devices} are right"
+        elif passed != seen:
+            self.problem = f"{passed} of {seen} devices computed right"
+
+    def as_result(self) -> dict[str, Any]:
+        """Returns the probe as a return value."""
+        log = self.log or WorkloadLog()
+        return {
+            "node": self.node,
+            "asked": self.asked,
+            "held": self.held,
+            "seen": len(log.devices) if self.log else None,
+            "passed": log.passed if self.log else None,
+            "works": self.works if self.asked else None,
+            "devices": [{"name": device["name"], "uuid": device["uuid"]} for device in log.devices],
+            "driver_version": log.driver_version,
+            "cuda_version": log.cuda_version,
+            "problem": self.problem,
+            "log_tail": log.tail,
+        }
+
+
+def manifest(probe: Probe, params: dict[str, Any], namespace: str, run: str) -> dict[str, Any]:
+    """Returns the Job of a probe.
+
+    It is bound to its node and tolerates whatever keeps others away; the scheduler still gives it only what is free.
+
+    Args:
+        probe: The probe.
+        params: The options of the module.
+        namespace: Where it runs.
+        run: A word that all Jobs of this run share.
+    """
+    labels = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/managed-by": "aks.gpu", RUN_LABEL: run}
+    node = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [probe.node]}]}
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [node]}}
+    secret = params["image_pull_secret"]
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": job_name(probe.node, run), "namespace": namespace, "labels": labels},
+        "spec": {
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": int(params["wait_timeout"]) + 60,
+            "ttlSecondsAfterFinished": KEEP_SECONDS,
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "affinity": {"nodeAffinity": required},
+                    "tolerations": [{"operator": "Exists"}],
+                    "restartPolicy": "Never",
+                    "automountServiceAccountToken": False,
+                    "imagePullSecrets": [{"name": secret}] if secret else [],
+                    "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+                    "containers": [
+                        {
+                            "name": CONTAINER,
+                            "image": params["image"],
+                            "command": params["command"] or ["/bin/sh", "-c", SCRIPT, NAME, params["program"]],
+                            "env": [{"name": "NVIDIA_DRIVER_CAPABILITIES", "value": "compute,utility"}],
+                            "resources": {"limits": {params["resource_name"]: str(probe.asked)}},
+                            "securityContext": {
+                                "allowPrivilegeEscalation": False,
+                                "capabilities": {"drop": ["ALL"]},
+                            },
+                        }
+                    ],
+                },
+            },
+        },
+    }
+
+
+def job_name(node: str, run: str) -> str:
+    """Returns the name of a probe's Job, short enough for the names that are made of it."""
+    word = re.sub(r"[^a-z0-9-]", "-", node.lower())[:36].strip("-")
+    return f"{NAME}-{word}-{run}"
+
+
+def probes_of(nodes: Iterable[dict[str, Any]], *, names: list[str] | None, shared: bool) -> list[Probe]:
+    """Returns the probes for nodes as ``wait_for_gpus`` returns them.
+
+    Args:
+        nodes: The nodes.
+        names: Only these; None for all.
+        shared: Several Pods share a device, so one is asked for.
+
+    Raises:
+        Failure: A name is none of a node.
+    """
+    by_name = {node["name"]: node for node in nodes}
+    missing = [name for name in names or [] if name not in by_name]
+    if missing:
+        known = ", ".join(sorted(by_name)) or "none"
+        raise Failure(f"There is no GPU node {', '.join(missing)}. There are: {known}.")
+    probes = []
+    for name in names or sorted(by_name):
+        node = by_name[name]
+        free = max(0, node["allocatable"] - node["in_use"]) if node["ready"] else 0
+        asked = min(free, 1) if shared else free
+        probes.append(Probe(name, asked, node["in_use"], asked))
+        if not node["ready"]:
+            probes[-1].problem = "it is not Ready"
+        elif not node["allocatable"]:
+            probes[-1].problem = "it offers no GPUs"
+    return probes
+
+
+def plan_probe(task: Task) -> Plan:
+    """Plans the probes of GPU nodes; in check mode they are told, not made.
+
+    Args:
+        task: Its options are those of the module ``gpu_probe``.
+    """
+    params = task.params
+    access = access_of(params, task.temporary_directory, task.secret)
+    client = Client(access)
+    expected = Expectation(node_pool=params["node_pool"], resource=params["resource_name"])
+    with Watch(client, watched(expected)) as watch:
+        state = next(iter(watch.states(task.deadline(60.0))))
+    if "pods" in state.denied:
+        raise KubernetesError(
+            f"Which GPUs are free can't be seen: {state.denied['pods']}", hint="A probe must not disturb others' work."
+        )
+    probes = probes_of(judge(expected, state).nodes, names=params["nodes"] or None, shared=params["shared"])
+    work = _Work(task, client, params["namespace"] or access.namespace, probes)
+    return Plan(changed=False, result=result_of(probes), apply=work.carry_out)
+
+
+def result_of(probes: list[Probe]) -> dict[str, Any]:
+    """Returns probes as return values."""
+    return {
+        "probes": [probe.as_result() for probe in probes],
+        "gpus_probed": sum(probe.asked for probe in probes if probe.log is not None),
+        "gpus_held": sum(probe.held for probe in probes),
+        "gpus_work": all(probe.works for probe in probes if probe.asked) and not any(probe.problem for probe in probes),
+    }
+
+
+class _Work:
+    def __init__(self, task: Task, client: Client, namespace: str, probes: list[Probe]) -> None:
+        self._task = task
+        self._client = client
+        self._resources = Resources(client)
+        self._namespace = namespace
+        self._probes = probes
+        self._asking = {probe.node: probe for probe in probes if probe.asked}
+        self._run = secrets.token_hex(4)
+
+    def carry_out(self) -> dict[str, Any]:
+        """Makes the Jobs, waits for them, reads what they told, and removes them.
+
+        Raises:
+            WaitFailed: A GPU does not work, or a probe did not end in time.
+            KubernetesError: The server refused.
+        """
+        deadline = self._task.deadline(self._task.params["wait_timeout"])
+        made: list[dict[str, Any]] = []
+        try:
+            for probe in self._asking.values():
+                job = manifest(probe, self._task.params, self._namespace, self._run)
+                made.append(self._resources.apply(JOB, job, field_manager="aks.gpu"))
+            if made:
+                self._wait(deadline)
+        finally:
+            for job in made:
+                self._resources.delete(JOB, job, propagation="Background")
+        broken = [probe for probe in self._probes if probe.problem]
+        if broken:
+            lines = [f"{len(broken)} of {len(self._probes)} GPU nodes did not pass their probe."]
+            for probe in broken:
+                lines.append(f"- Node {probe.node}: {str(probe.problem).rstrip('.')}.")
+                lines += [f"  {problem.text()}" for problem in probe.problems]
+            raise WaitFailed("\n".join(lines), **result_of(self._probes))
+        return result_of(self._probes)
+
+    def _wait(self, deadline: Deadline) -> None:
+        waiting = dict(self._asking)
+        patience = {
+            node: Patience(lambda problem: self._task.params["grace"] * (1 if problem.cause in UNSCHEDULED else 2))
+            for node in waiting
+        }
+        base = f"/namespaces/{self._namespace}"
+        selector = f"{RUN_LABEL}={self._run}"
+        queries = {
+            "jobs": Query(f"/apis/batch/v1{base}/jobs", label_selector=selector),
+            "pods": Query(f"/api/v1{base}/pods", label_selector=selector),
+        }
+        state = State()
+        with Watch(self._client, queries) as watch:
+            for state in watch.states(deadline):
+                by_name = {job["metadata"]["name"]: job for job in state.all("jobs")}
+                for node in list(waiting):
+                    job = by_name.get(job_name(node, self._run))
+                    if job is not None and self._look(waiting[node], job, state, patience[node]):
+                        del waiting[node]
+                self._task.progress(f"{NAME}: {len(self._asking) - len(waiting)} of {len(self._asking)} nodes probed")
+                if not waiting:
+                    return
+        for probe in waiting.values():
+            probe.problem = f"its probe did not end within {duration_text(deadline.seconds)}"
+
+    def _look(self, probe: Probe, job: dict[str, Any], state: State, patience: Patience) -> bool:
+        """Looks at a probe's Job; True when there is nothing more to wait for."""
+        uid = job["metadata"]["uid"]
+        pods = [
+            pod
+            for pod in state.all("pods")
+            if any(ref.get("uid") == uid for ref in pod["metadata"].get("ownerReferences") or [])
+        ]
+        ended = [pod for pod in pods if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")]
+        verdict = evaluate_job(job, pods, evidence=Evidence())
+        if ended:
+            probe.log = self._read(ended[0])
+            if ended[0]["status"]["phase"] == "Succeeded":
+                probe.judge()
+            else:
+                self._fail(probe, verdict.problems)
+            return True
+        hopeless = patience.hopeless(verdict.problems)
+        if hopeless:
+            self._fail(probe, hopeless)
+        return bool(hopeless)
+
+    def _fail(self, probe: Probe, problems: list[Problem]) -> None:
+        probe.problems = with_log_tails(self._client, problems)
+        trouble = probe.log.trouble if probe.log else None
+        probe.problem = f"{trouble.message}. {trouble.advice}" if trouble else "its probe failed"
+
+    def _read(self, pod: dict[str, Any]) -> WorkloadLog:
+        log = WorkloadLog()
+        path = f"/api/v1/namespaces/{self._namespace}/pods/{pod['metadata']['name']}/log"
+        try:
+            for line in self._client.text(path, container=CONTAINER).splitlines():
+                log.feed(line)
+        except KubernetesError as error:
+            if error.status not in (400, 404):
+                raise
+        return log
