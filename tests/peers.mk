@@ -3,7 +3,7 @@
 #
 # What is compared with others, broken on purpose, and measured; none of it is part of `make test`.
 
-.PHONY: peers clients faults bench
+.PHONY: peers clients faults fuzz bench
 
 peers: ## our node_pool and azure.azcollection's through the same cases; ARGS="CASE …", ARGS=--ours
 	@$(PYTHON) tests/tools/inside.py demo tests/peers/peers.py $(ARGS)
@@ -16,3 +16,6 @@ faults: ## every request of the main job broken in every way; ARGS="REQUEST/FAUL
 
 bench: ## what a task loads and installs, beside azure.azcollection's
 	@$(PYTHON) tests/tools/inside.py demo bench/imports.py $(ARGS)
+
+fuzz: ## generated pools and options through the planner, 10,000 cases and more
+	@$(PYTHON) tests/tools/inside.py test tests/fuzz/fuzz.py $(ARGS)
