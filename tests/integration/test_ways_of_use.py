@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import kubernetes
+import pytest
 from aks_sandbox.testing import Sandbox
 from environment import ROOT
 from harness import Ansible, Json, PlaybookRun, kubernetes_client, pools
@@ -168,6 +169,26 @@ def _plugin_only(sandbox: Sandbox, **variables: Any) -> Json:
         "gather_facts": False,
         "roles": [{"role": "aks.gpu.device_plugin", "vars": {**cluster_variables(sandbox), **variables}}],
     }
+
+
+@pytest.mark.parametrize(
+    ("variables", "taints"),
+    [
+        pytest.param({"gpu_stack": "managed"}, ["sku=gpu:NoSchedule"], id="managed"),
+        pytest.param(
+            {"node_pool_scale_set_priority": "Spot", "node_pool_spot_max_price": "-1"},
+            ["sku=gpu:NoSchedule", "kubernetes.azure.com/scalesetpriority=spot:NoSchedule"],
+            id="spot",
+        ),
+    ],
+)
+def test_other_pools(sandbox: Sandbox, ansible: Ansible, variables: dict[str, Any], taints: list[str]) -> None:
+    """The ways beyond the article's that the roles know: done, and done again without a change."""
+    variables = {**cluster_variables(sandbox), **variables}
+    first = ansible.playbook("aks.gpu.site", variables)
+    assert f"{sandbox.cluster} works" in "\n".join(first["Show what was found"]["msg"])
+    assert set(pools(sandbox)["gpunp"]["properties"]["nodeTaints"]) == set(taints)
+    assert changed_tasks(ansible.playbook("aks.gpu.site", variables)) == []
 
 
 def test_a_job_that_cannot_succeed_fails_early(sandbox: Sandbox, ansible: Ansible) -> None:
