@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """No secret shows, or stays behind: not on the screen at -vvv, nor in logs, results, process lists and files.
 
-Looked for are the principal's secret, its tokens, the cluster's key and token, all of them in base64 too, as Azure hands
-out kubeconfigs. Both ways a module can run, for runs that succeed, fail, reach their deadline, and are killed.
+Looked for are the principal's secret, its tokens, the cluster's key and token, all of them in base64 too, as Azure
+hands out kubeconfigs. Both ways a module can run, for runs that succeed, fail, reach their deadline, and are killed.
 """
 
 from __future__ import annotations

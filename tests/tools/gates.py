@@ -155,8 +155,8 @@ def mypy(run: Run) -> None:
     """Strictly, but that tests need no annotations."""
     run("mypy", "-p", "ansible_collections.aks.gpu.plugins")
     run("mypy", "tests/sandbox/aks_sandbox", "tests/tools")
-    lenient = ("--allow-untyped-defs", "--allow-incomplete-defs", "--allow-any-generics", "--no-check-untyped-defs")
-    lenient += ("--no-warn-return-any", "--no-warn-unreachable")
+    lenient = ["--allow-untyped-defs", "--allow-incomplete-defs", "--allow-any-generics", "--no-check-untyped-defs"]
+    lenient += ["--no-warn-return-any", "--no-warn-unreachable", "--no-warn-unused-ignores"]
     run("mypy", *lenient, "--cache-dir", ".mypy_cache/tests", "tests/unit", "tests/sandbox/tests", "tests/integration")
 
 
@@ -293,7 +293,8 @@ def sandbox(run: Run) -> None:
 
 
 def integration(run: Run) -> None:
-    run.pytest("tests/integration")
+    """Two files at a time, each with a sandbox of its own."""
+    run.pytest("--numprocesses=2", "--dist=loadfile", "tests/integration")
 
 
 def molecule(run: Run) -> None:
