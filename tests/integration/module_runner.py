@@ -43,14 +43,14 @@ class Running:
     def wait_for_line(self, text: str, seconds: float = 30.0) -> None:
         """Wait until its progress says so."""
         end = time.monotonic() + seconds
-        while not any(text in line for _, line in self.lines):
+        while not any(text in line for _unused, line in self.lines):
             assert time.monotonic() < end, (text, self.lines)
             assert self._thread.is_alive(), (text, self.lines, self._result)
             time.sleep(0.02)
 
     def _run(self) -> None:
         module = importlib.import_module(f"ansible_collections.aks.gpu.plugins.modules.{self._name}")
-        progress = importlib.import_module("ansible_collections.aks.gpu.plugins.module_utils._ansible._progress")
+        progress: Any = importlib.import_module("ansible_collections.aks.gpu.plugins.module_utils._ansible._progress")
         output = io.StringIO()
         progress.sink = lambda line: self.lines.append((time.monotonic(), line))
         try:
