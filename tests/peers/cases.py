@@ -143,7 +143,7 @@ CASES = (
         "absent returns when the pool is gone",
         {"state": "absent"},
         Expected(True, pool=None, within=30.0),
-        settings={"delete_seconds": 60.0},
+        settings={"delete_seconds": 200.0},
         there=_made(),
     ),
     Case(
