@@ -51,7 +51,7 @@ class Problem:
 
     Attributes:
         subject: What has it, such as ``Node aks-gpunp-12345678-vmss000000``.
-        cause: A word for programs, such as ``NotReady``; the documentation has the table of them.
+        cause: A word for programs, such as ``NotReady``.
         message: The cluster's own words where it has some.
         advice: What to do; empty where waiting is all there is to do.
         hope: What becomes of it.

@@ -4,8 +4,7 @@
 
 """What a GPU workload's log says: devices found, accuracy by step, and why CUDA did not work.
 
-The shapes are those of TensorFlow 1 and 2, of ``nvidia-smi -L``, of NVIDIA's CUDA samples, and of the MNIST programs of
-this collection, which print TensorFlow's lines.
+The shapes are those of TensorFlow 1 and 2, of ``nvidia-smi -L``, and of NVIDIA's CUDA samples.
 """
 
 from __future__ import annotations
@@ -51,8 +50,8 @@ _DRIVER_ADVICE = (
     "node image of the pool; https://docs.nvidia.com/deploy/cuda-compatibility/ says which CUDA needs which driver."
 )
 _OLD_IMAGE_ADVICE = (
-    "The image was built for older GPUs than this one. Take an image of a CUDA release that knows it; "
-    "the mnist role has other workloads than the article's."
+    "The image was built for older GPUs than this one. Take an image of a CUDA release that knows it "
+    "(role aks.gpu.mnist: mnist_image and mnist_args)."
 )
 _NO_DEVICE_ADVICE = (
     "The container got no GPU: ask for one in resources.limits, and look whether the node has its driver "
@@ -86,7 +85,7 @@ _TROUBLES: tuple[tuple[str, str, str], ...] = (
     (
         "HTTP Error 403",
         "DataRefused",
-        "The host that the workload loads its data from refuses. The mnist role has a workload that brings its own.",
+        "The host that the workload loads its data from refuses. Take an image that brings its data (mnist_image).",
     ),
 )
 
