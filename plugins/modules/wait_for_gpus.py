@@ -144,12 +144,18 @@ nodes:
       sample: gpu-resources/nvidia-device-plugin-daemonset-x8tqk
     gpus_from:
       description:
-        - Who offers its GPUs. V(daemon_set) when a device plugin's DaemonSet is meant for it, else V(managed) on a node
-          with managed GPUs, else V(node), as with the AKS GPU image. Null when it offers none.
+        - Who offers its GPUs. V(managed) on a node with managed GPUs, else V(daemon_set) when a device plugin's DaemonSet
+          is meant for it, else V(node), as with the AKS GPU image. Null when it offers none.
       type: str
       returned: always
       choices: [daemon_set, managed, node]
       sample: daemon_set
+    daemon_sets:
+      description: The DaemonSets of device plugins that make a Pod for it, each as C(namespace/name).
+      type: list
+      elements: str
+      returned: always
+      sample: [gpu-resources/nvidia-device-plugin-daemonset]
     labels:
       description: Its labels.
       type: dict
@@ -249,6 +255,13 @@ expected:
 device_plugins:
   description:
     - The DaemonSets of device plugins in the cluster, whatever they are called, each as C(namespace/name).
+  returned: when the cluster could be looked at
+  type: list
+  elements: str
+  sample: [gpu-resources/nvidia-device-plugin-daemonset]
+pool_device_plugins:
+  description:
+    - Those that would make a Pod for a new node of O(pool), by its labels and taints. Without O(pool), none.
   returned: when the cluster could be looked at
   type: list
   elements: str

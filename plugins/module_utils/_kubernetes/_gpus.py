@@ -24,6 +24,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import 
     MANAGED_LABEL,
     POOL_LABEL,
     SIZE_LABEL,
+    future_node,
     gpu_resources,
     is_leaving,
     is_ready,
@@ -96,6 +97,7 @@ class Verdict:
         summary: One line for a person who waits.
         expected: What it was judged by.
         device_plugins: DaemonSets of device plugins in the cluster, each ``namespace/name``.
+        pool_device_plugins: Those that would make a Pod for a new node of the expected pool.
     """
 
     nodes: list[dict[str, Any]]
@@ -104,6 +106,7 @@ class Verdict:
     summary: str
     expected: Expectation
     device_plugins: list[str] = field(default_factory=list)
+    pool_device_plugins: list[str] = field(default_factory=list)
 
 
 def evaluate(
@@ -134,6 +137,7 @@ def evaluate(
     for node in found:
         problems += node_problems(node, partitioned=bool(expected.pool_value("gpu_instance_profile")))
         if is_ready(node) and not is_leaving(node):
+            problems += _second_plugin(expected, node, plugins, pods)
             problems += _gpu_problems(expected, node, plugins, pods, list(events))
         problems += _rejected(node, pods)
     staying = [node for node in found if not is_leaving(node)]
@@ -150,11 +154,12 @@ def evaluate(
             in_use[name_of(node)],
             _running_plugin(node, plugins, pods),
             _gpus_from(node, plugins),
+            _names(_meant_for(node, plugins)),
         )
         for node in found
     ]
-    names = sorted(f"{plugin['metadata'].get('namespace')}/{plugin['metadata']['name']}" for plugin in plugins)
-    return Verdict(results, problems, done, summary, expected, names)
+    to_come = _meant_for(future_node(expected.pool, expected.stack), plugins) if expected.pool else []
+    return Verdict(results, problems, done, summary, expected, _names(plugins), _names(to_come))
 
 
 def is_device_plugin(workload: dict[str, Any]) -> bool:
@@ -181,17 +186,41 @@ def _running_plugin(node: dict[str, Any], plugins: list[dict[str, Any]], pods: l
     return None
 
 
+def _names(plugins: list[dict[str, Any]]) -> list[str]:
+    return sorted(f"{plugin['metadata'].get('namespace')}/{plugin['metadata']['name']}" for plugin in plugins)
+
+
+def _meant_for(node: dict[str, Any], plugins: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the DaemonSets that make a Pod for a node."""
+    return [
+        plugin for plugin in plugins if placement_obstacle((plugin.get("spec") or {}).get("template") or {}, node) is None
+    ]
+
+
+def _brings_plugin(expected: Expectation, node: dict[str, Any]) -> bool:
+    return expected.stack in ("managed", "gpu_image") or labels_of(node).get(MANAGED_LABEL) == "enabled"
+
+
+def _second_plugin(
+    expected: Expectation, node: dict[str, Any], plugins: list[dict[str, Any]], pods: list[dict[str, Any]]
+) -> list[Problem]:
+    """Says that a DaemonSet's device plugin runs beside the one that a node brings."""
+    running = _running_plugin(node, plugins, pods)
+    if running is None or not _brings_plugin(expected, node):
+        return []
+    text = f"device plugin Pod {running} runs on it, although the node brings a device plugin of its own"
+    advice = "Remove its DaemonSet, or keep it off these nodes: two device plugins on one node hand out each GPU twice."
+    return [Problem(f"Node {name_of(node)}", "TwoDevicePlugins", text, advice, Hope.NONE)]
+
+
 def _gpus_from(node: dict[str, Any], plugins: list[dict[str, Any]]) -> str | None:
-    """Says who offers the GPUs of a node: a DaemonSet that is meant for it, or, where there is none, its own image."""
+    """Says who offers the GPUs of a node: AKS, a DaemonSet that is meant for it, or, where there is none, its image."""
     allocatable = (node.get("status") or {}).get("allocatable") or {}
     if not any(int(allocatable.get(name) or 0) for name in gpu_resources(node)):
         return None
-    meant = any(
-        placement_obstacle((plugin.get("spec") or {}).get("template") or {}, node) is None for plugin in plugins
-    )
-    if meant:
-        return "daemon_set"
-    return "managed" if labels_of(node).get(MANAGED_LABEL) == "enabled" else "node"
+    if labels_of(node).get(MANAGED_LABEL) == "enabled":
+        return "managed"
+    return "daemon_set" if _meant_for(node, plugins) else "node"
 
 
 def _usable(expected: Expectation, node: dict[str, Any]) -> bool:
@@ -273,13 +302,12 @@ def _plugin_problems(
     events: list[dict[str, Any]],
 ) -> list[Problem]:
     subject = f"Node {name_of(node)}"
-    by_node = expected.stack in ("managed", "gpu_image") or labels_of(node).get(MANAGED_LABEL) == "enabled"
     driver = expected.pool_value("gpu_profile", "driver")
     if driver == "None" and expected.stack != "operator":
         advice = "Create a pool with gpu_profile.driver Install, or bring the driver, as the GPU Operator does."
         text = "the pool has the GPU driver None, so nothing can advertise its GPUs"
         return [Problem(subject, "DriverNone", text, advice, Hope.LITTLE if plugins else Hope.NONE)]
-    if by_node:
+    if _brings_plugin(expected, node):
         return []
     obstacles: list[Problem] = []
     for plugin in plugins:
@@ -544,5 +572,6 @@ def _result(verdict: Verdict, state: State) -> dict[str, Any]:
             "resource_name": verdict.expected.resource,
         },
         "device_plugins": verdict.device_plugins,
+        "pool_device_plugins": verdict.pool_device_plugins,
         "not_looked_at": sorted(state.denied),
     }

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope, Problem
@@ -119,6 +119,7 @@ def node_result(
     in_use: int,
     device_plugin: str | None = None,
     gpus_from: str | None = None,
+    daemon_sets: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Returns a node as a return value.
 
@@ -128,6 +129,7 @@ def node_result(
         in_use: How many of it Pods hold.
         device_plugin: The running device plugin Pod of the node, ``namespace/name``.
         gpus_from: Who offers its GPUs, ``daemon_set``, ``managed`` or ``node``; None when it offers none.
+        daemon_sets: DaemonSets of device plugins that are meant for it, each ``namespace/name``.
     """
     labels = labels_of(node)
     conditions = (node.get("status") or {}).get("conditions") or []
@@ -142,6 +144,7 @@ def node_result(
         "free": max(0, quantity(node, "allocatable", resource) - in_use),
         "device_plugin": device_plugin,
         "gpus_from": gpus_from,
+        "daemon_sets": list(daemon_sets),
         "labels": dict(labels),
         "taints": [taint_text(taint) for taint in taints_of(node)],
         "conditions": [{key: c.get(key) for key in ("type", "status", "reason", "message")} for c in conditions],
@@ -183,6 +186,43 @@ def node_problems(node: dict[str, Any], *, partitioned: bool = False) -> list[Pr
         advice = "The MIG manager's log says why; a profile that the GPU does not know is the usual cause."
         problems.append(Problem(subject, "MigFailed", "its GPUs could not be partitioned", advice, Hope.LITTLE))
     return problems
+
+
+def future_node(pool: Mapping[str, Any], stack: str | None) -> dict[str, Any]:
+    """Returns what Kubernetes will say of a new GPU node, as far as it decides which Pods are put there.
+
+    Labels that something in the cluster adds later, such as those of node feature discovery, are not foreseen.
+
+    Args:
+        pool: Its pool as ``aks.gpu.node_pool`` returns it, or a part of that.
+        stack: The ``gpu_stack`` of the pool, or None.
+    """
+    nvidia = (pool.get("gpu_profile") or {}).get("nvidia") or {}
+    spot = str(pool.get("scale_set_priority")) == "Spot"
+    known = {
+        POOL_LABEL: pool.get("name"),
+        "agentpool": pool.get("name"),
+        SIZE_LABEL: pool.get("vm_size"),
+        SPOT_LABEL: "spot" if spot else None,
+        MANAGED_LABEL: "enabled" if stack == "managed" or nvidia.get("management_mode") == "Managed" else None,
+        "kubernetes.azure.com/mode": str(pool.get("mode") or "User").lower(),
+        "kubernetes.io/os": str(pool.get("os_type") or "Linux").lower(),
+        "kubernetes.io/arch": "amd64",
+        "accelerator": "nvidia",
+        ACCELERATOR_LABEL: "nvidia",
+        **(pool.get("node_labels") or {}),
+    }
+    taints = [*(pool.get("node_taints") or ()), *([f"{SPOT_LABEL}=spot:NoSchedule"] if spot else [])]
+    return {
+        "metadata": {"name": "", "labels": {key: str(value) for key, value in known.items() if value is not None}},
+        "spec": {"taints": [_taint_of(str(text)) for text in taints]},
+    }
+
+
+def _taint_of(text: str) -> dict[str, str]:
+    front, _, effect = text.rpartition(":")
+    key, _, value = front.partition("=")
+    return {"key": key, "value": value, "effect": effect}
 
 
 def placement_obstacle(template: dict[str, Any], node: dict[str, Any]) -> tuple[str, str] | None:

@@ -232,6 +232,41 @@ def test_managed_node_is_known_by_its_label() -> None:
     assert only(verdict).cause == "CapacityZero"
 
 
+MANAGED = {"kubernetes.azure.com/dcgm-exporter": "enabled"}
+
+
+@pytest.mark.parametrize(("stack", "labels"), [("gpu_image", {}), ("managed", {}), (None, MANAGED)])
+def test_a_plugin_beside_the_nodes_own(stack: str | None, labels: dict[str, str]) -> None:
+    verdict = judge(node(labels=labels), pods=[plugin_pod({"phase": "Running"})], stack=stack)
+    assert (only(verdict).cause, verdict.done) == ("TwoDevicePlugins", False)
+    assert judge(node(labels=labels), stack=stack).done
+
+
+def test_managed_gpus_are_managed_whatever_else_is_there() -> None:
+    (found,) = judge(node(labels=MANAGED)).nodes
+    assert (found["gpus_from"], found["daemon_sets"]) == ("managed", ["gpu-resources/plugin"])
+
+
+@pytest.mark.parametrize(
+    ("pool", "stack", "selector", "meant"),
+    [
+        ({"node_taints": ["sku=gpu:NoSchedule"]}, None, {}, True),
+        ({"node_taints": ["sku=gpu:NoSchedule", "team=vision:NoSchedule"]}, None, {}, False),
+        ({"node_taints": ["sku=gpu:NoSchedule"], "scale_set_priority": "Spot"}, None, {}, False),
+        ({"node_labels": {"tier": "gpu"}}, None, {"tier": "gpu"}, True),
+        ({}, None, {"tier": "gpu"}, False),
+        ({"name": "a"}, "managed", {**MANAGED, "agentpool": "a", "kubernetes.io/os": "linux"}, True),
+        ({"name": "a"}, "gpu_image", MANAGED, False),
+    ],
+)
+def test_plugins_for_nodes_that_are_not_there_yet(
+    pool: dict[str, Any], stack: str | None, selector: dict[str, str], meant: bool
+) -> None:
+    pool = {"vm_size": "Standard_NC4as_T4_v3", **pool}
+    verdict = judge(plugins=[plugin(nodeSelector=selector)], pool=pool, stack=stack)
+    assert verdict.pool_device_plugins == (["gpu-resources/plugin"] if meant else [])
+
+
 def test_driver_none() -> None:
     problem = only(judge(node(None), plugins=[], pool={"gpu_profile": {"driver": "None"}}))
     assert (problem.cause, problem.hope) == ("DriverNone", Hope.NONE)
