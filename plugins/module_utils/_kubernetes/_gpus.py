@@ -193,7 +193,9 @@ def _names(plugins: list[dict[str, Any]]) -> list[str]:
 def _meant_for(node: dict[str, Any], plugins: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Returns the DaemonSets that make a Pod for a node."""
     return [
-        plugin for plugin in plugins if placement_obstacle((plugin.get("spec") or {}).get("template") or {}, node) is None
+        plugin
+        for plugin in plugins
+        if placement_obstacle((plugin.get("spec") or {}).get("template") or {}, node) is None
     ]
 
 

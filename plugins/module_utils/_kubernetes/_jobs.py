@@ -303,7 +303,8 @@ class _Wait:
             container = _main_container(pod)
             key = log_key(pod, container)
             if key is not None:
-                watch.follow_log(key, f"/api/v1/namespaces/{self._namespace}/pods/{pod['metadata']['name']}", container)
+                path = f"/api/v1/namespaces/{self._namespace}/pods/{pod['metadata']['name']}"
+                watch.follow_log(key, path, container, running=_is_running(pod, container))
                 keys.add(key)
         return keys <= state.ended or patience > LAST_LINES_SECONDS
 
@@ -336,6 +337,11 @@ def log_key(pod: dict[str, Any], container: str) -> str | None:
             if "running" in state or "terminated" in state or (status.get("lastState") or {}).get("terminated"):
                 return f"{pod['metadata']['uid']}/{container}/{int(status.get('restartCount') or 0)}"
     return None
+
+
+def _is_running(pod: dict[str, Any], container: str) -> bool:
+    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    return any(status["name"] == container and "running" in (status.get("state") or {}) for status in statuses)
 
 
 def _line(verdict: Verdict, state: State) -> str:

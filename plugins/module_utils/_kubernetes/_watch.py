@@ -40,6 +40,9 @@ FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 0.4
 """Between attempts to reach a server that is away: short, so that its return is noticed within half a second."""
 
+REOPEN_SECONDS = 1.0
+"""A log whose container still runs is opened again so long after it was opened, when it ended."""
+
 PAGE = 500
 
 
@@ -72,7 +75,7 @@ class State:
         denied: The optional collections that could not be read, with the server's words.
         lost: Why the server is out of reach at the moment; None while it answers.
         lines: Lines of followed logs that came since the state was last yielded, with the key of their log.
-        ended: Keys of followed logs that are complete.
+        ended: Keys of followed logs that are complete, their containers having ended.
     """
 
     objects: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
@@ -99,7 +102,7 @@ class Watch:
         self._queries = queries
         self._queue: queue.SimpleQueue[Callable[[State], None]] = queue.SimpleQueue()
         self._followers: list[_Follower] = []
-        self._logs: set[str] = set()
+        self._logs: dict[str, _LogFollower] = {}
 
     def __enter__(self) -> Watch:
         for name, query in self._queries.items():
@@ -112,17 +115,22 @@ class Watch:
         for follower in self._followers:
             follower.join(timeout=1.0)
 
-    def follow_log(self, key: str, path: str, container: str) -> None:
-        """Starts to follow a container's log, from its first line; a key that is followed already is left alone.
+    def follow_log(self, key: str, path: str, container: str, *, running: bool) -> None:
+        """Follows a container's log, from its first line; call it as often as the state is looked at.
 
         Args:
             key: What ``State.lines`` names the log by.
             path: Path of the Pod.
             container: The container.
+            running: It has not ended. The log of one that has is read once more, for what was cut off on its way; after
+                that ``State.ended`` has its key.
         """
-        if key not in self._logs:
-            self._logs.add(key)
-            self._start(_LogFollower(self._client, self._queue, key, path, container))
+        before = self._logs.get(key)
+        if before is not None and (before.is_alive() or before.final or (running and before.age < REOPEN_SECONDS)):
+            return
+        told = before.told if before is not None else 0
+        self._logs[key] = _LogFollower(self._client, self._queue, key, path, container, told=told, final=not running)
+        self._start(self._logs[key])
 
     def states(self, deadline: Deadline) -> Iterator[State]:
         """Yields the state when all collections are known, when anything changes, and about once a second.
@@ -175,6 +183,8 @@ class _Follower(threading.Thread):
         self._ending = threading.Event()
         self._stream: Stream | None = None
         self._pause = FIRST_PAUSE
+        self._seen = False
+        self._refused = 0.0
 
     def stop(self) -> None:
         """Makes the thread end soon, also while it waits for the server."""
@@ -220,9 +230,21 @@ class _Follower(threading.Thread):
         """Tells about an error; True when it is worth another attempt."""
         raise NotImplementedError
 
+    def _passing(self, error: KubernetesError, elapsed: float) -> bool:
+        if is_transient(error):
+            return self._seen or elapsed < RETRY_SECONDS
+        if not self._seen:
+            return False
+        if error.status in (401, 403):
+            # A restarted API server refuses until it has read its RBAC objects again.
+            self._refused = self._refused or time.monotonic()
+            return time.monotonic() - self._refused < RETRY_SECONDS
+        return not error.status
+
     def _open(self, path: str, query: dict[str, Any]) -> Iterator[bytes]:
         stream = self._client.stream(path, query=query, silence_seconds=SILENCE_SECONDS)
         self._stream = stream
+        self._seen, self._refused = True, 0.0
         try:
             if self._ending.is_set():
                 return
@@ -240,8 +262,6 @@ class _CollectionFollower(_Follower):
         self._key = name
         self._query = query
         self._version: str | None = None
-        self._seen = False
-        self._refused = 0.0
 
     def _follow(self) -> bool:
         if self._version is None:
@@ -280,8 +300,7 @@ class _CollectionFollower(_Follower):
             if not token:
                 break
         self._version = metadata.get("resourceVersion")
-        self._seen = True
-        self._refused = 0.0
+        self._seen, self._refused = True, 0.0
 
         def change(state: State) -> None:
             state.objects[self._key] = found
@@ -340,17 +359,6 @@ class _CollectionFollower(_Follower):
         self._queue.put(fail)
         return False
 
-    def _passing(self, error: KubernetesError, elapsed: float) -> bool:
-        if is_transient(error):
-            return self._seen or elapsed < RETRY_SECONDS
-        if not self._seen:
-            return False
-        if error.status in (401, 403):
-            # A restarted API server refuses until it has read its RBAC objects again.
-            self._refused = self._refused or time.monotonic()
-            return time.monotonic() - self._refused < RETRY_SECONDS
-        return not error.status
-
 
 class _LogFollower(_Follower):
     def __init__(
@@ -360,19 +368,29 @@ class _LogFollower(_Follower):
         key: str,
         path: str,
         container: str,
+        *,
+        told: int,
+        final: bool,
     ) -> None:
         super().__init__(client, tell, key)
         self._key = key
         self._path = path
         self._container = container
-        self._told = 0
+        self._born = time.monotonic()
+        self.told = told
+        self.final = final
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was started."""
+        return time.monotonic() - self._born
 
     def _follow(self) -> bool:
         lines = self._open(f"{self._path}/log", {"container": self._container, "follow": True})
         for number, line in enumerate(lines, 1):
             # After a lost connection the log comes from its beginning again.
-            if number > self._told:
-                self._told = number
+            if number > self.told:
+                self.told = number
                 self._tell(line.decode(errors="replace"))
         self._end()
         return True
@@ -381,10 +399,11 @@ class _LogFollower(_Follower):
         self._queue.put(lambda state: state.lines.append((self._key, text)))
 
     def _end(self) -> None:
-        self._queue.put(lambda state: state.ended.add(self._key))
+        if self.final:
+            self._queue.put(lambda state: state.ended.add(self._key))
 
     def _recoverable(self, error: KubernetesError, elapsed: float) -> bool:
-        if is_transient(error):
+        if self._passing(error, elapsed):
             return True
         self._end()
         return False

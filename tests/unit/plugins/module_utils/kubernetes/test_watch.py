@@ -300,7 +300,7 @@ def test_log_is_taken_up_where_it_was_lost(serve: Callable[..., Server]) -> None
     server = serve([listing("a")], [log("one", "two", end="cut"), log("one", "two", "three", end="end")])
     seen: list[str] = []
     with Watch(server.client(), {}) as watch:
-        watch.follow_log("k", f"{PODS}/a", "c")
+        watch.follow_log("k", f"{PODS}/a", "c", running=False)
         for state in watch.states(Deadline(5)):
             seen += [line for _key, line in state.lines]
             if "k" in state.ended:
@@ -374,3 +374,33 @@ def test_a_thread_that_dies_ends_the_wait(serve: Callable[..., Server]) -> None:
 
     with pytest.raises(KubernetesError, match="ended by an error"):
         until(serve([listing("a")], [events()]), {"a"}, keep=broken)
+
+
+def test_log_that_ends_while_its_container_runs_is_opened_again(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_watch, "REOPEN_SECONDS", 0.0)
+    monkeypatch.setattr(_watch, "TICK_SECONDS", 0.1)
+
+    def log(*lines: str) -> Step:
+        def step(handler: Handler) -> None:
+            handler.send_response(200)
+            handler.send_header("Transfer-Encoding", "chunked")
+            handler.end_headers()
+            for line in lines:
+                handler.chunk(f"{line}\n".encode())
+            handler.wfile.write(b"0\r\n\r\n")
+            handler.close_connection = True
+
+        return step
+
+    steps = [log("one"), status(403, "Forbidden"), log("one", "two"), log("one", "two", "three")]
+    server = serve([listing("a")], steps)
+    seen: list[str] = []
+    with Watch(server.client(), {}) as watch:
+        for state in watch.states(Deadline(8)):
+            seen += [line for _key, line in state.lines]
+            watch.follow_log("k", f"{PODS}/a", "c", running=len(seen) < 2)
+            if "k" in state.ended:
+                break
+    assert seen == ["one", "two", "three"]
