@@ -144,8 +144,8 @@ nodes:
       sample: gpu-resources/nvidia-device-plugin-daemonset-x8tqk
     gpus_from:
       description:
-        - Who offers its GPUs. V(managed) on a node with managed GPUs, else V(daemon_set) when a device plugin's DaemonSet
-          is meant for it, else V(node), as with the AKS GPU image. Null when it offers none.
+        - Who offers its GPUs. V(managed) on a node with managed GPUs, else V(daemon_set) when a device plugin's
+          DaemonSet is meant for it, else V(node), as with the AKS GPU image. Null when it offers none.
       type: str
       returned: always
       choices: [daemon_set, managed, node]
