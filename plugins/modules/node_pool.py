@@ -64,6 +64,8 @@ options:
         suffice for O(max_count) or O(count), whether the cluster is running and allows it, whether the preview
         feature that the stack needs is registered, and whether the principal may create pools. All problems are
         reported at once.
+      - The AKS GPU image is refused, unless the subscription may still use a size in this region that Azure retired
+        before it. In a cloud that still has the image but none of these sizes, take V(false).
       - What the principal may not ask is not judged.
     type: bool
     default: true

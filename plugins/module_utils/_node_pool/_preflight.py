@@ -219,6 +219,24 @@ def stack_problems(current: Pool | None, values: Values, stack: Stack | None) ->
     return problems
 
 
+def retirement_problems(stack: Stack | None, offered: Iterable[str] | None) -> list[str]:
+    """Finds that Azure has retired the stack of a pool that is to be created.
+
+    No API tells. But where a subscription can still have a size that was retired before the stack, the stack isn't
+    retired yet.
+
+    Args:
+        stack: The stack that was chosen, or the one that the options amount to.
+        offered: The sizes that the subscription may use in the region, or None when that can't be asked.
+    """
+    if stack is None or stack.retired is None or offered is None:
+        return []
+    days = (facts(name).retired for name in offered)
+    if any(day is not None and day < stack.retired for day in days):
+        return []
+    return [f"gpu_stack: {stack.name}: {stack.warning} (preflight: false asks Azure nevertheless.)"]
+
+
 _STACK_WAY_OUT = {
     AUTOSCALER: " Managed GPU nodes have a fixed count: leave the autoscaler off, or take gpu_stack: device_plugin.",
     OS_TYPE: " Take os_type: Linux.",

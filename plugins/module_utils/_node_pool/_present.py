@@ -41,7 +41,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import 
     option_values,
     writable,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._offer import live_size, quotas_of, subnet_of
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._offer import live_size, quotas_of, size_of, subnet_of
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._plan import (
     Pool,
     PoolPlan,
@@ -60,6 +60,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._preflight impo
     creation_problems,
     name_problems,
     option_problems,
+    retirement_problems,
     size_problems,
     stack_problems,
     surroundings_problems,
@@ -316,11 +317,13 @@ class _Present:
         access = self.access
         location = str(found.get("location") or "")
         size: LiveSize | None = None
+        offered: list[str] | None = None
         quotas: tuple[Any, ...] = ()
         if VM_SIZE in values:
             skus = _unless_forbidden(lambda: vm_skus(access.client, access.subscription_id, location))
             if skus is not None:
                 size = live_size(values[VM_SIZE], location, skus)
+                offered = [each.name for each in (size_of(sku, location) for sku in skus) if each.blocked is None]
                 usages = _unless_forbidden(lambda: vm_usages(access.client, access.subscription_id, location))
                 quotas = quotas_of(size, values.get(PRIORITY) == "Spot", usages or [])
         actions = _unless_forbidden(lambda: permissions(access.client, access.id.rsplit("/agentPools/", 1)[0]))
@@ -333,6 +336,7 @@ class _Present:
                 subnet_actions = _unless_forbidden(lambda: permissions(access.client, subnet_id))
         return [
             *size_problems(values, size),
+            *retirement_problems(self.wanted.stack or stack_of(values, headers), offered),
             *surroundings_problems(values, Surroundings(found, size, quotas, actions, subnet, subnet_actions)),
         ]
 

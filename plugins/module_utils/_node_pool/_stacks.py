@@ -32,6 +32,7 @@ class Stack:
         headers: Headers of the request that creates the pool.
         feature: The preview feature of the subscription that it needs, or None.
         warning: Shown whenever a pool is created with it, or None.
+        retired: The day since which Azure refuses new pools with it, or None.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Stack:
     headers: Mapping[str, str] = field(default_factory=dict)
     feature: str | None = None
     warning: str | None = None
+    retired: str | None = None
 
 
 STACKS: dict[str, Stack] = {
@@ -59,6 +61,7 @@ STACKS: dict[str, Stack] = {
                 "Azure retired the AKS GPU image on 2025-01-10 and refuses new node pools with it. Its successor is "
                 "gpu_stack: managed; gpu_stack: device_plugin serves as well."
             ),
+            retired="2025-01-10",
         ),
         Stack(
             "managed",

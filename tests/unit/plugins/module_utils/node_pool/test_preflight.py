@@ -20,6 +20,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._preflight impo
     name_problems,
     option_problems,
     permitted,
+    retirement_problems,
     size_problems,
     stack_problems,
     surroundings_problems,
@@ -228,6 +229,25 @@ def test_a_retired_size_that_is_not_offered_names_its_successor() -> None:
     )
     assert "retired" in problem
     assert "Standard_NC24ads_A100_v4" in problem
+
+
+@pytest.mark.parametrize(
+    ("stack", "offered", "refused"),
+    [
+        ("gpu_image", [SIZE, "Standard_NC6s_v3"], True),
+        ("gpu_image", [], True),
+        ("gpu_image", [SIZE, "standard_nc6"], False),
+        ("gpu_image", None, False),
+        ("managed", [SIZE], False),
+        (None, [SIZE], False),
+    ],
+)
+def test_a_stack_is_retired_where_older_sizes_are_gone(
+    stack: str | None, offered: list[str] | None, refused: bool
+) -> None:
+    problems = retirement_problems(STACKS.get(stack or ""), offered)
+    assert bool(problems) == refused
+    assert all("2025-01-10" in text and "gpu_stack: managed" in text for text in problems)
 
 
 def test_what_could_not_be_asked_is_not_judged() -> None:
