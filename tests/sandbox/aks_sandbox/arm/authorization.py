@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import GatewayError
@@ -13,30 +15,8 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-LEAST_PRIVILEGE = [
-    "Microsoft.Resources/subscriptions/read",
-    "Microsoft.Resources/subscriptions/resourceGroups/read",
-    "Microsoft.Resources/subscriptions/providers/read",
-    "Microsoft.Authorization/permissions/read",
-    "Microsoft.Features/providers/features/read",
-    "Microsoft.Features/providers/features/register/action",
-    "Microsoft.Features/providers/features/unregister/action",
-    "Microsoft.ContainerService/register/action",
-    "Microsoft.ContainerService/managedClusters/read",
-    "Microsoft.ContainerService/managedClusters/agentPools/read",
-    "Microsoft.ContainerService/managedClusters/agentPools/write",
-    "Microsoft.ContainerService/managedClusters/agentPools/delete",
-    "Microsoft.ContainerService/managedClusters/agentPools/abort/action",
-    "Microsoft.ContainerService/managedClusters/listClusterUserCredential/action",
-    "Microsoft.ContainerService/managedClusters/listClusterAdminCredential/action",
-    "Microsoft.ContainerService/locations/operations/read",
-    "Microsoft.ContainerService/locations/operationresults/read",
-    "Microsoft.Compute/skus/read",
-    "Microsoft.Compute/locations/usages/read",
-    "Microsoft.Network/virtualNetworks/subnets/read",
-    "Microsoft.Network/virtualNetworks/subnets/join/action",
-]
-"""Actions of the least-privilege role for the collection, which the default principal has."""
+LEAST_PRIVILEGE: list[str] = json.loads((Path(__file__).parents[4] / "docs" / "custom-role.json").read_text())["Actions"]
+"""Actions of the collection's documented least-privilege role, which the default principal has."""
 
 ROLES = {"least-privilege": LEAST_PRIVILEGE, "owner": ["*"], "none": []}
 
