@@ -86,6 +86,13 @@ options:
       - Whether O(state=absent), or O(replaces) for the old pool, may evict Pods against their disruption budgets.
     type: bool
     default: false
+  only_own:
+    description:
+      - With O(state=absent), whether to leave a pool that this module did not create, and to say so.
+      - The module knows its own pools by the tag C(aks.gpu.created-by), which it sets at creation. O(tags) neither
+        removes it nor needs to name it.
+    type: bool
+    default: false
   gpu_stack:
     description:
       - How V(nvidia.com/gpu) is to get onto the nodes. It sets options of a new pool that are not set otherwise, and
@@ -312,7 +319,7 @@ EXAMPLES = r"""
 RETURN = r"""
 node_pool:
   description:
-    - The pool, in check mode as it would be. Null when O(state=absent).
+    - The pool, in check mode as it would be. Null when O(state=absent), unless O(only_own) leaves it.
     - Every option is a key of it, and every other field that Azure returns, in snake_case.
   returned: success
   type: dict

@@ -116,6 +116,25 @@ def test_module_and_action_return_the_same(sandbox: Sandbox, ansible: Ansible) -
             assert one["node_pool"].keys() == other["node_pool"].keys()
 
 
+def test_only_own_leaves_the_pools_of_others(sandbox: Sandbox, ansible: Ansible) -> None:
+    play(ansible, pool(sandbox, **ARTICLE))
+    client = sandbox.container_service("owner")
+    theirs = {"vmSize": "Standard_NC4as_T4_v3", "count": 1, "mode": "User", "tags": {"owner": "somebody"}}
+    client.agent_pools.begin_create_or_update(
+        sandbox.resource_group, sandbox.cluster, "theirs", {"properties": theirs}
+    ).result()
+
+    mark = sandbox.mark()
+    left = four(ansible, pool(sandbox, "theirs", state="absent", only_own=True))
+    assert [result["changed"] for result in left] == [False] * 4
+    assert "aks.gpu did not create it" in " ".join(left[1]["warnings"])
+    assert left[1]["node_pool"]["tags"] == {"owner": "somebody"}
+    assert sandbox.writes(mark) == []
+    gone, told = play(ansible, pool(sandbox, state="absent", only_own=True), pool(sandbox, "theirs", state="absent"))
+    assert (gone["changed"], told["changed"]) == (True, True)
+    assert set(pools(sandbox)) == {"nodepool1"}
+
+
 # --- peers.md, line by line --------------------------------------------------------------------------------------
 
 

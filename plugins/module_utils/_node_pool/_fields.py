@@ -27,6 +27,11 @@ Values = dict[Option, Any]
 AKS_PREFIX = "kubernetes.azure.com/"
 """Labels and taints of this domain are AKS's own: it sets them, and only it may remove them."""
 
+CREATED_BY = "aks.gpu.created-by"
+"""The tag of the pools that this collection has created. It belongs to no task: set at creation, kept since."""
+
+CREATED_BY_US = {CREATED_BY: "aks.gpu"}
+
 SKIP_DRIVER_TAG = "skipgpudriverinstall"
 """The retired tag that meant ``driver: None``; pools with it may still be moved to the field."""
 
@@ -40,7 +45,7 @@ class Kind(Enum):
     SET = "order is ignored"
     TAINTS = "order is ignored, AKS's own taints are passed over"
     LABELS = "a map, AKS's own labels are passed over"
-    TAGS = "a map whose keys are compared without letter case"
+    TAGS = "a map whose keys are compared without letter case, the tag of this collection is passed over"
     VERSION = "1.36 means any 1.36.x"
     DISK_SIZE = "0 means the default size"
 
@@ -262,6 +267,8 @@ def owned(field: Field, value: Any) -> Any:
         return [taint for taint in value or [] if not taint.startswith(AKS_PREFIX)]
     if field.kind is Kind.LABELS:
         return {key: text for key, text in (value or {}).items() if not key.startswith(AKS_PREFIX)}
+    if field.kind is Kind.TAGS:
+        return {key: text for key, text in (value or {}).items() if key.lower() != CREATED_BY}
     return value
 
 
@@ -302,12 +309,19 @@ def overlay(field: Field, properties: dict[str, Any], desired: Any) -> None:
         desired = [taint for taint in current if taint.startswith(AKS_PREFIX) and taint not in desired] + list(desired)
     elif field.kind is Kind.LABELS:
         desired = {**{key: text for key, text in current.items() if key.startswith(AKS_PREFIX)}, **desired}
+    elif field.kind is Kind.TAGS:
+        desired = {**{key: text for key, text in current.items() if key.lower() == CREATED_BY}, **owned(field, desired)}
     level = properties
     for part in field.path[:-1]:
         if not isinstance(level.get(part), dict):
             level[part] = {}
         level = level[part]
     level[field.path[-1]] = deepcopy(desired)
+
+
+def is_our_own(pool: Mapping[str, Any]) -> bool:
+    """Says whether this collection has created a pool."""
+    return CREATED_BY in {key.lower() for key in properties_of(pool).get("tags") or {}}
 
 
 def writable(pool: Mapping[str, Any] | None) -> dict[str, Any]:

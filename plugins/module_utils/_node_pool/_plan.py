@@ -15,6 +15,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import 
     AUTOSCALER,
     BY_OPTION,
     COUNT,
+    CREATED_BY_US,
     MAX_COUNT,
     MIN_COUNT,
     POWER,
@@ -126,7 +127,7 @@ def _creation(desired: Values) -> PoolPlan:
     # AKS wants a count in any case; its documented default is 1.
     values.setdefault(COUNT, values.get(MIN_COUNT, 1) if values.get(AUTOSCALER) else 1)
     stop = values.pop(POWER, None) == "Stopped"
-    body: dict[str, Any] = {"properties": {}}
+    body: dict[str, Any] = {"properties": {"tags": dict(CREATED_BY_US)}}
     for option, value in values.items():
         if value is not None:
             overlay(BY_OPTION[option], body["properties"], value)

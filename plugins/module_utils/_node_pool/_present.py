@@ -35,8 +35,10 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._access import 
     state_of,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import (
+    CREATED_BY,
     Values,
     flat,
+    is_our_own,
     option_spec,
     option_values,
     writable,
@@ -89,6 +91,7 @@ NODE_POOL_ARGUMENTS = AZURE_ARGUMENTS.merge(
             "repair": {"type": "bool", "default": False},
             "abort": {"type": "bool", "default": False},
             "ignore_pod_disruption_budget": {"type": "bool", "default": False},
+            "only_own": {"type": "bool", "default": False},
             "wait": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 3600},
         }
@@ -134,6 +137,15 @@ def _plan_absent(task: Task, access: NodePoolAccess) -> Plan:
         # A missing pool of a missing cluster is most likely a misspelt cluster.
         cluster(access.client, access.subscription_id, access.resource_group, access.cluster_name)
         return Plan(changed=False, result={"node_pool": None})
+    if task.params["only_own"] and not is_our_own(current):
+        return Plan(
+            changed=False,
+            result={"node_pool": flat(current)},
+            warnings=[
+                f"Node pool {access.name} of cluster {access.cluster_name} is left: aks.gpu did not create it, because it "
+                f"has no tag {CREATED_BY}. With only_own: false it is deleted all the same."
+            ],
+        )
     if state_of(current) == DELETING:
         waiting = task.params["wait"]
         return Plan(

@@ -22,6 +22,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import 
     Kind,
     Values,
     flat,
+    is_our_own,
     observed,
     option_values,
     owned,
@@ -254,6 +255,26 @@ def test_a_new_pool_under_the_autoscaler_begins_with_its_fewest_nodes() -> None:
     values = option_values({"vm_size": "x", "enable_auto_scaling": True, "min_count": 2, "max_count": 5})
     assert plan(None, values).steps[0].body["properties"]["count"] == 2
     assert plan(None, option_values({"vm_size": "x"})).steps[0].body["properties"]["count"] == 1
+
+
+def test_a_created_pool_is_known_again_and_its_tag_is_nobodys_to_change() -> None:
+    for params in ({}, {"tags": {}}, {"tags": {"owner": "ml"}}):
+        pool = created(**params)
+        assert is_our_own(pool)
+        assert planned(pool, **params).action == "nothing"
+    changed = planned(pool, tags={})
+    assert changed.after == {"tags": {}}
+    emptied = carry_out(changed, pool)
+    assert emptied is not None
+    assert is_our_own(emptied)
+    assert planned(emptied, tags={}).action == "nothing"
+
+    theirs = after(pool, tags={"owner": "ml"})
+    assert not is_our_own(theirs)
+    assert planned(theirs, tags={"owner": "ml"}).action == "nothing"
+    updated = carry_out(planned(theirs, tags={}), theirs)
+    assert updated is not None
+    assert not is_our_own(updated)
 
 
 def test_absent() -> None:
