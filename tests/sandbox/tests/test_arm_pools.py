@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from aks_sandbox.arm import pool_rules
 from aks_sandbox.arm_client import GPU_POOL, Arm
 from aks_sandbox.testing import Sandbox
 
@@ -129,7 +130,12 @@ def test_unknown_fields_are_refused(arm: Arm, body: dict[str, Any], text: str) -
         ("GpuNp", GPU_POOL),
         ("averylongname", GPU_POOL),
         ("winpool", {**GPU_POOL, "osType": "Windows"}),
-        ("gpunp", {**GPU_POOL, "nodeTaints": ["sku:NoSchedules"]}),
+        ("gpunp", {**GPU_POOL, "nodeTaints": ["sku=gpu:NoSchedules"]}),
+        ("gpunp", {**GPU_POOL, "nodeTaints": ["sku:NoSchedule"]}),
+        ("gpunp", {**GPU_POOL, "nodeLabels": {"team": "a b"}}),
+        ("gpunp", {**GPU_POOL, "nodeLabels": {"-team": "a"}}),
+        ("gpunp", {**GPU_POOL, **SCALED, "count": 4}),
+        ("gpunp", {**GPU_POOL, **SCALED, "count": 0}),
         ("gpunp", {**GPU_POOL, "enableAutoScaling": True, "minCount": 3, "maxCount": 1}),
         ("gpunp", {**GPU_POOL, "minCount": 1}),
         ("gpunp", {"vmSize": "Standard_NC4as_T4_v3"}),
@@ -140,6 +146,53 @@ def test_unknown_fields_are_refused(arm: Arm, body: dict[str, Any], text: str) -
 def test_invalid_pools(arm: Arm, name: str, properties: dict[str, Any]) -> None:
     refused(arm.put_pool(name, properties), 400, "InvalidParameter")
     assert arm.ask("GET", arm.pool(name)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("properties", "code", "text"),
+    [
+        ({"osSKU": "Ubuntu1604"}, "InvalidOSSKU", "OSSKU='Ubuntu1604' is invalid, details: Unrecognized OSSKU"),
+        ({"osSKU": "Windows2022"}, "InvalidOSSKU", "Unrecognized OSSKU"),
+        ({"nodeLabels": {"kubernetes.azure.com/mine": "1"}}, "BadRequest", "prefix is preserved by aks system labels"),
+        ({"nodeLabels": {"node-role.kubernetes.io/gpu": ""}}, "BadRequest", "must begin with an allowed prefix"),
+        ({"availabilityZones": ["1", "4"]}, "AvailabilityZoneNotSupported", "The zone(s) '4' for resource 'gpunp'"),
+    ],
+)
+def test_refusals_with_codes_of_their_own(arm: Arm, properties: dict[str, Any], code: str, text: str) -> None:
+    assert text in refused(arm.put_pool("gpunp", {**GPU_POOL, **properties}), 400, code)["message"]
+
+
+@pytest.mark.parametrize("path", pool_rules.ENUMS, ids=".".join)
+def test_enumerations(arm: Arm, path: tuple[str, ...]) -> None:
+    value: Any = "Whatever"
+    for part in reversed(path):
+        value = {part: value}
+    body = refused(arm.put_pool("gpunp", {**GPU_POOL, **value}), 400, "InvalidParameter")
+    assert body["target"] == f"agentPoolProfile.{'.'.join(path)}"
+
+
+def test_labels_of_aks_may_be_sent_back(arm: Arm) -> None:
+    arm.create("spot", {**GPU_POOL, "scaleSetPriority": "Spot"})
+    assert arm.create("spot", {**arm.properties("spot"), "tags": {"a": "1"}})["status"] == "Succeeded"
+    allowed = {"nodeLabels": {"node.kubernetes.io/tier": "gpu", "example.com/team": ""}}
+    assert arm.create("gpunp", {**GPU_POOL, **allowed})["status"] == "Succeeded"
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/agentPools", "NoRegisteredProviderFound"),
+        ("/providers/Microsoft.Authorization/permissions", "InvalidApiVersionParameter"),
+    ],
+)
+def test_api_versions_that_were_never_published(arm: Arm, path: str, code: str) -> None:
+    answer = arm.ask("GET", arm.cluster + path, version="2026-08-02")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
+    assert answer.headers["x-ms-failure-cause"] == "gateway"
+    assert arm.ask("GET", "/subscriptions", version="2022-12-02").json()["error"]["code"] == (
+        "InvalidApiVersionParameter"
+    )
+    assert arm.ask("GET", "/subscriptions", version="2022-12-01").status_code == 200
 
 
 def test_etags(arm: Arm, sandbox: Sandbox) -> None:

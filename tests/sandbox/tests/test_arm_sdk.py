@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import Enum
 from typing import Any
 
 import pytest
 import yaml
+from aks_sandbox.arm import pool_rules
 from aks_sandbox.testing import Sandbox
 from azure.core import MatchConditions
 from azure.core.exceptions import (
@@ -15,6 +17,7 @@ from azure.core.exceptions import (
     ResourceModifiedError,
     ResourceNotFoundError,
 )
+from azure.mgmt.containerservice import models
 from azure.mgmt.containerservice.models import AgentPool, ManagedCluster, ManagedClusterAgentPoolProfileProperties
 
 GPU_POOL = {"count": 1, "vmSize": "Standard_NC4as_T4_v3", "nodeTaints": ["sku=gpu:NoSchedule"]}
@@ -34,6 +37,16 @@ def client(sandbox: Sandbox) -> Any:
 def error_of(caught: pytest.ExceptionInfo[HttpResponseError]) -> Any:
     """What the SDK made of Azure's error."""
     return caught.value.error
+
+
+def test_the_sandbox_knows_the_enumerations_of_the_sdk() -> None:
+    of_the_sdk = {frozenset(each.value for each in vars(models)[name]) for name in models.__all__ if _is_enum(name)}
+    assert [path for path, values in pool_rules.ENUMS.items() if frozenset(values) not in of_the_sdk] == []
+    assert {sku for skus in pool_rules.OS_SKUS.values() for sku in skus} == {each.value for each in models.OSSKU}
+
+
+def _is_enum(name: str) -> bool:
+    return isinstance(vars(models)[name], type) and issubclass(vars(models)[name], Enum)
 
 
 def test_clusters_are_listed_and_read(sandbox: Sandbox, client: Any) -> None:

@@ -166,10 +166,10 @@ class AgentPools:
         if not wanted.get("vmSize"):
             raise pool_rules.invalid("properties.vmSize", "Required parameter properties.vmSize is missing (null).")
         pool_rules.check(name, wanted)
+        pool_rules.check_first_count(wanted)
         self._compute.check_size(cluster, wanted["vmSize"])
+        self._compute.check_zones(cluster, name, wanted)
         self._check_stack(cluster, call, wanted)
-        if wanted.get("enableAutoScaling"):
-            wanted["count"] = min(max(wanted["count"], wanted["minCount"]), wanted["maxCount"])
         self._compute.check_regional_quota(cluster, wanted["vmSize"], wanted["count"])
         version, full = cluster.properties["kubernetesVersion"], cluster.properties["currentKubernetesVersion"]
         properties = pool_rules.filled_in(wanted, version, full)
@@ -290,7 +290,7 @@ class AgentPools:
         pool_rules.check_immutable(current, wanted)
         merged = {**wanted, "mode": wanted.get("mode", current["mode"]), "osType": current["osType"]}
         merged.setdefault("scaleSetPriority", current.get("scaleSetPriority", "Regular"))
-        pool_rules.check(pool.name, merged)
+        pool_rules.check(pool.name, merged, kept_labels=current.get("nodeLabels", {}))
         managed = current.get("gpuProfile", {}).get("nvidia", {}).get("managementMode") == "Managed"
         if managed:
             self._check_managed_gpu({**wanted, "osType": current["osType"]})

@@ -174,6 +174,23 @@ class Compute:
             "For more details, please visit https://aka.ms/cpu-quota",
         )
 
+    def check_zones(self, cluster: Cluster, pool: str, wanted: Json) -> None:
+        """Zones that the size has in the region.
+
+        Raises:
+            ProviderError: 400 AvailabilityZoneNotSupported, in the text of https://github.com/dapr/dapr/pull/9840.
+        """
+        zones = node_size(wanted["vmSize"]).zones
+        missing = [str(each) for each in wanted.get("availabilityZones", []) if str(each) not in zones]
+        if missing:
+            raise ProviderError(
+                400,
+                "AvailabilityZoneNotSupported",
+                f"The zone(s) '{','.join(missing)}' for resource '{pool}' is not supported. The supported zones for "
+                f"location '{cluster.location}' are '{','.join(zones)}'.",
+                target="agentPoolProfile.availabilityZones",
+            )
+
     def check_regional_quota(self, cluster: Cluster, size_name: str, more: int) -> None:
         """What AKS checks on the PUT: the region's vCPUs for `more` nodes.
 

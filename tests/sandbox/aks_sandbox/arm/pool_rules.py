@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Collection
 from typing import Any
 
 from ..sizes import node_size
@@ -113,8 +114,32 @@ KEPT_WHEN_ABSENT = (*IMMUTABLE, "mode", "orchestratorVersion", "osSKU", "gpuProf
 NAME = re.compile(r"[a-z][a-z0-9]{0,11}")
 TAINT = re.compile(
     r"(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-    r"(?:=[A-Za-z0-9]?(?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?:(?:NoSchedule|PreferNoSchedule|NoExecute)"
+    r"=(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?:(?:NoSchedule|PreferNoSchedule|NoExecute)"
 )
+LABEL_KEY = re.compile(r"(?:[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+OWN_DOMAIN = "kubernetes.azure.com"
+ALLOWED_PREFIXES = ("kubelet.kubernetes.io/", "node.kubernetes.io/")
+
+ENUMS: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("mode",): ("System", "User", "Gateway"),
+    ("type",): ("VirtualMachineScaleSets", "AvailabilitySet", "VirtualMachines"),
+    ("osType",): ("Linux", "Windows"),
+    ("osDiskType",): ("Managed", "Ephemeral"),
+    ("kubeletDiskType",): ("OS", "Temporary"),
+    ("scaleDownMode",): ("Delete", "Deallocate"),
+    ("scaleSetPriority",): ("Spot", "Regular"),
+    ("scaleSetEvictionPolicy",): ("Delete", "Deallocate"),
+    ("gpuInstanceProfile",): ("MIG1g", "MIG2g", "MIG3g", "MIG4g", "MIG7g"),
+    ("gpuProfile", "driver"): ("Install", "None"),
+    ("gpuProfile", "nvidia", "managementMode"): ("Unmanaged", "Managed"),
+    ("upgradeSettings", "undrainableNodeBehavior"): ("Cordon", "Schedule"),
+    ("powerState", "code"): ("Running", "Stopped"),
+}
+OS_SKUS = {
+    "Linux": ("Ubuntu", "Ubuntu2204", "Ubuntu2404", "AzureLinux", "AzureLinux3", "CBLMariner", "AzureContainerLinux"),
+    "Windows": ("Windows2019", "Windows2022", "Windows2025"),
+}
 
 
 def invalid(target: str, text: str) -> ProviderError:
@@ -174,12 +199,17 @@ def _wrong_type(value: Any, path: str, kind: Any) -> ProviderError:
     return unmarshal_error(f"cannot unmarshal {sent} into Go struct field AgentPool.{path} of type {GO_NAMES[kind]}")
 
 
-def check(name: str, wanted: Json, *, system_max: int = 1000) -> None:
+def check(name: str, wanted: Json, *, kept_labels: Collection[str] = (), system_max: int = 1000) -> None:
     """What AKS refuses whatever exists already.
+
+    Args:
+        kept_labels: Keys of labels that the pool has already; AKS's own may be sent back.
 
     Raises:
         ProviderError: 400.
     """
+    _check_enums(wanted)
+    _check_labels(wanted, kept_labels)
     limit = 6 if wanted.get("osType") == "Windows" else 12
     if not NAME.fullmatch(name) or len(name) > limit:
         raise invalid(
@@ -211,6 +241,79 @@ def check(name: str, wanted: Json, *, system_max: int = 1000) -> None:
         raise invalid("agentPoolProfile.spotMaxPrice", "spotMaxPrice can only be set when scaleSetPriority is Spot.")
     if wanted.get("scaleSetPriority") == "Spot" and wanted.get("mode") == "System":
         raise invalid("agentPoolProfile.scaleSetPriority", "Spot is not supported for agent pools of mode System.")
+
+
+def _check_enums(wanted: Json) -> None:
+    """Codes of the OS SKU are as users met them; those of the other enumerations are not confirmed."""
+    for path, known in ENUMS.items():
+        value: Any = wanted
+        for part in path:
+            value = value.get(part) if isinstance(value, dict) else None
+        if value is not None and value not in known:
+            name = f"agentPoolProfile.{'.'.join(path)}"
+            raise invalid(
+                name,
+                f"The value of parameter {name} is invalid. Error details: {value!r} is not one of {', '.join(known)}.",
+            )
+    sku = wanted.get("osSKU")
+    if sku is not None and sku not in OS_SKUS[wanted.get("osType", "Linux")]:
+        raise invalid_os_sku(sku, "Unrecognized OSSKU")
+
+
+def invalid_os_sku(sku: str, details: str) -> ProviderError:
+    """400 InvalidOSSKU, in the text of https://github.com/Azure/azure-cli/issues/24966."""
+    return ProviderError(
+        400,
+        "InvalidOSSKU",
+        f"OSSKU='{sku}' is invalid, details: {details}",
+        target="agentPoolProfile.osSKU",
+    )
+
+
+def _check_labels(wanted: Json, kept: Collection[str]) -> None:
+    """Texts of reserved keys are as users met them: https://github.com/ams0/aks-nvme-ssd-provisioner/issues/5 and
+    https://github.com/Azure/AKS/issues/2866; that of a malformed label is not confirmed.
+    """
+    for key, value in wanted.get("nodeLabels", {}).items():
+        if not LABEL_KEY.fullmatch(key) or not isinstance(value, str) or not LABEL_VALUE.fullmatch(value):
+            raise invalid(
+                "agentPoolProfile.nodeLabels",
+                "The value of parameter agentPoolProfile.nodeLabels is invalid. Error details: invalid label: "
+                f"{key}={value}.",
+            )
+        domain = key.partition("/")[0] if "/" in key else ""
+        spot = key == SPOT_LABEL and wanted.get("scaleSetPriority") == "Spot"
+        if domain == OWN_DOMAIN and key not in kept and not spot:
+            raise ProviderError(
+                400,
+                "BadRequest",
+                f"Invalid node label key {key}. The '{OWN_DOMAIN}' prefix is preserved by aks system labels",
+            )
+        kubernetes = domain in ("kubernetes.io", "k8s.io") or domain.endswith((".kubernetes.io", ".k8s.io"))
+        if kubernetes and not key.startswith(ALLOWED_PREFIXES):
+            raise ProviderError(
+                400,
+                "BadRequest",
+                "For Kubernetes version greater than or equal to 1.16, node label keys in the 'kubernetes.io' or "
+                "'k8s.io' namespace must begin with an allowed prefix (kubelet.kubernetes.io, node.kubernetes.io). "
+                "For more information, please check https://aka.ms/aks-node-labels-116.",
+                target=f"{key}={value}",
+            )
+
+
+def check_first_count(wanted: Json) -> None:
+    """A new pool begins within the bounds of its autoscaler.
+
+    Raises:
+        ProviderError: 400, in the text of https://github.com/kubernetes-sigs/cluster-api-provider-azure/issues/5947.
+    """
+    if wanted.get("enableAutoScaling") and not wanted["minCount"] <= wanted["count"] <= wanted["maxCount"]:
+        raise invalid(
+            "agentPoolProfile.count",
+            "The value of parameter agentPoolProfile.count is invalid. Error details: agentPoolProfile.count was "
+            f"{wanted['count']}. It must be greater or equal to minCount:{wanted['minCount']} and less than or equal "
+            f"to maxCount:{wanted['maxCount']}.",
+        )
 
 
 def _check_autoscaler(wanted: Json, low: int, high: int) -> None:

@@ -17,6 +17,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
+from . import api_versions
 from .authorization import Authorization
 from .calls import Call, Reply, Route
 from .errors import ArmError, GatewayError, ProviderError, in_progress
@@ -164,6 +165,7 @@ class Gateway:
                 "MissingApiVersionParameter",
                 "The api-version query parameter (?api-version=) is required for all requests.",
             )
+        api_versions.check(call.path, call.query["api-version"], self._location(call))
         subscription = call.names.get("subscription")
         if subscription is not None and subscription.lower() not in self.world.subscriptions:
             raise GatewayError(404, "SubscriptionNotFound", f"The subscription '{subscription}' could not be found.")
@@ -176,13 +178,17 @@ class Gateway:
                 403, "SandboxRefusesWrites", f"The sandbox refuses writes, and was asked for {call.method} {call.path}."
             )
 
+    def _location(self, call: Call) -> str:
+        names = call.names
+        cluster: Cluster | None = None
+        if "cluster" in names:
+            cluster = self.world.cluster(names.get("subscription", ""), names["resource_group"], names["cluster"])
+        return cluster.location if cluster else names.get("location", "")
+
     def _throttle(self, each: Route, call: Call) -> None:
         assert call.principal is not None
         subscription = call.names.get("subscription", "")
-        cluster: Cluster | None = None
-        if "cluster" in call.names:
-            cluster = self.world.cluster(subscription, call.names["resource_group"], call.names["cluster"])
-        region = cluster.location if cluster else call.names.get("location", "")
+        region = self._location(call)
         wait = self.throttles.gateway(call.method, call.principal.object_id, subscription, region)
         if wait:
             raise GatewayError(
