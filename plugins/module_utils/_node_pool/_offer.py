@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -104,9 +105,10 @@ def subnet_of(subnet_id: str, body: Mapping[str, Any] | None) -> Subnet:
 
 
 def _number(value: Any) -> int:
+    """A whole number; Azure counts a part of a GPU as a fraction, and a node sees it as one."""
     try:
-        return int(float(value))
-    except (TypeError, ValueError):
+        return math.ceil(float(value))
+    except (TypeError, ValueError, OverflowError):
         return 0
 
 

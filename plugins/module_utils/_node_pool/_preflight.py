@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import (
+    AKS_PREFIX,
     AUTOSCALER,
     BY_OPTION,
     COUNT,
@@ -26,6 +27,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import 
     properties_of,
     same,
 )
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._os_skus import OS_SKUS, WINDOWS
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._plan import Pool
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._stacks import (
     DRIVER,
@@ -54,10 +56,12 @@ MAX_PODS = ("max_pods",)
 
 # The pattern that the az CLI applies to --node-taints; AKS itself answers with less.
 TAINT = re.compile(
-    r"[a-zA-Z\d][\w\-./]{0,252}=([a-zA-Z\d]([\w\-.]{0,61}[a-zA-Z\d])?)?:(NoSchedule|PreferNoSchedule|NoExecute)"
+    r"[a-zA-Z\d][\w\-./]{0,252}=([a-zA-Z\d]([\w\-.]{0,61}[a-zA-Z\d])?)?:(NoSchedule|PreferNoSchedule|NoExecute)",
+    re.ASCII,
 )
-LABEL_KEY = re.compile(r"([a-z\d]([a-z\d\-.]{0,251}[a-z\d])?/)?[a-zA-Z\d]([\w\-.]{0,61}[a-zA-Z\d])?")
-LABEL_VALUE = re.compile(r"([a-zA-Z\d]([\w\-.]{0,61}[a-zA-Z\d])?)?")
+LABEL_KEY = re.compile(r"([a-z\d]([a-z\d\-.]{0,251}[a-z\d])?/)?[a-zA-Z\d]([\w\-.]{0,61}[a-zA-Z\d])?", re.ASCII)
+LABEL_VALUE = re.compile(r"([a-zA-Z\d]([\w\-.]{0,61}[a-zA-Z\d])?)?", re.ASCII)
+SPOT_LABEL = AKS_PREFIX + "scalesetpriority"
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 NAME = re.compile(r"[a-z][a-z0-9]{0,11}")
 WINDOWS_NAME = re.compile(r"[a-z][a-z0-9]{0,5}")
@@ -89,6 +93,11 @@ def option_problems(values: Values, given: Values, headers: Mapping[str, str]) -
             problems.append(
                 f"node_labels: {key}={text} is no Kubernetes label: up to 63 letters, digits, '-', '_' and '.', "
                 "beginning and ending with a letter or a digit."
+            )
+        elif key.startswith(AKS_PREFIX) and not (key == SPOT_LABEL and values.get(PRIORITY) == "Spot"):
+            problems.append(
+                f"node_labels: {key} is AKS's own: it sets the labels of {AKS_PREFIX} itself and refuses them from "
+                "others. Leave it out, or take a key of a domain of yours."
             )
     for name, text in headers.items():
         if not HEADER_NAME.fullmatch(name) or re.search(r"[\r\n]", text):
@@ -190,7 +199,26 @@ def creation_problems(values: Values, headers: Mapping[str, str], stack: Stack |
         problems.append(f"The header {GPU_IMAGE_HEADER} and management_mode: Managed exclude each other.")
     if DRIVER in values and values[DRIVER] == "None" and _gpu_image(headers):
         problems.append(f"The header {GPU_IMAGE_HEADER} brings a driver; gpu_profile.driver: None asks for none.")
-    return problems + stack_problems(None, values, stack or meant)
+    chosen = stack or meant
+    return [*problems, *stack_problems(None, values, chosen), *_os_sku_problems(values, chosen)]
+
+
+def _os_sku_problems(values: Values, stack: Stack | None) -> list[str]:
+    sku = OS_SKUS.get(str(values.get(OS_SKU)).lower())
+    os_type = str(values.get(OS_TYPE, sku.os_type if sku else "Linux"))
+    if os_type == WINDOWS and stack is not None and stack.name == "operator":
+        return ["NVIDIA's GPU Operator doesn't run on Windows nodes, so gpu_stack: operator needs os_type: Linux."]
+    if sku is None:
+        return []
+    forbidden = stack is not None and stack.forbids.get(OS_TYPE) == sku.os_type
+    if sku.os_type != values.get(OS_TYPE, "Linux") and not forbidden:
+        return [f"os_sku: {sku.name} needs os_type: {sku.os_type}."]
+    known = facts(str(values.get(VM_SIZE, "")))
+    if sku.nvidia is False and known.gpus != 0:
+        return [f"os_sku: AKS doesn't support NVIDIA GPUs on {sku.name} nodes. Leave os_sku out, which means Ubuntu."]
+    if known.model in sku.excluded:
+        return [f"os_sku: AKS has no driver for {known.model} ({known.name}) on {sku.name} nodes. Take os_sku: Ubuntu."]
+    return []
 
 
 def stack_problems(current: Pool | None, values: Values, stack: Stack | None) -> list[str]:

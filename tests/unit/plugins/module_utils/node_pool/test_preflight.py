@@ -84,7 +84,11 @@ def test_a_windows_name_has_six_characters() -> None:
     assert "Windows" in found("gpunp12", **GOOD, os_type="windows")
 
 
-@pytest.mark.parametrize("taint", ["sku:NoSchedule", "sku=gpu", "sku=gpu:Never", "=gpu:NoSchedule", "s k=g:NoExecute"])
+@pytest.mark.parametrize(
+    "taint",
+    ["sku:NoSchedule", "sku=gpu", "sku=gpu:Never", "=gpu:NoSchedule", "s k=g:NoExecute", "skü=gpu:NoSchedule",
+     "sku=٣:NoSchedule"],
+)  # fmt: skip
 def test_a_taint_that_is_none(taint: str) -> None:
     assert repr(taint) in found(vm_size=SIZE, node_taints=[taint])
 
@@ -99,6 +103,9 @@ def test_a_taint_that_is_one(taint: str) -> None:
     [
         ({"node_labels": {"a b": "c"}}, "a b=c"),
         ({"node_labels": {"a": "c!"}}, "a=c!"),
+        ({"node_labels": {"team": "größe"}}, "team=größe"),
+        ({"node_labels": {"kubernetes.azure.com/mine": "1"}}, "kubernetes.azure.com/mine is AKS's own"),
+        ({"node_labels": {"kubernetes.azure.com/scalesetpriority": "spot"}}, "is AKS's own"),
         ({"enable_auto_scaling": True, "min_count": 3, "max_count": 1}, "min_count (3) is greater than max_count (1)"),
         ({"enable_auto_scaling": True, "min_count": 1, "max_count": 2, "count": 3}, "count (3) is not between"),
         ({"enable_auto_scaling": True}, "needs min_count and max_count"),
@@ -119,6 +126,41 @@ def test_a_taint_that_is_one(taint: str) -> None:
 )
 def test_bad_options(params: Json, text: str) -> None:
     assert text in found(**{"vm_size": SIZE, **params})
+
+
+def test_the_label_of_spot_pools_may_be_given() -> None:
+    label = {"kubernetes.azure.com/scalesetpriority": "spot"}
+    assert found(**GOOD, scale_set_priority="Spot", node_labels=label) == ""
+
+
+@pytest.mark.parametrize(
+    ("stack", "params", "text"),
+    [
+        (None, {"os_sku": "Flatcar"}, "AKS doesn't support NVIDIA GPUs on Flatcar nodes"),
+        ("operator", {"os_sku": "azurelinuxosguard"}, "AKS doesn't support NVIDIA GPUs on AzureLinuxOSGuard nodes"),
+        (None, {"os_sku": "AzureLinux", "vm_size": "Standard_NV12s_v3"}, "no driver for Tesla M60"),
+        (None, {"os_sku": "Windows2022"}, "os_sku: Windows2022 needs os_type: Windows"),
+        (None, {"os_sku": "Ubuntu", "os_type": "Windows"}, "os_sku: Ubuntu needs os_type: Linux"),
+        ("operator", {"os_sku": "Windows2022", "os_type": "Windows"}, "GPU Operator doesn't run on Windows"),
+        ("device_plugin", {"os_sku": "Windows2022"}, "os_type: Windows excludes gpu_stack: device_plugin"),
+    ],
+)
+def test_an_os_sku_without_nvidia_gpus(stack: str | None, params: Json, text: str) -> None:
+    problems = found(stack=stack, **{"vm_size": SIZE, **params}).split(" | ")
+    assert [problem for problem in problems if "retired" not in problem] == [
+        problem for problem in problems if text in problem
+    ]
+    assert any(text in problem for problem in problems)
+
+
+@pytest.mark.parametrize("sku", ["Ubuntu2404", "azurelinux3", "AzureLinux", "AzureContainerLinux", "NewLinux"])
+def test_an_os_sku_with_nvidia_gpus_or_unknown(sku: str) -> None:
+    for size in (SIZE, "Standard_NC40ads_H100_v5", "Standard_NV36ads_A10_v5"):
+        assert found(vm_size=size, os_sku=sku, stack="device_plugin") == ""
+
+
+def test_windows_by_itself_has_gpus() -> None:
+    assert found(vm_size=SIZE, name="win", os_type="Windows", os_sku="Windows2022") == ""
 
 
 def test_everything_at_once() -> None:
