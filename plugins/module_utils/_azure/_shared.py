@@ -7,13 +7,16 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._files import locked, write_private
+
+LOCK_SECONDS = 600.0
+"""How long another task may take to fetch the same fact; longer than a sign-in with all its retries."""
 
 
 def key_of(*parts: str | None) -> str:
@@ -64,11 +67,10 @@ class SharedFacts:
         with self._locked(key):
             found = self._read(key)
             if self._directory is not None and found is not None and stale(found):
-                with contextlib.suppress(FileNotFoundError):
-                    os.remove(self._path(key))
+                self._path(key).unlink(missing_ok=True)
 
-    def _path(self, key: str) -> str:
-        return os.path.join(self._directory or "", f"azure-{key}.json")
+    def _path(self, key: str) -> Path:
+        return Path(self._directory or "", f"azure-{key}.json")
 
     def _found(self, key: str) -> Any:
         return self._memory[key] if key in self._memory else self._read(key)
@@ -77,28 +79,15 @@ class SharedFacts:
         if self._directory is None:
             return None
         try:
-            with open(self._path(key), encoding="utf-8") as file:
-                return json.load(file)
+            return json.loads(self._path(key).read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return None
 
     def _write(self, key: str, fact: Any) -> None:
-        if self._directory is None:
-            return
-        # mkstemp creates with mode 0600.
-        descriptor, path = tempfile.mkstemp(dir=self._directory, prefix="azure-")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(fact, file)
-        os.replace(path, self._path(key))
+        if self._directory is not None:
+            write_private(self._path(key), json.dumps(fact))
 
-    @contextlib.contextmanager
-    def _locked(self, key: str) -> Iterator[None]:
+    def _locked(self, key: str) -> contextlib.AbstractContextManager[None]:
         if self._directory is None:
-            yield
-            return
-        descriptor = os.open(os.path.join(self._directory, f"azure-{key}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+            return contextlib.nullcontext()
+        return locked(self._path(key).with_suffix(".lock"), timeout=LOCK_SECONDS)

@@ -149,6 +149,9 @@ def test_a_fact_is_fetched_once_and_private(tmp_path: Path) -> None:
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
     assert SharedFacts(str(tmp_path)).get("key", lambda fact: fact["n"] > 1, fetch) == {"n": 2}
     assert SharedFacts(None).get("key", lambda fact: True, fetch) == {"n": 3}
+    with pytest.raises(TypeError):
+        SharedFacts(str(tmp_path)).get("other", lambda fact: True, lambda: {"not": object()})
+    assert [path.name for path in tmp_path.iterdir()] == ["azure-key.json"], "no lock and no half file is left"
 
 
 def test_only_the_refused_fact_is_forgotten(tmp_path: Path) -> None:
