@@ -32,11 +32,11 @@ class Site:
             f"aks.gpu.{name}", {**self._cluster, **variables}, check=check, diff=check, arguments=self._arguments
         )
 
-    def predict(self, name: str) -> PlaybookRun:
+    def predict(self, name: str, **variables: Any) -> PlaybookRun:
         """Run in check mode while Azure and Kubernetes refuse every write."""
         mark = self.sandbox.mark()
         with self.sandbox.having(refuse_writes=True):
-            run = self.run(name, check=True)
+            run = self.run(name, check=True, **variables)
         assert not self.sandbox.writes(mark)
         return run
 
@@ -115,10 +115,26 @@ def test_main_job(
     assert changed_tasks(site.run("site")) == []
     assert changed_tasks(site.predict("site")) == []
 
-    assert changed_tasks(site.predict("cleanup")) == changed_tasks(site.run("cleanup")) != []
+    # What a vars file for site says, too, is no wish of cleanup's.
+    said = {"node_pool_state": "present", "node_pool_wait": False, "mnist_state": "present"}
+    assert changed_tasks(site.predict("cleanup", **said)) == changed_tasks(site.run("cleanup", **said)) != []
     assert set(pools(sandbox)) == {"nodepool1"}
     assert user_objects(sandbox) == at_the_start
     assert changed_tasks(site.run("cleanup")) == []
+
+
+def test_cleanup_leaves_a_pool_that_somebody_else_made(sandbox: Sandbox, ansible: Ansible) -> None:
+    theirs = {"vmSize": "Standard_NC4as_T4_v3", "count": 1, "mode": "User", "tags": {"owner": "somebody-else"}}
+    sandbox.container_service("owner").agent_pools.begin_create_or_update(
+        sandbox.resource_group, sandbox.cluster, "gpunp", {"properties": theirs}
+    ).result()
+    site = Site(sandbox, ansible, "default.yml")
+    left = site.run("cleanup")
+    assert changed_tasks(left) == []
+    assert "aks.gpu did not create it" in " ".join(left.output.split())
+    assert set(pools(sandbox)) == {"nodepool1", "gpunp"}
+    assert changed_tasks(site.run("cleanup", node_pool_only_own=False)) != []
+    assert set(pools(sandbox)) == {"nodepool1"}
 
 
 def test_gpu_image_is_warned_of(sandbox: Sandbox, ansible: Ansible) -> None:
