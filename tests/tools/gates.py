@@ -294,7 +294,7 @@ def sandbox(run: Run) -> None:
 
 def integration(run: Run) -> None:
     """Two files at a time, each with a sandbox of its own."""
-    run.pytest("--numprocesses=2", "--dist=loadfile", "tests/integration")
+    run.pytest("--numprocesses=2", "--dist=loadfile", "--durations=25", "tests/integration")
 
 
 def molecule(run: Run) -> None:
@@ -475,8 +475,9 @@ def main(arguments: list[str]) -> int:
     check_python()
     python = virtual_environment("test")
     link_collection()
-    shutil.rmtree(LOGS, ignore_errors=True)
-    LOGS.mkdir(parents=True)
+    LOGS.mkdir(parents=True, exist_ok=True)
+    for old in [path for gate in gates for path in LOGS.glob(f"{gate.name}.*")]:
+        old.unlink()
     schedule = Schedule(gates, tool_environment(python))
     stop = threading.Event()
     with concurrent.futures.ThreadPoolExecutor(WORKERS + 1) as pool:
