@@ -13,8 +13,9 @@ import shlex
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-from environment import SetUpError, check_python, link_collection, say, tool_environment, virtual_environment
+from environment import SetUpError, check_python, link_collection, say, sweep, tool_environment, virtual_environment
 
 PLAYBOOK = ["ansible-playbook", "aks.gpu.site", "-e", "aks_resource_group=myResourceGroup",
             "-e", "aks_cluster_name=myAKSCluster"]  # fmt: skip
@@ -28,6 +29,7 @@ def demo(arguments: list[str]) -> int:
     python = virtual_environment("demo")
     link_collection()
     environment = tool_environment(python)
+    sweep(Path(environment["ANSIBLE_HOME"]) / "tmp")
     # Without an inventory Ansible warns that only localhost is there, which is what is wanted.
     environment.update(ANSIBLE_LOCALHOST_WARNING="false", ANSIBLE_INVENTORY_UNPARSED_WARNING="false")
     if sys.stdout.isatty() and "NO_COLOR" not in os.environ:

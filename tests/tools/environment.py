@@ -177,6 +177,27 @@ def link_collection() -> Path:
     return COLLECTIONS
 
 
+def sweep(temporary: Path) -> None:
+    """Remove what runs of Ansible that were killed left in its folder for temporary files: kubeconfigs, client keys.
+
+    Ansible names each run's folder ansible-local-PID and eight random characters.
+    """
+    for folder in temporary.glob("ansible-local-*"):
+        pid = folder.name.removeprefix("ansible-local-")[:-8]
+        if pid.isdigit() and not _is_running(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 def tool_environment(python: Path) -> dict[str, str]:
     """The environment for programs of the virtual environment: nothing of the user's Ansible, Azure or Kubernetes."""
     foreign = ("ANSIBLE_", "AZURE_", "ARM_", "KUBE", "K8S_", "AKS_SANDBOX_", "MOLECULE_", "PYTEST_", "MYPY")
