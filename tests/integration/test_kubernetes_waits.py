@@ -59,7 +59,7 @@ class Cluster:
         self.batch = kubernetes.client.BatchV1Api(client)
 
     def create_pool(self, name: str = POOL, **properties: Any) -> None:
-        body = {"vmSize": "Standard_NC4as_T4_v3", "count": 1, "mode": "User", "nodeTaints": [TAINT], **properties}
+        body: Json = {"vmSize": "Standard_NC4as_T4_v3", "count": 1, "mode": "User", "nodeTaints": [TAINT], **properties}
         pools: Any = self.sandbox.container_service("owner").agent_pools
         pools.begin_create_or_update(
             self.sandbox.resource_group, self.sandbox.cluster, name, {"properties": body}, polling_interval=0.2

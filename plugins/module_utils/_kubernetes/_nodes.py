@@ -220,8 +220,8 @@ def future_node(pool: Mapping[str, Any], stack: str | None) -> dict[str, Any]:
 
 
 def _taint_of(text: str) -> dict[str, str]:
-    front, _, effect = text.rpartition(":")
-    key, _, value = front.partition("=")
+    front, _colon, effect = text.rpartition(":")
+    key, _equals, value = front.partition("=")
     return {"key": key, "value": value, "effect": effect}
 
 

@@ -75,12 +75,12 @@ class Probe:
         """True when every device that was asked for was seen, no other one was, and each computed right."""
         return self.log is not None and self.problem is None
 
-    def judge(self) -> None:
+    def judge(self, log: WorkloadLog) -> None:
         """Decides by what the Job told."""
-        assert self.log is not None
-        seen, passed = len(self.log.devices), self.log.passed
-        if self.log.trouble:
-            self.problem = f"{self.log.trouble.message}. {self.log.trouble.advice}"
+        self.log = log
+        seen, passed = len(log.devices), log.passed
+        if log.trouble:
+            self.problem = f"{log.trouble.message}. {log.trouble.advice}"
         elif seen != self.expected_devices:
             self.problem = f"it asked for {self.asked} and saw {seen} devices, where {self.expected_devices} are right"
         elif passed != seen:
@@ -295,10 +295,11 @@ class _Work:
         ended = [pod for pod in pods if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")]
         verdict = evaluate_job(job, pods, evidence=Evidence())
         if ended:
-            probe.log = self._read(ended[0])
+            log = self._read(ended[0])
             if ended[0]["status"]["phase"] == "Succeeded":
-                probe.judge()
+                probe.judge(log)
             else:
+                probe.log = log
                 self._fail(probe, verdict.problems)
             return True
         hopeless = patience.hopeless(verdict.problems)

@@ -68,15 +68,15 @@ def test_first_device_that_fails_ends_the_probe(tmp_path: Path) -> None:
     [(2, None), (1, "it asked for 1 and saw 2 devices"), (3, "it asked for 3 and saw 2 devices")],
 )
 def test_seen_has_to_be_what_was_asked_for(tmp_path: Path, asked: int, problem: str | None) -> None:
-    probe = Probe("node", asked, 0, asked, log=play(tmp_path, TWO)[1])
-    probe.judge()
+    probe = Probe("node", asked, 0, asked)
+    probe.judge(play(tmp_path, TWO)[1])
     assert probe.works is (problem is None)
     assert problem is None or problem in str(probe.problem)
 
 
 def test_device_that_does_not_compute_right(tmp_path: Path) -> None:
-    probe = Probe("node", 2, 0, 2, log=play(tmp_path, TWO, "echo hm")[1])
-    probe.judge()
+    probe = Probe("node", 2, 0, 2)
+    probe.judge(play(tmp_path, TWO, "echo hm")[1])
     assert probe.problem == "0 of 2 devices computed right"
 
 
