@@ -131,7 +131,8 @@ class NodePoolAccess:
         try:
             answer = self.client.post(f"{self.id}/abort", "containerservice", doing=doing, repeatable=False)
         except AzureError as error:
-            if error.status in (400, 409) and error.code in ("OperationNotAllowed", "NoOperationInProgress"):
+            idle = error.status in (400, 409) and error.code in ("OperationNotAllowed", "NoOperationInProgress")
+            if idle or error.status == 404:  # a deletion that was under way may end just then
                 return
             raise
         self.finish(answer, doing)

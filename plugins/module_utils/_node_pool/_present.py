@@ -146,7 +146,7 @@ def _plan_absent(task: Task, access: NodePoolAccess) -> Plan:
                 f"has no tag {CREATED_BY}. With only_own: false it is deleted all the same."
             ],
         )
-    if state_of(current) == DELETING:
+    if state_of(current) == DELETING and not task.params["abort"]:
         waiting = task.params["wait"]
         return Plan(
             changed=False, result={"node_pool": None}, apply=(lambda: _gone(access, current)) if waiting else None
