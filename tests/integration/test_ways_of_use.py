@@ -131,6 +131,10 @@ def test_verify_and_options(sandbox: Sandbox, ansible: Ansible) -> None:
     assert set(pools(sandbox)) == {"nodepool1", "gpunp"}
     apps = kubernetes.client.AppsV1Api(core.api_client)
     assert [item.metadata.name for item in apps.list_namespaced_daemon_set(PLUGIN[1]).items] == [PLUGIN[0]]
+    used = ansible.playbook([_plugin_only(sandbox, device_plugin_state="absent", node_pool_name="other")])
+    assert changed_tasks(used) == []
+    assert "would lose their GPUs" in used["Say why the device plugin stays"]["msg"]
+    assert [item.metadata.name for item in apps.list_namespaced_daemon_set(PLUGIN[1]).items] == [PLUGIN[0]]
 
     ansible.playbook("aks.gpu.cleanup", variables)
     assert set(pools(sandbox)) == {"nodepool1"}
@@ -138,6 +142,22 @@ def test_verify_and_options(sandbox: Sandbox, ansible: Ansible) -> None:
     names = {item.metadata.name for item in core.list_namespaced_config_map(PLUGIN[1]).items}
     assert names == {"theirs", "kube-root-ca.crt"}
     assert changed_tasks(ansible.playbook("aks.gpu.cleanup", variables)) == []
+
+
+FOREIGN_PLUGIN: Json = {
+    "metadata": {"name": "theirs"},
+    "spec": {
+        "selector": {"matchLabels": {"name": "theirs"}},
+        "template": {
+            "metadata": {"labels": {"name": "theirs"}},
+            "spec": {
+                "containers": [{"name": "ctr", "image": "nvcr.io/nvidia/k8s-device-plugin:v0.17.0"}],
+                "nodeSelector": {"accelerator": "nvidia"},
+                "tolerations": [{"operator": "Exists"}],
+            },
+        },
+    },
+}
 
 
 def test_two_device_plugins_never_meet(sandbox: Sandbox, ansible: Ansible) -> None:
@@ -148,9 +168,17 @@ def test_two_device_plugins_never_meet(sandbox: Sandbox, ansible: Ansible) -> No
     by_image = ["-e", f"@{ROOT / 'playbooks' / 'vars' / 'article_gpu_image.yml'}"]
 
     ansible.playbook([_plugin_only(sandbox)], arguments=by_plugin)
-    refused = ansible.playbook("aks.gpu.site", variables, arguments=by_image, fails=True)
-    assert refused.changed == 0
-    assert "hand out each GPU twice" in " ".join(refused.failures)
+    apps = kubernetes.client.AppsV1Api(kubernetes_client(sandbox))
+    apps.create_namespaced_daemon_set("kube-system", FOREIGN_PLUGIN)
+    managed = ["-e", "gpu_stack=managed"]
+    own = ["-e", "device_plugin_manifest=article", "-e", "node_pool_vm_size=Standard_NC6"]
+    for arguments, named in ((by_image, 2), (managed, 2), (own, 1)):
+        refused = ansible.playbook("aks.gpu.site", variables, arguments=arguments, fails=True)
+        assert refused.changed == 0
+        message = " ".join(refused.failures)
+        assert "hand out each GPU twice" in message
+        assert [name in message for name in ("kube-system/theirs", "/".join(reversed(PLUGIN)))].count(True) == named
+    apps.delete_namespaced_daemon_set("theirs", "kube-system")
     ansible.playbook([_plugin_only(sandbox, device_plugin_state="absent")], arguments=by_plugin)
 
     ansible.playbook("aks.gpu.site", variables, arguments=by_image)
@@ -185,6 +213,8 @@ def _plugin_only(sandbox: Sandbox, **variables: Any) -> Json:
 def test_other_pools(sandbox: Sandbox, ansible: Ansible, variables: dict[str, Any], taints: list[str]) -> None:
     """The ways beyond the article's that the roles know: done, and done again without a change."""
     variables = {**cluster_variables(sandbox), **variables}
+    # Registered by somebody who did not refresh the resource provider.
+    sandbox.act("feature", name="ManagedGPUExperiencePreview", state="Registered")
     first = ansible.playbook("aks.gpu.site", variables)
     assert f"{sandbox.cluster} works" in "\n".join(first["Show what was found"]["msg"])
     assert set(pools(sandbox)["gpunp"]["properties"]["nodeTaints"]) == set(taints)
