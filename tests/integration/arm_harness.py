@@ -41,6 +41,13 @@ def play(ansible: Ansible, *calls: Call, environment: Mapping[str, str] | None =
 
 def run(ansible: Ansible, *calls: Call, environment: Mapping[str, str] | None = None) -> PlaybookRun:
     """Runs tasks in one play, with --diff; a failed one doesn't end it."""
+    done = ansible.playbook(plays(*calls), diff=True, environment=environment)
+    assert len(done.results) == len(calls), done.output
+    return done
+
+
+def plays(*calls: Call) -> list[Json]:
+    """One play of these tasks, in which a failed one doesn't end it."""
     tasks = [
         {
             "name": f"Task {number}",
@@ -51,11 +58,7 @@ def run(ansible: Ansible, *calls: Call, environment: Mapping[str, str] | None = 
         }
         for number, call in enumerate(calls)
     ]
-    done = ansible.playbook(
-        [{"hosts": "localhost", "gather_facts": False, "tasks": tasks}], diff=True, environment=environment
-    )
-    assert len(done.results) == len(calls), done.output
-    return done
+    return [{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]
 
 
 def four(ansible: Ansible, call: Call) -> list[Json]:

@@ -20,7 +20,7 @@ def shared_sandbox() -> Iterator[Sandbox]:
     if "AKS_SANDBOX_NAME" in os.environ:
         yield Sandbox.attached()
         return
-    with Sandbox.started(f"integration-{os.getpid()}") as own:
+    with Sandbox.started("integration") as own:
         yield own
 
 

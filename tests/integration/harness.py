@@ -8,13 +8,16 @@ Results are read back through the official Azure SDK and the plain Kubernetes cl
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +118,16 @@ class PlaybookRun:
         return [str(each.result.get("msg", each.result)) for each in self.results if each.status == "failed"]
 
 
+def descendants(pid: int) -> list[int]:
+    """The processes that a process started, and theirs."""
+    found: list[int] = []
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for child in children.read_text().split():
+                found += [*descendants(int(child)), int(child)]
+    return found
+
+
 class Ansible:
     """Runs playbooks in a sandbox, with nothing of the user's own Ansible."""
 
@@ -147,13 +160,7 @@ class Ansible:
             environment: Variables over the sandbox's.
             fails: The run has to fail; otherwise it has to succeed.
         """
-        self._runs += 1
-        record = self._folder / f"run-{self._runs}.jsonl"
-        record.touch()
-        if not isinstance(playbook, str):
-            path = self._folder / f"run-{self._runs}.yml"
-            path.write_text(yaml.safe_dump(list(playbook)))
-            playbook = str(path)
+        playbook, record = self._next(playbook)
         if isinstance(inventory, dict):
             file = self._folder / f"inventory-{self._runs}.yml"
             file.write_text(yaml.safe_dump(inventory))
@@ -164,16 +171,7 @@ class Ansible:
         done = subprocess.run(
             command,
             cwd=self._folder,
-            env={
-                **tool_environment(Path(sys.executable)),
-                **self.sandbox.variables,
-                "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "integration" / "callbacks"),
-                "ANSIBLE_CALLBACKS_ENABLED": "record",
-                "ANSIBLE_LOCALHOST_WARNING": "false",
-                "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
-                "AKS_GPU_RECORD": str(record),
-                **(environment or {}),
-            },
+            env={**self._environment(record), **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -188,6 +186,52 @@ class Ansible:
             results=[TaskResult(**line) for line in lines if "task" in line],
             stats=next((line["stats"] for line in lines if "stats" in line), {}),
         )
+
+    def killed(self, plays: Sequence[Json], when: Callable[[], bool], seconds: float = 120.0) -> None:
+        """Run plays, and kill ansible-playbook with all its workers (SIGKILL) as soon as something is so."""
+        playbook, record = self._next(plays)
+        environment = self._environment(record)
+        with subprocess.Popen(
+            ["ansible-playbook", playbook],
+            cwd=self._folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            deadline = time.monotonic() + seconds
+            try:
+                while not when():
+                    assert process.poll() is None, "it ended before it could be killed"
+                    assert time.monotonic() < deadline, "what it should be killed at never came"
+                    time.sleep(0.05)
+            finally:
+                # Workers of Ansible have sessions of their own, so they are found by their parents.
+                for each in [*descendants(process.pid), process.pid]:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(each, signal.SIGKILL)
+
+    def _next(self, playbook: str | Sequence[Json]) -> tuple[str, Path]:
+        """The playbook's name or path, and the record of its run."""
+        self._runs += 1
+        record = self._folder / f"run-{self._runs}.jsonl"
+        record.touch()
+        if isinstance(playbook, str):
+            return playbook, record
+        path = self._folder / f"run-{self._runs}.yml"
+        path.write_text(yaml.safe_dump(list(playbook)))
+        return str(path), record
+
+    def _environment(self, record: Path) -> dict[str, str]:
+        return {
+            **tool_environment(Path(sys.executable)),
+            **self.sandbox.variables,
+            "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "integration" / "callbacks"),
+            "ANSIBLE_CALLBACKS_ENABLED": "record",
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
+            "AKS_GPU_RECORD": str(record),
+        }
 
     def module(
         self, name: str, options: Json, *, check: bool = False, environment: Mapping[str, str] | None = None

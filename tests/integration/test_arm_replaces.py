@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 from aks_sandbox.testing import Sandbox
-from arm_harness import pool, run, text_of
+from arm_harness import plays, pool, run, text_of
 from harness import Ansible, pools
 
 Json = dict[str, Any]
@@ -22,6 +23,9 @@ OLD: Json = {
     "max_count": 2,
 }
 NEW: Json = {"vm_size": "Standard_NC8as_T4_v3", "count": 1, "replaces": "oldgpu", "wait_timeout": 120}
+
+WRITES = ["PUT newgpu", "PUT oldgpu", "DELETE oldgpu"]
+"""All that a replacement writes in Azure, in turn."""
 
 LABELS = {"name": "plugin"}
 PLUGIN: Json = {
@@ -110,8 +114,7 @@ def test_the_new_pool_is_proven_before_the_old_one_goes(prepared: Sandbox, ansib
             pool(sandbox, "newgpu", **NEW, check=True),
         )
         assert [each.result["changed"] for each in done.results] == [True, True, False, False], done.output
-        writes = [(each["method"], each["url"].partition("?")[0].rsplit("/", 1)[1]) for each in sandbox.writes(mark)]
-        assert writes == [("PUT", "newgpu"), ("PUT", "oldgpu"), ("DELETE", "oldgpu")]
+        assert writes(sandbox, mark) == WRITES
         assert pools(sandbox).keys() == {"nodepool1", "newgpu"}
         assert done.results[0].result["diff"]["before"]["replaces"] == "oldgpu"
     finally:
@@ -127,8 +130,7 @@ def test_an_unproven_pool_leaves_the_old_one_alone(prepared: Sandbox, ansible: A
     assert "GPUs could not be used" in failed.result["msg"]
     found = pools(sandbox)["oldgpu"]["properties"]
     assert (found["enableAutoScaling"], found["provisioningState"]) == (True, "Succeeded")
-    nodes = json.loads(sandbox.kubectl("get", "nodes", "-l", "agentpool=oldgpu", "-o", "json"))["items"]
-    assert not any(node["spec"].get("unschedulable") for node in nodes)
+    assert not cordoned(sandbox)
 
     apply(sandbox, PLUGIN)
     try:
@@ -157,6 +159,44 @@ def test_a_disruption_budget_is_kept_and_named(prepared: Sandbox, ansible: Ansib
         assert pools(sandbox).keys() == {"nodepool1", "newgpu"}
     finally:
         remove(sandbox, PLUGIN, *objects)
+
+
+@pytest.mark.parametrize("stage", ["PUT newgpu", "PUT oldgpu", "cordoned", "DELETE oldgpu"])
+def test_a_run_that_was_killed_goes_on_where_it_was(prepared: Sandbox, ansible: Ansible, stage: str) -> None:
+    """What was written before the kill isn't written again, and both pools are never gone at once."""
+    sandbox = prepared
+    objects = workload(1)
+    apply(sandbox, *objects)
+    sandbox.kubectl("wait", "--for=condition=Available", "deployment/web", "--timeout=60s")
+    mark = sandbox.mark()
+
+    def reached() -> bool:
+        return cordoned(sandbox) if stage == "cordoned" else stage in writes(sandbox, mark)
+
+    try:
+        replacement = pool(sandbox, "newgpu", **NEW, ignore_pod_disruption_budget=stage == "DELETE oldgpu")
+        ansible.killed(plays(replacement), reached)
+        time.sleep(1)
+        assert "newgpu" in pools(sandbox)
+        before = writes(sandbox, mark)
+        assert before == WRITES[: len(before)]
+        remove(sandbox, objects[1])
+        again, then = run(ansible, replacement, replacement).results
+        assert again.result["changed"] or stage == "DELETE oldgpu", again.result
+        assert not then.result["changed"]
+        assert pools(sandbox).keys() == {"nodepool1", "newgpu"}
+        assert writes(sandbox, mark) == WRITES
+    finally:
+        remove(sandbox, PLUGIN, *objects)
+
+
+def cordoned(sandbox: Sandbox) -> bool:
+    nodes = json.loads(sandbox.kubectl("get", "nodes", "-l", "agentpool=oldgpu", "-o", "json"))["items"]
+    return any(node["spec"].get("unschedulable") for node in nodes)
+
+
+def writes(sandbox: Sandbox, mark: int) -> list[str]:
+    return [f"{each['method']} {each['url'].partition('?')[0].rsplit('/', 1)[1]}" for each in sandbox.writes(mark)]
 
 
 def test_what_can_not_be_replaced_is_refused(prepared: Sandbox, ansible: Ansible) -> None:

@@ -57,10 +57,13 @@ class Sandbox:
     ) -> Iterator[Sandbox]:
         """Start a sandbox, stop it at the end, or when this process dies.
 
+        Args:
+            name: of the sandbox; in the shared home it gets this process's id, so that tests may run twice at a time.
+
         Raises:
             SandboxError: it does not start.
         """
-        state = StateDirectory(name, home)
+        state = StateDirectory(name, home) if home else StateDirectory(f"{name}-{os.getpid()}")
         arguments = ["--clusters", str(clusters), *options]
         if not kubernetes:
             arguments.append("--without-kubernetes")
