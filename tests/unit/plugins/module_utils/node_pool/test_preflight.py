@@ -335,6 +335,8 @@ def test_a_size_is_read_from_computes_list() -> None:
     assert not live_size("Standard_NC6", "westus2", [SKU]).offered
     blocked = {**SKU, "restrictions": [{"type": "Location", "reasonCode": "NotAvailableForSubscription"}]}
     assert live_size(SIZE, "westus2", [blocked]).blocked == "NotAvailableForSubscription"
+    part = {**SKU, "capabilities": [{"name": "GPUs", "value": "0.166667"}, {"name": "vCPUs", "value": "6"}]}
+    assert live_size(SIZE, "westus2", [part]).gpus == 1, "a part of a GPU is one device to a node"
 
 
 def test_spot_has_a_quota_of_its_own() -> None:
