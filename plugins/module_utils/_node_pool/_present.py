@@ -142,8 +142,8 @@ def _plan_absent(task: Task, access: NodePoolAccess) -> Plan:
             changed=False,
             result={"node_pool": flat(current)},
             warnings=[
-                f"Node pool {access.name} of cluster {access.cluster_name} is left: aks.gpu did not create it, because it "
-                f"has no tag {CREATED_BY}. With only_own: false it is deleted all the same."
+                f"Node pool {access.name} of cluster {access.cluster_name} is left: aks.gpu did not create it, as "
+                f"it has no tag {CREATED_BY}. With only_own: false it is deleted all the same."
             ],
         )
     if state_of(current) == DELETING and not task.params["abort"]:
