@@ -53,6 +53,17 @@ def test_refused(sandbox: Sandbox, ansible: Ansible, variables: dict[str, Any], 
     assert set(pools(sandbox)) == {"nodepool1"}
 
 
+def test_variables_of_all_roles_are_judged_first_and_at_once(sandbox: Sandbox, ansible: Ansible) -> None:
+    mark = sandbox.mark()
+    wrong = {"mnist_gpus": "two", "gpu_verify_wait_timeout": "soon", "node_pool_wait": "perhaps"}
+    run = ansible.playbook("aks.gpu.site", {**wrong, "aks_cluster_name": sandbox.cluster}, fails=True)
+    (message,) = run.failures
+    for text in (*wrong, "aks_resource_group", "-e aks_resource_group=myResourceGroup"):
+        assert text in message
+    assert "argument_spec_data" not in run.output
+    assert sandbox.writes(mark) == []
+
+
 @pytest.mark.parametrize(
     ("environment", "says"),
     [

@@ -9,6 +9,7 @@ from typing import Any
 
 import kubernetes
 import pytest
+import yaml
 from aks_sandbox.testing import Sandbox
 from environment import ROOT
 from harness import Ansible, Json, PlaybookRun, kubernetes_client, pools
@@ -221,6 +222,13 @@ def test_other_pools(sandbox: Sandbox, ansible: Ansible, variables: dict[str, An
     assert changed_tasks(ansible.playbook("aks.gpu.site", variables)) == []
 
 
+def test_a_pool_for_the_gpu_operator_is_predicted(sandbox: Sandbox, ansible: Ansible) -> None:
+    run = ansible.playbook("aks.gpu.site", {**cluster_variables(sandbox), "gpu_stack": "operator"}, check=True)
+    pool = run["GPU node pool: make it what it should be"]["node_pool"]
+    assert pool["gpu_profile"]["driver"] == "None"
+    assert "skip_reason" in run["Apply the namespace and the DaemonSet of the device plugin"]
+
+
 def test_a_job_that_cannot_succeed_fails_early(sandbox: Sandbox, ansible: Ansible) -> None:
     """The article's image on a GPU that it does not know."""
     sandbox.set(article_image_runs_on_modern_gpus=False)
@@ -228,3 +236,24 @@ def test_a_job_that_cannot_succeed_fails_early(sandbox: Sandbox, ansible: Ansibl
     assert "CUDA driver version is insufficient" in " ".join(run.failures)
     shown = "\n".join(run["Show what was found"]["msg"])
     assert f"{sandbox.cluster} does not work: Pod default/samples-tf-mnist-demo-" in shown
+
+
+def test_the_articles_job_made_by_hand(sandbox: Sandbox, ansible: Ansible) -> None:
+    """What kubectl has applied is taken over where it is the same, and refused before the pool where it is not."""
+    by_hand = yaml.safe_load((ROOT / "tests" / "unit" / "roles" / "article_job.yaml").read_text())
+    by_hand["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"] = {"nvidia.com/gpu": "1"}
+    batch(sandbox).create_namespaced_job("default", by_hand, field_manager="kubectl-client-side-apply")
+    variables = {**cluster_variables(sandbox), "node_pool_min_count": 2}
+    mark = sandbox.mark()
+    same = ansible.playbook("aks.gpu.site", variables, check=True)
+    assert same["GPU node pool: make it what it should be"]["node_pool"]["count"] == 2
+    other = ansible.playbook("aks.gpu.site", {**variables, "mnist_gpus": 2}, fails=True)
+    assert other.changed == 0
+    assert "force_conflicts" in " ".join(other.failures)
+    assert sandbox.writes(mark) == []
+
+
+def test_verify_without_the_pool(sandbox: Sandbox, ansible: Ansible) -> None:
+    run = ansible.playbook("aks.gpu.verify", cluster_variables(sandbox), fails=True)
+    assert f"{sandbox.cluster} does not work" in run.failures[-1]
+    assert "There is no node pool gpunp. There are: nodepool1." in run.failures[-1]

@@ -400,6 +400,6 @@ def require_subscription(settings: Mapping[str, str]) -> str:
     if not subscription:
         raise Failure(
             "subscription_id is needed: no option, variable AZURE_SUBSCRIPTION_ID, profile or az login names one.",
-            hint="Roles take it from aks_subscription_id.",
+            hint="Sign in, for example with az login, which names one too. Roles take it from aks_subscription_id.",
         )
     return subscription
