@@ -146,7 +146,7 @@ options:
     type: list
     elements: str
   node_labels:
-    description: Labels of the nodes.
+    description: Labels of the nodes. Those of C(kubernetes.azure.com/) are AKS's own and are refused.
     type: dict
   tags:
     description: Tags of the pool's Azure resources.
@@ -159,7 +159,9 @@ options:
     description: V(Linux) or V(Windows). Only taken at creation.
     type: str
   os_sku:
-    description: The flavour of the operating system, such as V(Ubuntu) or V(AzureLinux).
+    description:
+      - The flavour of the operating system, such as V(Ubuntu) or V(AzureLinux).
+      - O(preflight) refuses those that AKS documents as having no NVIDIA GPUs, V(Flatcar) and V(AzureLinuxOSGuard).
     type: str
   os_disk_size_gb:
     description: The size of the system disk in GiB; V(0) for the default of the VM size. Only taken at creation.

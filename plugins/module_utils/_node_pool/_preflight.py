@@ -27,7 +27,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import 
     properties_of,
     same,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._os_skus import OS_SKUS, WINDOWS
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._os_skus import LINUX, OS_SKUS, WINDOWS
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._plan import Pool
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._stacks import (
     DRIVER,
@@ -200,25 +200,16 @@ def creation_problems(values: Values, headers: Mapping[str, str], stack: Stack |
     if DRIVER in values and values[DRIVER] == "None" and _gpu_image(headers):
         problems.append(f"The header {GPU_IMAGE_HEADER} brings a driver; gpu_profile.driver: None asks for none.")
     chosen = stack or meant
-    return [*problems, *stack_problems(None, values, chosen), *_os_sku_problems(values, chosen)]
+    return [*problems, *stack_problems(None, values, chosen), *_os_type_problems(values, chosen)]
 
 
-def _os_sku_problems(values: Values, stack: Stack | None) -> list[str]:
+def _os_type_problems(values: Values, stack: Stack | None) -> list[str]:
     sku = OS_SKUS.get(str(values.get(OS_SKU)).lower())
-    os_type = str(values.get(OS_TYPE, sku.os_type if sku else "Linux"))
-    if os_type == WINDOWS and stack is not None and stack.name == "operator":
-        return ["NVIDIA's GPU Operator doesn't run on Windows nodes, so gpu_stack: operator needs os_type: Linux."]
-    if sku is None:
+    if sku is None or sku.os_type == values.get(OS_TYPE, LINUX):
         return []
-    forbidden = stack is not None and stack.forbids.get(OS_TYPE) == sku.os_type
-    if sku.os_type != values.get(OS_TYPE, "Linux") and not forbidden:
-        return [f"os_sku: {sku.name} needs os_type: {sku.os_type}."]
-    known = facts(str(values.get(VM_SIZE, "")))
-    if sku.nvidia is False and known.gpus != 0:
-        return [f"os_sku: AKS doesn't support NVIDIA GPUs on {sku.name} nodes. Leave os_sku out, which means Ubuntu."]
-    if known.model in sku.excluded:
-        return [f"os_sku: AKS has no driver for {known.model} ({known.name}) on {sku.name} nodes. Take os_sku: Ubuntu."]
-    return []
+    if stack is not None and stack.forbids.get(OS_TYPE) == sku.os_type:
+        return []  # which is said already
+    return [f"os_sku: {sku.name} needs os_type: {sku.os_type}."]
 
 
 def stack_problems(current: Pool | None, values: Values, stack: Stack | None) -> list[str]:
@@ -304,7 +295,18 @@ def size_problems(values: Values, live: LiveSize | None) -> list[str]:
             f"gpu_instance_profile: {values[MIG]} needs a GPU that can be split (A100, H100, H200); "
             f"{name} has {known.model or 'none'}."
         )
-    return problems
+    return problems + (_os_sku_problems(values, known) if gpus != 0 and known.vendor != AMD else [])
+
+
+def _os_sku_problems(values: Values, size: SizeFacts) -> list[str]:
+    sku = OS_SKUS.get(str(values.get(OS_SKU)).lower())
+    if values.get(OS_TYPE) == WINDOWS and stack_of(values, {}) is STACKS["operator"]:
+        return ["NVIDIA's GPU Operator doesn't run on Windows nodes, so gpu_stack: operator needs os_type: Linux."]
+    if sku is not None and sku.nvidia is False:
+        return [f"os_sku: AKS doesn't support NVIDIA GPUs on {sku.name} nodes. Leave os_sku out, which means Ubuntu."]
+    if sku is not None and size.model in sku.excluded:
+        return [f"os_sku: AKS has no driver for {size.model} ({size.name}) on {sku.name} nodes. Take os_sku: Ubuntu."]
+    return []
 
 
 def _retired_text(known: SizeFacts) -> str:
