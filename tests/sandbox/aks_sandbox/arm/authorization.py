@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-LEAST_PRIVILEGE: list[str] = json.loads((Path(__file__).parents[4] / "docs" / "custom-role.json").read_text())["Actions"]
+LEAST_PRIVILEGE: list[str] = json.loads((Path(__file__).parents[4] / "docs" / "custom-role.json").read_text())[
+    "Actions"
+]
 """Actions of the collection's documented least-privilege role, which the default principal has."""
 
 ROLES = {"least-privilege": LEAST_PRIVILEGE, "owner": ["*"], "none": []}
