@@ -229,13 +229,6 @@ def test_a_pool_for_the_gpu_operator_is_predicted(sandbox: Sandbox, ansible: Ans
     assert "skip_reason" in run["Apply the namespace and the DaemonSet of the device plugin"]
 
 
-def test_a_pool_for_the_gpu_operator_is_predicted(sandbox: Sandbox, ansible: Ansible) -> None:
-    run = ansible.playbook("aks.gpu.site", {**cluster_variables(sandbox), "gpu_stack": "operator"}, check=True)
-    pool = run["GPU node pool: make it what it should be"]["node_pool"]
-    assert pool["gpu_profile"]["driver"] == "None"
-    assert "skip_reason" in run["Apply the namespace and the DaemonSet of the device plugin"]
-
-
 def test_a_job_that_cannot_succeed_fails_early(sandbox: Sandbox, ansible: Ansible) -> None:
     """The article's image on a GPU that it does not know."""
     sandbox.set(article_image_runs_on_modern_gpus=False)
