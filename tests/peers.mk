@@ -6,13 +6,13 @@
 .PHONY: peers clients faults fuzz bench
 
 peers: ## our node_pool and azure.azcollection's through the same cases; ARGS="CASE …", ARGS=--ours
-	@$(PYTHON) tests/tools/inside.py demo tests/peers/peers.py $(ARGS)
+	@$(PYTHON) tests/tools/inside.py test tests/peers/peers.py $(ARGS)
 
 clients: ## the az CLI, unmodified, against the sandbox, in turn with our modules
-	@$(PYTHON) tests/tools/inside.py demo tests/clients/clients.py $(ARGS)
+	@$(PYTHON) tests/tools/inside.py test tests/clients/clients.py $(ARGS)
 
 faults: ## every request of the main job broken in every way; ARGS="REQUEST/FAULT …"
-	@$(PYTHON) tests/tools/inside.py demo tests/faults/matrix.py $(ARGS)
+	@$(PYTHON) tests/tools/inside.py test tests/faults/matrix.py $(ARGS)
 
 bench: ## what a task loads and installs, beside azure.azcollection's
 	@$(PYTHON) tests/tools/inside.py demo bench/imports.py $(ARGS)
