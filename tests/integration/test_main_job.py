@@ -116,7 +116,8 @@ def test_main_job(
     assert changed_tasks(site.predict("site")) == []
 
     # What a vars file for site says, too, is no wish of cleanup's.
-    said = {f"{role}_state": "present" for role in ("node_pool", "mnist", "device_plugin")} | {"node_pool_wait": "no"}
+    said: dict[str, Any] = {f"{role}_state": "present" for role in ("node_pool", "mnist", "device_plugin")}
+    said["node_pool_wait"] = "no"
     assert changed_tasks(site.predict("cleanup", **said)) == changed_tasks(site.run("cleanup", **said)) != []
     assert set(pools(sandbox)) == {"nodepool1"}
     assert user_objects(sandbox) == at_the_start

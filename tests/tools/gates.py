@@ -157,6 +157,7 @@ def mypy(run: Run) -> None:
     run("mypy", "tests/sandbox/aks_sandbox", "tests/tools")
     lenient = ["--allow-untyped-defs", "--allow-incomplete-defs", "--allow-any-generics", "--no-check-untyped-defs"]
     lenient += ["--no-warn-return-any", "--no-warn-unreachable", "--no-warn-unused-ignores"]
+    lenient += ["--disable-error-code=call-overload"]  # the SDK takes JSON for its models too
     run("mypy", *lenient, "--cache-dir", ".mypy_cache/tests", "tests/unit", "tests/sandbox/tests", "tests/integration")
 
 
