@@ -258,6 +258,7 @@ def test_a_new_pool_under_the_autoscaler_begins_with_its_fewest_nodes() -> None:
 
 
 def test_a_created_pool_is_known_again_and_its_tag_is_nobodys_to_change() -> None:
+    params: Json
     for params in ({}, {"tags": {}}, {"tags": {"owner": "ml"}}):
         pool = created(**params)
         assert is_our_own(pool)
