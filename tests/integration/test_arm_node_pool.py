@@ -251,7 +251,7 @@ def test_an_update_keeps_what_it_does_not_know(sandbox: Sandbox, ansible: Ansibl
 
 def test_an_operation_in_progress_is_waited_for(sandbox: Sandbox, ansible: Ansible) -> None:
     play(ansible, pool(sandbox, **ARTICLE))
-    sandbox.act("background", cluster=sandbox.cluster, seconds=20)
+    sandbox.act("background", cluster=sandbox.cluster, seconds=150)
     done = run(ansible, pool(sandbox, max_count=4))
     assert done.results[0].result["changed"]
     assert "waiting for another operation: OperationNotAllowed" in done.output
