@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from aks_sandbox.testing import Sandbox
 from arm_harness import QUICK, Call, four, play, pool, run, text_of
+from azure.mgmt.containerservice.models import AgentPool
 from harness import Ansible, pools
 
 Json = dict[str, Any]
@@ -121,7 +122,7 @@ def test_only_own_leaves_the_pools_of_others(sandbox: Sandbox, ansible: Ansible)
     client = sandbox.container_service("owner")
     theirs = {"vmSize": "Standard_NC4as_T4_v3", "count": 1, "mode": "User", "tags": {"owner": "somebody"}}
     client.agent_pools.begin_create_or_update(
-        sandbox.resource_group, sandbox.cluster, "theirs", {"properties": theirs}
+        sandbox.resource_group, sandbox.cluster, "theirs", AgentPool({"properties": theirs})
     ).result()
 
     mark = sandbox.mark()

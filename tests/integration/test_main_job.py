@@ -10,6 +10,7 @@ from typing import Any
 import kubernetes
 import pytest
 from aks_sandbox.testing import Sandbox
+from azure.mgmt.containerservice.models import AgentPool
 from environment import ROOT
 from harness import Ansible, Json, PlaybookRun, kubernetes_client, pools
 
@@ -127,7 +128,7 @@ def test_main_job(
 def test_cleanup_leaves_a_pool_that_somebody_else_made(sandbox: Sandbox, ansible: Ansible) -> None:
     theirs = {"vmSize": "Standard_NC4as_T4_v3", "count": 1, "mode": "User", "tags": {"owner": "somebody-else"}}
     sandbox.container_service("owner").agent_pools.begin_create_or_update(
-        sandbox.resource_group, sandbox.cluster, "gpunp", {"properties": theirs}
+        sandbox.resource_group, sandbox.cluster, "gpunp", AgentPool({"properties": theirs})
     ).result()
     site = Site(sandbox, ansible, "default.yml")
     left = site.run("cleanup")
