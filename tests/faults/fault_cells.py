@@ -9,7 +9,6 @@ tasks converges. Nobody else's pool was touched, and the job's own one exists on
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from emulated import CLUSTER, RESOURCE_GROUP, Emulated
+from harness import kill_tree
 
 from playbooks import Ansible, Ran
 
@@ -260,7 +260,7 @@ def _kill(process: subprocess.Popen[bytes], azure: Emulated) -> None:
     deadline = time.monotonic() + LIMIT_SECONDS
     while not azure.faults()[0]["hits"] and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
+    kill_tree(process.pid)
 
 
 def _with(tasks: tuple[Json, ...], options: Json) -> list[Json]:

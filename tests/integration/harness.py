@@ -128,6 +128,13 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def kill_tree(pid: int) -> None:
+    """SIGKILL to a process and all that it started: Ansible's workers lead sessions of their own since core 2.19."""
+    for each in (pid, *descendants(pid)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(each, signal.SIGKILL)
+
+
 class Ansible:
     """Runs playbooks in a sandbox, with nothing of the user's own Ansible."""
 
@@ -206,10 +213,7 @@ class Ansible:
                     assert time.monotonic() < deadline, "what it should be killed at never came"
                     time.sleep(0.05)
             finally:
-                # Workers of Ansible have sessions of their own, so they are found by their parents.
-                for each in [*descendants(process.pid), process.pid]:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(each, signal.SIGKILL)
+                kill_tree(process.pid)
 
     def _next(self, playbook: str | Sequence[Json]) -> tuple[str, Path]:
         """The playbook's name or path, and the record of its run."""

@@ -27,6 +27,7 @@ import pytest
 import yaml
 from emulated import CLUSTER, RESOURCE_GROUP, Emulated, emulated
 from environment import COLLECTIONS
+from harness import kill_tree
 
 from playbooks import Ansible, Ran, without_foreign_settings
 
@@ -248,7 +249,7 @@ def test_killed(run: Run, azure: Emulated) -> None:
         while azure.pool("gpunp") is None and time.monotonic() < deadline:
             time.sleep(0.1)
         time.sleep(0.5)
-        os.killpg(process.pid, signal.SIGKILL)
+        kill_tree(process.pid)
 
     ran = run(
         {"name": "credentials", "aks.gpu.kubeconfig": WHERE},
