@@ -31,7 +31,7 @@ class Running:
         self.ended = 0.0
         self._result: Json = {}
         self._name = name
-        self._arguments = {**options, "_ansible_check_mode": check, "_ansible_remote_tmp": "/tmp"}
+        self._arguments = {**options, "_ansible_check_mode": check, "_ansible_diff": True}
         self._thread = threading.Thread(target=self._run, name=f"module {name}")
         self._thread.start()
 

@@ -36,7 +36,9 @@ APPLY_TYPE = "application/apply-patch+yaml"
 
 def is_transient(error: KubernetesError) -> bool:
     """True when the same request may succeed in a moment."""
-    return error.transient if isinstance(error, Unreachable) else error.status in TRANSIENT_STATUSES
+    if isinstance(error, Unreachable):
+        return error.transient
+    return error.status in TRANSIENT_STATUSES and error.reason != "Invalid"
 
 
 class Stream:
@@ -337,7 +339,8 @@ def _refusal(method: str, path: str, response: Any, credentials: str) -> Kuberne
         details.setdefault("retryAfterSeconds", int(response.headers["Retry-After"]))
     common: dict[str, Any] = {
         "status": code,
-        "reason": str(status.get("reason") or ""),
+        # A field that the schema does not have is an error 500 of server-side apply, without a reason.
+        "reason": "Invalid" if "typed patch object" in text else str(status.get("reason") or ""),
         "causes": details.get("causes") or [],
         "details": details,
     }

@@ -322,18 +322,22 @@ class _Work:
     def _validated_elsewhere(self, step: Step, namespace: str | None) -> dict[str, Any]:
         """Returns the manifest after the server has checked it under a name and in a namespace where it can."""
         probe = copy.deepcopy(step.manifest)
-        # Names of namespaced objects are long enough for this; a namespace's own name stays a label everywhere.
-        probe["metadata"]["name"] = name = f"aks-gpu-dry-run-{secrets.token_hex(4)}"
+        metadata = step.manifest["metadata"]
+        # The own name stays in it, for that is checked as well; 40 characters leave room for names of 63.
+        name = metadata["name"] if len(metadata["name"]) <= 40 else metadata["name"][:40].rstrip("-.")
+        probe["metadata"]["name"] = other = f"{name}-{secrets.token_hex(4)}"
         if step.served_kind.namespaced:
             probe["metadata"]["namespace"] = namespace
         try:
             self.resources.apply(step.served_kind, probe, field_manager=self._manager, dry_run=True)
         except KubernetesError as error:
-            if error.reason in ("Invalid", "BadRequest"):
-                text = error.message.replace(name, str(step.manifest["metadata"]["name"]))
-                raise KubernetesError(text, status=error.status, reason=error.reason, causes=error.causes) from error
-            if error.status not in (403, 404, 409):
-                raise
+            if error.status in (403, 404, 409):
+                # The namespace's own rules, or a rule that only lets some names pass: nothing against the manifest.
+                return step.manifest
+            own = f"{metadata['namespace']}/{metadata['name']}" if step.served_kind.namespaced else metadata["name"]
+            text = error.message.replace(f"{namespace}/{other}", own).replace(other, metadata["name"])
+            causes = [{**cause, "message": str(cause.get("message")).replace(other, name)} for cause in error.causes]
+            raise KubernetesError(text, status=error.status, reason=error.reason, causes=causes) from error
         return step.manifest
 
     def _predict_removal(self, step: Step, steps: list[Step]) -> None:

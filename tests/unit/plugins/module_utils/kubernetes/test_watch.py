@@ -320,6 +320,17 @@ def test_requests_give_up(serve: Callable[..., Server], monkeypatch: pytest.Monk
     assert caught.value.status == 503
 
 
+def test_a_field_that_the_schema_lacks_is_not_tried_again(serve: Callable[..., Server]) -> None:
+    text = (
+        "failed to create typed patch object (n/x; apps/v1, Kind=DaemonSet): .spec.typo: field not declared in schema"
+    )
+    server = serve([status(500, message=text)], [events()])
+    with pytest.raises(KubernetesError, match="typo") as caught:
+        server.client().get(PODS)
+    assert caught.value.reason == "Invalid"
+    assert len(server.requests) == 1
+
+
 def test_expired_credentials(serve: Callable[..., Server]) -> None:
     server = serve([status(401, "Unauthorized")], [events()])
     with pytest.raises(SignInFailed, match="expired"):
