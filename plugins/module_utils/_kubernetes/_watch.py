@@ -10,6 +10,7 @@ is taken up where it ended. https://kubernetes.io/docs/reference/using-api/api-c
 
 from __future__ import annotations
 
+import abc
 import json
 import queue
 import threading
@@ -173,7 +174,7 @@ class Watch:
         follower.start()
 
 
-class _Follower(threading.Thread):
+class _Follower(abc.ABC, threading.Thread):
     """A thread that follows one thing and tells what it sees as changes of the state."""
 
     def __init__(self, client: Client, tell: queue.SimpleQueue[Callable[[State], None]], name: str) -> None:
@@ -222,13 +223,13 @@ class _Follower(threading.Thread):
                 self._ending.wait(max(self._pause, float(error.status_details.get("retryAfterSeconds") or 0)))
                 self._pause = min(LONGEST_PAUSE, self._pause * 2)
 
+    @abc.abstractmethod
     def _follow(self) -> bool:
         """Follows until the server ends it; True when nothing more will come."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _recoverable(self, error: KubernetesError, elapsed: float) -> bool:
         """Tells about an error; True when it is worth another attempt."""
-        raise NotImplementedError
 
     def _passing(self, error: KubernetesError, elapsed: float) -> bool:
         if is_transient(error):
