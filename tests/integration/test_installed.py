@@ -94,7 +94,7 @@ def test_the_readmes_commands(installation: Installation, sandbox: Sandbox) -> N
     status, counts, printed = installation.playbook("aks.gpu.site", *cluster, environment=environment)
     assert (status, counts["changed"]) == (0, 0), printed
 
-    for _ in range(2):
+    for _unused in range(2):
         status, counts, printed = installation.playbook("aks.gpu.cleanup", *cluster, environment=environment)
         assert status == 0, printed
     assert counts["changed"] == 0, printed

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -330,7 +329,7 @@ UPGRADE = st.fixed_dictionaries(
 
 
 @st.composite
-def mutable_options(draw: Callable[..., Any]) -> Json:
+def mutable_options(draw: st.DrawFn) -> Json:
     """Options that AKS takes at any time."""
     params: Json = draw(st.fixed_dictionaries({}, optional=STRATEGIES))
     params |= draw(SCALING)
@@ -339,7 +338,7 @@ def mutable_options(draw: Callable[..., Any]) -> Json:
 
 
 @st.composite
-def pools(draw: Callable[..., Any]) -> Pool:
+def pools(draw: st.DrawFn) -> Pool:
     """A pool as it may be found: created by somebody, scaled by the autoscaler, with fields that nobody knows."""
     params = draw(mutable_options())
     params["vm_size"] = draw(st.sampled_from(["Standard_NC4as_T4_v3", "standard_nc24ads_a100_v4"]))
