@@ -28,6 +28,7 @@ from aks_sandbox.testing import Sandbox
 from environment import ROOT, tool_environment
 
 SYSTEM_NAMESPACES = {"default", "kube-system", "kube-public", "kube-node-lease"}
+PREVIEW_FEATURES = ("GPUDedicatedVHDPreview", "ManagedGPUExperiencePreview")
 CLEAN_SECONDS = 60
 QUICK: dict[str, Any] = {"clock_speed": 10.0, "workload_seconds": 1.0, "node_ready_seconds": 0.5}
 """What differs from a sandbox's default settings, so that tests are short."""
@@ -42,8 +43,10 @@ def reset(sandbox: Sandbox) -> None:
 
 
 def clean(sandbox: Sandbox, cluster: str | None = None) -> None:
-    """Put settings and a cluster back to what they were at the start: one system pool, and nothing of a user's."""
+    """Put settings, preview features and a cluster back to the start: one system pool, and nothing of a user's."""
     reset(sandbox)
+    for name in PREVIEW_FEATURES:
+        sandbox.act("feature", name=name, state="NotRegistered")
     cluster = cluster or sandbox.cluster
     client = sandbox.container_service("owner")
     removals = [
