@@ -131,12 +131,12 @@ def test_eviction_and_configuration_errors(kubernetes: Kubernetes) -> None:
 
 
 def test_a_lost_node_reports_nothing_until_it_is_back(kubernetes: Kubernetes) -> None:
-    kubernetes.set(generic_pod_seconds=1.0)
+    kubernetes.set(generic_pod_seconds=5.0)
     kubernetes.apply(job("busybox"))
     kubernetes.until(lambda: kubernetes.get("jobs", "work")["status"].get("ready"), 1)
     kubernetes.set(node_faults={"*nodepool1*": "lost"})
     kubernetes.kubectl("wait", "--for=condition=Ready=Unknown", "node", "-l", "agentpool=nodepool1", "--timeout=10s")
-    time.sleep(1.5)
+    time.sleep(6)
     assert "succeeded" not in kubernetes.get("jobs", "work")["status"]
     kubernetes.set(node_faults={})
     kubernetes.kubectl("wait", "--for=condition=complete", "job/work", "--timeout=20s")
