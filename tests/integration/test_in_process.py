@@ -362,7 +362,7 @@ def test_progress_is_shown_with_host_and_item_but_not_under_no_log(playbooks: Pl
 
 
 OBSTACLES: dict[str, tuple[dict[str, Any], str]] = {
-    "asynchronous": ({"task_async": 20, "task_poll": 1}, "it is asynchronous"),
+    "asynchronous": ({"task_async": 60, "task_poll": 5}, "it is asynchronous"),
     "becoming": (
         {"task_become": True, "task_vars": {"ansible_become_exe": "{{ playbook_dir }}/become.sh"}},
         "it becomes another user",
@@ -381,7 +381,7 @@ def test_obstacles_take_the_ordinary_way(playbooks: Playbooks) -> None:
     python.chmod(0o755)
     run = playbooks.run([task(name, do="where", **options) for name, (options, _why) in OBSTACLES.items()])
     for name, (_options, why) in OBSTACLES.items():
-        assert status_of(run, name) == "ok", run[name]
+        assert status_of(run, name) == "ok", json.dumps(run[name])
         assert f"runs in a process of its own, because {why}" in run.output
 
 
