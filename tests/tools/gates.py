@@ -294,8 +294,8 @@ def sandbox(run: Run) -> None:
 
 
 def integration(run: Run) -> None:
-    """Two files at a time, each with a sandbox of its own."""
-    run.pytest("--numprocesses=2", "--dist=loadfile", "--durations=25", "tests/integration")
+    """Three files at a time, each with a sandbox of its own: they wait for simulated clouds more than they compute."""
+    run.pytest("--numprocesses=3", "--dist=loadfile", "--durations=25", "tests/integration")
 
 
 def molecule(run: Run) -> None:
