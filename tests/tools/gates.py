@@ -188,10 +188,10 @@ def ansible_lint(run: Run) -> None:
 
 
 def docs(run: Run) -> None:
-    """Every page of documentation is complete, valid, and refers only to what exists."""
+    """Every page of documentation is complete, valid, and refers only to what exists. Its own log goes to its home."""
     run("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs=self",
         "--disallow-unknown-collection-refs", "--skip-rstcheck", COPY,
-        ANSIBLE_COLLECTIONS_PATH=str(COPY.parents[2]))  # fmt: skip
+        HOME=str(LOGS), ANSIBLE_COLLECTIONS_PATH=str(COPY.parents[2]))  # fmt: skip
 
 
 def changelog(run: Run) -> None:
