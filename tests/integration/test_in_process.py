@@ -51,6 +51,8 @@ class Playbooks:
         return {
             "PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": "",
+            # Core writes below $HOME and reads below the user's home in the password database.
+            "ANSIBLE_ASYNC_DIR": str(self.folder / "async"),
             "ANSIBLE_COLLECTIONS_PATH": f"{collections}{os.pathsep}{self.folder}",
             "ANSIBLE_LOCAL_TEMP": str(self.temporary),
             "ANSIBLE_LOG_PATH": str(self.folder / "ansible.log"),
