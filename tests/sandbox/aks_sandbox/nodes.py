@@ -386,6 +386,16 @@ class SimulatedNode:
         labels, taints = node_labels(self.facts, pool, self.name, self.index), node_taints(pool)
         if not self.started or (labels == before and taints == taints_before):
             return
+        while True:
+            try:
+                await self._take_over(labels, taints, set(before) - set(labels), taints_before)
+                break
+            except ApiError as error:
+                if error.status != 409:  # somebody else wrote to the node in between
+                    raise
+        self.poke()
+
+    async def _take_over(self, labels: Json, taints: list[Json], gone: set[str], taints_before: list[Json]) -> None:
         path = f"/api/v1/nodes/{self.name}"
         current = await self.client.get(path)
         owned = {taint_text(taint) for taint in taints_before}
@@ -394,13 +404,12 @@ class SimulatedNode:
         patch = {
             "metadata": {
                 "resourceVersion": current["metadata"]["resourceVersion"],
-                "labels": {**dict.fromkeys(set(before) - set(labels)), **labels},
-                "annotations": node_annotations(labels, pool),
+                "labels": {**dict.fromkeys(gone), **labels},
+                "annotations": node_annotations(labels, self.pool),
             },
             "spec": {"taints": [*kept, *taints]},
         }
         await self.client.patch(path, patch)
-        self.poke()
 
     def _object(self) -> Json:
         labels = node_labels(self.facts, self.pool, self.name, self.index)

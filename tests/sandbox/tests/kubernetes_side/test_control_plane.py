@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Kubernetes, job
+from .conftest import CLUSTER_ID, Kubernetes, job
 
 
 def test_starts_quickly_and_is_the_release_that_was_asked_for(kubernetes: Kubernetes) -> None:
@@ -72,6 +73,33 @@ def test_labels_and_taints_of_the_pool_belong_to_aks(kubernetes: Kubernetes) -> 
     taints = {f"{taint['key']}={taint.get('value', '')}" for taint in changed["spec"]["taints"]}
     assert {"sku=other", "mine=yes"} <= taints
     assert "sku=gpu" not in taints
+
+
+def test_a_pool_is_updated_while_others_write_to_its_nodes(kubernetes: Kubernetes) -> None:
+    kubernetes.apply_pool("busy", "Standard_D2s_v5")
+    name = kubernetes.node("busy")["metadata"]["name"]
+    pool = {"name": "busy", "properties": {"vmSize": "Standard_D2s_v5", "mode": "User", "nodeLabels": {"team": "ml"}}}
+
+    async def write(done: asyncio.Event) -> None:
+        number = 0
+        while not done.is_set():
+            number += 1
+            note = {"metadata": {"annotations": {"number": str(number)}}}
+            await kubernetes.cluster.control_plane.client.patch(f"/api/v1/nodes/{name}", note)
+
+    async def update() -> None:
+        done = asyncio.Event()
+        writers = [asyncio.create_task(write(done)) for _ in range(3)]
+        try:
+            for value in range(5):
+                pool["properties"]["nodeLabels"] = {"team": f"ml{value}"}
+                await kubernetes.plane.apply_pool(CLUSTER_ID, {**pool, "headers": {}}, 1)
+        finally:
+            done.set()
+            await asyncio.gather(*writers)
+
+    kubernetes.run(update())
+    assert kubernetes.node("busy")["metadata"]["labels"]["team"] == "ml4"
 
 
 def test_writes_are_refused_on_demand_while_controllers_work_on(kubernetes: Kubernetes) -> None:
