@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Task
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, Progress
 from ansible_collections.aks.gpu.plugins.module_utils._azure import _libraries as libraries
 from ansible_collections.aks.gpu.plugins.module_utils._azure._client import ArmClient, pipeline
 from ansible_collections.aks.gpu.plugins.module_utils._azure._cloud import (
@@ -57,20 +58,44 @@ def connect(task: Task) -> Session:
         SignInFailed: The way to sign in that was asked for isn't there.
         Failure: No subscription, or no such cloud.
     """
+    deadline = task.deadline(float(task.params.get("wait_timeout") or READ_SECONDS))
+    return sign_in(task.params, task.run_directory, task.secret, deadline, task.progress)
+
+
+def sign_in(
+    params: Mapping[str, Any],
+    run_directory: str | None,
+    mask: Callable[..., None],
+    deadline: Deadline,
+    progress: Progress,
+) -> Session:
+    """Signs in where there is no task, as ``connect`` does for one.
+
+    Args:
+        params: The options of ``AZURE_ARGUMENTS``.
+        run_directory: Where the run keeps what its tasks share; None when nothing is to be kept.
+        mask: Called with secrets before they are used, so that they are never shown.
+        deadline: Shared by everything that is asked through the session.
+        progress: Told about every wait.
+
+    Raises:
+        MissingLibrary: azure-core or azure-identity isn't installed.
+        SignInFailed: The way to sign in that was asked for isn't there.
+        Failure: No subscription, or no such cloud.
+    """
     libraries.require_libraries()
-    task.secret(task.params.get("secret"), task.params.get("password"))
-    choice = choose(task.params, os.environ)
+    mask(params.get("secret"), params.get("password"))
+    choice = choose(params, os.environ)
     for method in choice.methods:
-        task.secret(method.values.get("secret"), method.values.get("password"))
+        mask(method.values.get("secret"), method.values.get("password"))
     subscription_id = require_subscription(choice.settings)
     ca_bundle = choice.settings.get("ca_bundle")
     if ca_bundle and not os.path.exists(ca_bundle):
         raise Failure(f"ca_bundle: {ca_bundle} doesn't exist.", hint="It comes from the option or REQUESTS_CA_BUNDLE.")
-    shared = SharedFacts(task.run_directory)
-    deadline = task.deadline(float(task.params.get("wait_timeout") or READ_SECONDS))
+    shared = SharedFacts(run_directory)
     cloud = _cloud(choice.settings.get("cloud_environment") or DEFAULT_CLOUD, ca_bundle, shared, deadline)
-    tokens = Tokens(choice, cloud, os.environ, shared, task.secret, deadline.remaining)
-    return Session(ArmClient(cloud, tokens, deadline, task.progress, ca_bundle=ca_bundle), subscription_id)
+    tokens = Tokens(choice, cloud, os.environ, shared, mask, deadline.remaining)
+    return Session(ArmClient(cloud, tokens, deadline, progress, ca_bundle=ca_bundle), subscription_id)
 
 
 def _cloud(name: str, ca_bundle: str | None, shared: SharedFacts, deadline: Deadline) -> Cloud:

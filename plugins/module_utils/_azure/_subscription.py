@@ -51,6 +51,26 @@ def cluster(client: ArmClient, subscription_id: str, resource_group: str, cluste
     return body if isinstance(body, dict) else {}
 
 
+def clusters(client: ArmClient, subscription_id: str) -> list[dict[str, Any]]:
+    """Returns all managed clusters of a subscription as ARM has them, with their pools: one LIST, page by page.
+
+    Raises:
+        AzureError: They can't be read.
+    """
+    path = f"/subscriptions/{quote(subscription_id)}/providers/{AKS_NAMESPACE}/managedClusters"
+    doing = f"Listing the clusters of subscription {subscription_id}"
+    return list(client.items(path, "containerservice", doing=doing))
+
+
+def subscriptions(client: ArmClient) -> list[dict[str, Any]]:
+    """Returns the subscriptions that the signed-in principal can see.
+
+    Raises:
+        AzureError: They can't be read.
+    """
+    return list(client.items("/subscriptions", "subscriptions", doing="Listing the subscriptions"))
+
+
 def missing_cluster(
     client: ArmClient, subscription_id: str, resource_group: str, cluster_name: str, error: AzureError
 ) -> AzureError:
