@@ -143,7 +143,7 @@ class Ansible:
 
     def __init__(self, sandbox: Sandbox, folder: Path) -> None:
         self.sandbox = sandbox
-        self._folder = folder
+        self.folder = folder
         self._runs = 0
 
     def playbook(
@@ -172,7 +172,7 @@ class Ansible:
         """
         playbook, record = self._next(playbook)
         if isinstance(inventory, dict):
-            file = self._folder / f"inventory-{self._runs}.yml"
+            file = self.folder / f"inventory-{self._runs}.yml"
             file.write_text(yaml.safe_dump(inventory))
             inventory = file
         command = ["ansible-playbook", playbook, *(["-i", str(inventory)] if inventory else [])]
@@ -180,7 +180,7 @@ class Ansible:
         command += ["--check"] * check + ["--diff"] * diff
         done = subprocess.run(
             command,
-            cwd=self._folder,
+            cwd=self.folder,
             env={**self._environment(record), **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -203,7 +203,7 @@ class Ansible:
         environment = self._environment(record)
         with subprocess.Popen(
             ["ansible-playbook", playbook],
-            cwd=self._folder,
+            cwd=self.folder,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -221,11 +221,11 @@ class Ansible:
     def _next(self, playbook: str | Sequence[Json]) -> tuple[str, Path]:
         """The playbook's name or path, and the record of its run."""
         self._runs += 1
-        record = self._folder / f"run-{self._runs}.jsonl"
+        record = self.folder / f"run-{self._runs}.jsonl"
         record.touch()
         if isinstance(playbook, str):
             return playbook, record
-        path = self._folder / f"run-{self._runs}.yml"
+        path = self.folder / f"run-{self._runs}.yml"
         path.write_text(yaml.safe_dump(list(playbook)))
         return str(path), record
 

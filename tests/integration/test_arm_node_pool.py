@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from aks_sandbox.testing import Sandbox
-from arm_harness import Call, four, play, pool
+from arm_harness import Call, four, play, pool, text_of
 from azure.mgmt.containerservice.models import AgentPool
 from harness import Ansible, pools
-from node_pool_harness import ARTICLE, ansible, properties, sandbox
+from node_pool_harness import ARTICLE, ansible, properties, puts, sandbox
 
 __all__ = ["ansible", "sandbox"]
 
@@ -102,3 +102,29 @@ def test_node_pool_info(sandbox: Sandbox, ansible: Ansible) -> None:
     assert one["node_pools"][0]["vm_size"] == "Standard_NC4as_T4_v3"
     assert none["node_pools"] == []
     assert every["node_pools"][0].keys() >= one["node_pools"][0].keys() - {"gpu_profile", "node_taints"}
+
+
+def test_autoscaler_off_and_scaled_takes_two_puts(sandbox: Sandbox, ansible: Ansible) -> None:
+    sandbox.set(count_under_autoscaler="refuse")
+    play(ansible, pool(sandbox, **ARTICLE))
+    mark = sandbox.mark()
+    results = four(ansible, pool(sandbox, enable_auto_scaling=False, count=2))
+    assert [result["changed"] for result in results] == [True, True, False, False]
+    first, second = (put["request_body"]["properties"] for put in puts(sandbox, mark))
+    assert (first["count"], "minCount" in first, "maxCount" in first) == (1, False, False)
+    assert second["count"] == 2
+    found = properties(sandbox)
+    assert (found["count"], found["enableAutoScaling"], found.get("minCount")) == (2, False, None)
+    assert results[0]["node_pool"]["count"] == 2
+
+
+def test_a_stopped_pool_is_started_before_it_is_changed(sandbox: Sandbox, ansible: Ansible) -> None:
+    play(ansible, pool(sandbox, vm_size="Standard_NC4as_T4_v3", count=1), pool(sandbox, power_state="Stopped"))
+    assert properties(sandbox)["powerState"]["code"] == "Stopped"
+    refused, changed = play(
+        ansible, pool(sandbox, node_labels={"a": "b"}), pool(sandbox, node_labels={"a": "b"}, power_state="Running")
+    )
+    assert "power_state: Running" in text_of(refused)
+    assert changed["changed"]
+    found = properties(sandbox)
+    assert (found["powerState"]["code"], found["nodeLabels"]) == ("Running", {"a": "b"})

@@ -9,7 +9,7 @@ import threading
 import time
 
 from aks_sandbox.testing import Sandbox
-from arm_harness import four, play, pool, run, text_of
+from arm_harness import play, pool, run, text_of
 from harness import Ansible, pools
 from node_pool_harness import ARTICLE, ansible, properties, puts, sandbox
 
@@ -96,32 +96,6 @@ def test_somebody_elses_change_of_the_same_option_is_not_overwritten(sandbox: Sa
     meddler.join(timeout=10)
     assert "max_count was 3, is now 7, and shall become 4" in text_of(result)
     assert properties(sandbox)["maxCount"] == 7
-
-
-def test_autoscaler_off_and_scaled_takes_two_puts(sandbox: Sandbox, ansible: Ansible) -> None:
-    sandbox.set(count_under_autoscaler="refuse")
-    play(ansible, pool(sandbox, **ARTICLE))
-    mark = sandbox.mark()
-    results = four(ansible, pool(sandbox, enable_auto_scaling=False, count=2))
-    assert [result["changed"] for result in results] == [True, True, False, False]
-    first, second = (put["request_body"]["properties"] for put in puts(sandbox, mark))
-    assert (first["count"], "minCount" in first, "maxCount" in first) == (1, False, False)
-    assert second["count"] == 2
-    found = properties(sandbox)
-    assert (found["count"], found["enableAutoScaling"], found.get("minCount")) == (2, False, None)
-    assert results[0]["node_pool"]["count"] == 2
-
-
-def test_a_stopped_pool_is_started_before_it_is_changed(sandbox: Sandbox, ansible: Ansible) -> None:
-    play(ansible, pool(sandbox, vm_size="Standard_NC4as_T4_v3", count=1), pool(sandbox, power_state="Stopped"))
-    assert properties(sandbox)["powerState"]["code"] == "Stopped"
-    refused, changed = play(
-        ansible, pool(sandbox, node_labels={"a": "b"}), pool(sandbox, node_labels={"a": "b"}, power_state="Running")
-    )
-    assert "power_state: Running" in text_of(refused)
-    assert changed["changed"]
-    found = properties(sandbox)
-    assert (found["powerState"]["code"], found["nodeLabels"]) == ("Running", {"a": "b"})
 
 
 def test_abort_ends_a_stuck_operation(sandbox: Sandbox, ansible: Ansible) -> None:

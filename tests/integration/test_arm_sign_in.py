@@ -11,10 +11,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from aks_sandbox.testing import Sandbox
 from arm_harness import QUICK, Call, play, run, text_of
+from connect_proxy import connect_proxy
 from harness import Ansible
 
 Json = dict[str, Any]
@@ -104,16 +106,19 @@ def test_by_workload_identity(azure: Sandbox, ansible: Ansible, quiet: dict[str,
     works(ansible, listing(azure, auth_source="workload_identity"), {**quiet, **names})
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_by_user_and_password(azure: Sandbox, ansible: Ansible, quiet: dict[str, str]) -> None:
+@pytest.mark.parametrize("tenant", ["its own", "adfs", "none"])
+def test_by_user_and_password(azure: Sandbox, ansible: Ansible, quiet: dict[str, str], tenant: str) -> None:
+    """MSAL looks a user's realm up at the authority's port 443, whatever its port: here a proxy leads it back."""
     values = azure.variables
     names = {
         "AZURE_AD_USER": values["AKS_SANDBOX_USER"],
         "AZURE_PASSWORD": values["AKS_SANDBOX_PASSWORD"],
-        # MSAL asks the authority of a user's realm without its port; of ADFS it doesn't ask.
-        "AZURE_TENANT": "adfs",
+        "AZURE_TENANT": {"its own": values["AZURE_TENANT"], "adfs": "adfs", "none": ""}[tenant],
     }
-    works(ansible, listing(azure), {**quiet, **names})
+    port = int(urlsplit(azure.url).port or 443)
+    with connect_proxy(routes={("localhost", 443): ("localhost", port)}) as proxy:
+        works(ansible, listing(azure), {**quiet, **names, **proxy.environment()})
+    assert (("localhost", 443) in proxy.tunnels) == (tenant != "adfs")
 
 
 def test_by_managed_identity(azure: Sandbox, ansible: Ansible, quiet: dict[str, str]) -> None:
