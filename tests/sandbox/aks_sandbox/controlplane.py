@@ -23,6 +23,7 @@ import yaml
 from aks_sandbox.apiclient import ApiClient, ApiError
 from aks_sandbox.build import Binaries
 from aks_sandbox.certificates import Authority, KeyPair, signing_key, write_private
+from aks_sandbox.entra import EntraId
 from aks_sandbox.interfaces import SandboxError
 
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
@@ -57,11 +58,20 @@ class ControlPlane:
         directory: empty directory for data, keys and logs; made 0700.
         binaries: what `build.binaries` returned.
         user: name of the kubeconfig's user without its prefix, as AKS builds it: `resourceGroup_cluster`.
+        entra: whose tokens it accepts besides certificates.
     """
 
-    def __init__(self, name: str, directory: Path, binaries: Binaries, user: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        directory: Path,
+        binaries: Binaries,
+        user: str | None = None,
+        entra: EntraId | None = None,
+    ) -> None:
         self.name = name
         self.user = user or name
+        self.entra = entra
         self.directory = directory
         self._binaries = binaries
         self.authority = Authority(f"{name}-ca")
@@ -208,6 +218,8 @@ class ControlPlane:
         ca.server("kube-apiserver", names).write(self.directory, "apiserver")
         ca.client("kube-apiserver-kubelet-client", ["system:masters"]).write(self.directory, "kubelet-client")
         ca.client("aks-sandbox", ["system:masters"]).write(self.directory, "sandbox")
+        if self.entra is not None:
+            self._file("authentication.json").write_text(self.entra.authentication())
         private, public = signing_key()
         write_private(self._file("service-account-key.pem"), private)
         self._file("service-account.pem").write_text(public)
@@ -296,6 +308,8 @@ class ControlPlane:
                 f"--config={_POLICIES.parent / 'kwok-stages.yaml'}",
             ],
         }
+        if self.entra is not None:
+            arguments["kube-apiserver"].append(f"--authentication-config={self._file('authentication.json')}")
         self._components = {name: _Process(arguments[name]) for name in COMPONENTS}
 
     async def _spawn(self, name: str) -> None:
@@ -349,8 +363,13 @@ class ControlPlane:
         return True
 
     async def _apply_policies(self) -> None:
-        for group in (USER_GROUP, ADMIN_GROUP):
-            name = group.replace(":", "-")
+        administrators = {
+            group.replace(":", "-"): [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}]
+            for group in (USER_GROUP, ADMIN_GROUP)
+        }
+        if self.entra is not None and self.entra.administrators:
+            administrators["aks-cluster-admin-binding-aad"] = self.entra.subjects()
+        for name, subjects in administrators.items():
             await self.client.apply(
                 f"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{name}",
                 {
@@ -362,7 +381,7 @@ class ControlPlane:
                         "kind": "ClusterRole",
                         "name": "cluster-admin",
                     },
-                    "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}],
+                    "subjects": subjects,
                 },
             )
         for path in sorted(_POLICIES.glob("admission-*.yaml")):

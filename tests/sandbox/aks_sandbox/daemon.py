@@ -109,6 +109,8 @@ class Daemon:
         azure = self.azure = Azure(self.settings, self.plane, self.state.traffic)
         port, plain_port = await self._listen(authority)
         azure.set_base_url(f"https://localhost:{port}")
+        if isinstance(self.plane, KubernetesNodePlane):
+            self.plane.entra = azure.identity.for_kubernetes(authority.certificate)
         default = azure.identity.named("default")
         certificate = await loop.run_in_executor(None, azure.identity.make_certificate, default)
         write_private(self.state.path / "client.pem", certificate.pem)
@@ -191,6 +193,7 @@ class Daemon:
         azure = self.azure
         assert azure is not None
         default, owner, user = (azure.identity.named(name) for name in ("default", "owner", "user"))
+        monitoring = azure.identity.named("monitoring")
         stranger, system, assigned = (
             azure.identity.named(name) for name in ("stranger", "system-identity", "user-identity")
         )
@@ -220,6 +223,8 @@ class Daemon:
             "AKS_SANDBOX_OWNER_SECRET": owner.secret,
             "AKS_SANDBOX_STRANGER_CLIENT_ID": stranger.client_id,
             "AKS_SANDBOX_STRANGER_SECRET": stranger.secret,
+            "AKS_SANDBOX_MONITORING_CLIENT_ID": monitoring.client_id,
+            "AKS_SANDBOX_MONITORING_SECRET": monitoring.secret,
             "AKS_SANDBOX_USER": user.user,
             "AKS_SANDBOX_PASSWORD": user.password,
             "AKS_SANDBOX_CLIENT_CERTIFICATE": str(self.state.path / "client.pem"),

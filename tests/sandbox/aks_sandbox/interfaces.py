@@ -142,6 +142,20 @@ class Settings:
     record_traffic: bool = setting(True, "Record Resource Manager's traffic in traffic.jsonl.")
     permissions_removed: list[str] = setting([], "Patterns of actions taken from the principal's role.")
 
+    # Monitoring
+    metrics_interval_seconds: float = setting(1.0, "How often a cluster's monitoring agents report (Azure's: 60).")
+    ingestion_delay_seconds: float = setting(0.0, "From an agent's report to its appearance in answers of queries.")
+    accelerator_metrics: str = setting(
+        "auto",
+        "The kubelet's accelerator metrics, from which come containerGpuDutyCycle and the GPU memory: auto (clusters "
+        "below Kubernetes 1.25) | always | never.",
+    )
+    logs_query_seconds: float = setting(0.0, "How long a query of metrics takes; longer than the client waits: 504.")
+    logs_row_limit: int = setting(500000, "Rows of an answer of Log Analytics; with more it is a partial one.")
+    container_insights_in_profile: bool = setting(
+        True, "False: the API does not know azureMonitorProfile.containerInsights (UnmarshalError)."
+    )
+
     # Kubernetes: nodes
     node_join_seconds: float = setting(0.3, "From a pool's apply to its nodes' appearance, NotReady.")
     node_ready_seconds: float = setting(1.5, "From a node's appearance to Ready.")
@@ -155,6 +169,9 @@ class Settings:
         "UnhealthyNvidiaDevicePlugin and the like.",
     )
     spot_evictions: list[str] = setting([], "Node patterns: Spot nodes that Azure takes away, with their Pods.")
+    spot_notice_seconds: float = setting(
+        1.0, "From the notice of a Spot eviction to the end of the node; Azure's is 30."
+    )
     mig_reboot_seconds: float = setting(1.5, "How long a node with a MIG profile is NotReady while it reboots.")
     drain_timeout_seconds: float = setting(10.0, "How long a drain of surplus nodes tries before it gives up.")
 

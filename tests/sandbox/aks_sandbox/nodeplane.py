@@ -16,10 +16,11 @@ from aks_sandbox import autoscaler
 from aks_sandbox.apiclient import ApiError, Informer, background
 from aks_sandbox.build import Binaries
 from aks_sandbox.controlplane import COMPONENTS, ControlPlane
+from aks_sandbox.entra import EntraId
 from aks_sandbox.interfaces import CountsChanged, Json, SandboxError, Settings
 from aks_sandbox.kubelet import EventRecorder, Kubelets
 from aks_sandbox.logs import KubeletServer, LogStore
-from aks_sandbox.nodes import ClusterFacts, SimulatedNode, base36
+from aks_sandbox.nodes import PREEMPTION, ClusterFacts, SimulatedNode, base36
 from aks_sandbox.sizes import node_size
 
 _LOG = logging.getLogger(__name__)
@@ -36,7 +37,13 @@ class Cluster:
     """One cluster: control plane, kubelets, pools and their nodes."""
 
     def __init__(
-        self, cluster: Json, directory: Path, settings: Settings, binaries: Binaries, count_changed: CountsChanged
+        self,
+        cluster: Json,
+        directory: Path,
+        settings: Settings,
+        binaries: Binaries,
+        count_changed: CountsChanged,
+        entra: EntraId | None = None,
     ) -> None:
         self.cluster_id = cluster["id"].lower()
         self._cluster = cluster
@@ -47,7 +54,7 @@ class Cluster:
         parts = cluster["id"].split("/")
         group = parts[4] if len(parts) > 4 else "myResourceGroup"
         name = cluster.get("name") or parts[-1]
-        self.control_plane = ControlPlane(name, directory, binaries, f"{group}_{name}")
+        self.control_plane = ControlPlane(name, directory, binaries, f"{group}_{name}", entra)
         self._logs = LogStore()
         self.pools: dict[str, Json] = {}
         self._nodes: dict[str, dict[int, SimulatedNode]] = {}
@@ -411,14 +418,12 @@ class Cluster:
     async def _take_away(self, node: SimulatedNode) -> None:
         """Azure takes a Spot machine: notice, then the node is gone with its Pods."""
         try:
+            node.preempted = True
+            node.poke()
             await self._recorder.record(
-                node.reference,
-                "Warning",
-                "PreemptScheduled",
-                "Preempt Scheduled: Spot VM will be evicted",
-                "custom-sysctl-monitor",
+                node.reference, "Warning", "PreemptScheduled", PREEMPTION, "custom-sysctl-monitor"
             )
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(self._settings.spot_notice_seconds)
             name = node.pool["name"]
             async with self._lock(name):
                 if node.index not in self._nodes.get(name, {}):
@@ -447,6 +452,8 @@ class KubernetesNodePlane:
         self._clusters: dict[str, Cluster] = {}
         self._starting: dict[str, asyncio.Lock] = {}
         self._listeners: list[CountsChanged] = []
+        self.entra: EntraId | None = None
+        """Whose tokens the API servers of clusters that are still to come accept."""
 
     def cluster(self, cluster_id: str) -> Cluster:
         """The running cluster, for tests and tools that need its parts.
@@ -474,7 +481,7 @@ class KubernetesNodePlane:
                 directory = self._directory / f"{name}-{number}"
                 number += 1
             directory.mkdir(parents=True, mode=0o700)
-            started = Cluster(cluster, directory, self._settings, self._binaries, self._tell)
+            started = Cluster(cluster, directory, self._settings, self._binaries, self._tell, self.entra)
             try:
                 await started.start()
             except BaseException:

@@ -44,6 +44,7 @@ _MANAGED_PROBLEMS = {
     "UnhealthyNvidiaDevicePlugin": ("HealthyNvidiaDevicePlugin", "NVIDIA device plugin is healthy"),
     "UnhealthyNvidiaDCGMServices": ("HealthyNvidiaDCGMServices", "NVIDIA DCGM services are healthy"),
 }
+PREEMPTION = "Preempt Scheduled: Spot VM will be evicted"
 _BUILT_IN = "built-in"
 _RETRY_SECONDS = 0.2
 _GONE_SECONDS = 2.0
@@ -239,6 +240,7 @@ class SimulatedNode:
         self.created = time.monotonic()
         self.ready_since: float | None = None
         self.ready = asyncio.Event()
+        self.preempted = False
         self.generation = 0
         self._pokes: set[asyncio.Event] = set()
         self._task: asyncio.Task[None] | None = None
@@ -544,7 +546,11 @@ class SimulatedNode:
             if self.gpus.managed:
                 problems |= _MANAGED_PROBLEMS
             wanted |= {kind: ("False", *texts) for kind, texts in problems.items()}
+        if self.preempted:
+            wanted["VMEventScheduled"] = ("True", "PreemptScheduled", PREEMPTION)
         wanted |= self._chosen_conditions()
+        # A condition that was posted once stays on the Node until somebody says that it is over.
+        wanted |= {kind: ("False", f"No{kind}", f"no {kind}") for kind in self._transitions if kind not in wanted}
         window = self._reboot_window()
         boots = 1 if window and now >= window[1] else 0
         capacity, allocatable = base_resources(self.size, self.pool)

@@ -13,6 +13,8 @@ from .clusters import Clusters, new_cluster
 from .compute import Compute
 from .faults import Faults
 from .identity import Identity, stable_id
+from .monitor_data import MonitorData
+from .monitor_resources import MonitorResources
 from .operations import Operations
 from .recording import Recording
 from .subscriptions import Subscriptions, new_subscription
@@ -49,6 +51,9 @@ class Azure:
             self.world, plane, self.operations, self.compute, self.subscriptions, self.authorization
         )
         self.clusters = Clusters(self.world, plane, self.operations, self.subscriptions)
+        self.monitor = MonitorResources(self.world, self.subscriptions)
+        self.metrics = MonitorData(self.world, plane, self.identity, self.authorization, self.monitor)
+        self.monitor.on_association = self.metrics.start
         self.gateway = Gateway(
             self.world, self.identity, self.authorization, self.faults, self.throttles, self.recording
         )
@@ -63,6 +68,7 @@ class Azure:
         gateway.add(
             route("GET", "/{tenant}/v2.0/.well-known/openid-configuration", identity.configuration, None),
             route("GET", "/{tenant}/.well-known/openid-configuration", identity.configuration, None),
+            route("GET", "/{tenant}/discovery/v2.0/keys", identity.keys, None),
             route("POST", "/{tenant}/oauth2/v2.0/token", identity.issue, None, reads=True, secret=True),
             route("GET", "/common/discovery/instance", identity.discovery, None),
             route("GET", "/common/userrealm/{user}", identity.realm, None),
@@ -72,6 +78,8 @@ class Azure:
             *self.clusters.routes(),
             *self.pools.routes(),
             *self.compute.routes(),
+            *self.monitor.routes(),
+            *self.metrics.routes(),
             route("GET", "/subscriptions/{subscription}" + permissions, self._permissions, read),
             route("GET", "/subscriptions/{subscription}/{scope*}" + permissions, self._permissions, read),
         )
@@ -136,6 +144,8 @@ class Azure:
         `count` (cluster, pool, count): the autoscaler moves a pool. `background` (cluster, seconds): an add-on's
         operation. `touch` (cluster): new etags. `pool` (cluster, pool, properties): somebody else's change of a pool;
         null removes. `cluster` (cluster, properties, tags): the same of a cluster. `remove_pool` (cluster, pool).
+        `metrics_history` (cluster, minutes): agents have reported all that time. `gpu_pod` (cluster, pool, name, gpus,
+        trains, namespace, container): a Pod in a cluster without Kubernetes; 0 GPUs: it goes.
         `component` (cluster, name, what: kill, restart or pause, seconds): a part of a control plane is disturbed.
         `feature` (name, state). `provider` (namespace, state). `fill_throttles`. `add_subscription` (id, name,
         resource_group, location). `add_resource_group` (name, location, subscription). `add_cluster` (name, version,
@@ -198,6 +208,10 @@ class Azure:
             cluster.changed()
         elif action == "component":
             await self.plane.component(cluster.key, values["name"], values["what"], float(values.get("seconds", 0)))
+        elif action == "metrics_history":
+            await self.metrics.history(cluster, int(values["minutes"]))
+        elif action == "gpu_pod":
+            self.metrics.pod(cluster, {name: value for name, value in values.items() if name != "cluster"})
         elif action == "remove_pool":
             pool = cluster.pools.pop(values["pool"])
             await self.plane.remove_pool(cluster.key, pool.name)

@@ -7,6 +7,7 @@ import copy
 import hashlib
 from typing import Any
 
+from ..entra import with_kubelogin
 from ..interfaces import NodePlane
 from . import pool_rules
 from .agent_pools import ACTION, CLUSTERS, NAMESPACE, find_cluster
@@ -276,5 +277,7 @@ class Clusters:
                 "Getting static credential is not allowed because this cluster is set to disable local accounts.",
             )
         text = await self._plane.kubeconfig(cluster.key, admin=admin)
+        if cluster.properties.get("aadProfile") and not admin:
+            text = with_kubelogin(text, self._world.subscriptions[cluster.subscription].tenant)
         name = "clusterAdmin" if admin else "clusterUser"
         return Reply(200, {"kubeconfigs": [{"name": name, "value": base64.b64encode(text.encode()).decode()}]})

@@ -1,8 +1,7 @@
 """Sign-in: the token service as Entra ID answers, and the managed identity endpoints of a virtual machine.
 
-Access tokens are JSON Web Tokens that the sandbox alone can check (HS256 with a key of its own); to clients they are
-opaque,
-as Entra's are meant to be.
+Access tokens are JSON Web Tokens, signed RS256 with a key of the sandbox's own that `keys` publishes, so that API
+servers can check them; to clients they are opaque, as Entra's are meant to be.
 """
 
 from __future__ import annotations
@@ -23,11 +22,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
+from ..entra import EntraId
 from .calls import Call, Reply
 from .errors import ArmError, GatewayError
 from .world import World
 
 Json = dict[str, Any]
+
+_KEY_ID = "aks-sandbox"
 
 AUDIENCES = ("https://management.azure.com", "https://management.core.windows.net")
 
@@ -109,12 +111,19 @@ class Identity:
     principals: list[Principal] = field(default_factory=list)
     identity_header: str = field(default_factory=lambda: secrets.token_hex(16))
     world_url: str = ""
-    _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    _key: rsa.RSAPrivateKey = field(
+        default_factory=lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    )
     _known: dict[str, tuple[Principal, Json]] = field(default_factory=dict)
 
     def add_defaults(self) -> None:
         """The principals that every sandbox has."""
-        for name, role in (("default", "least-privilege"), ("owner", "owner"), ("stranger", "none")):
+        for name, role in (
+            ("default", "least-privilege"),
+            ("owner", "owner"),
+            ("stranger", "none"),
+            ("monitoring", "monitoring"),
+        ):
             self.principals.append(
                 Principal(
                     name,
@@ -146,6 +155,15 @@ class Identity:
                     f"Microsoft.ManagedIdentity/userAssignedIdentities/{name}",
                 )
             )
+
+    def for_kubernetes(self, certificate_authority: str) -> EntraId:
+        """What API servers need to accept the tokens: all principals but the stranger may do everything there.
+
+        Args:
+            certificate_authority: of the server that this identity is served by, PEM.
+        """
+        administrators = [each.user or each.object_id for each in self.principals if each.name != "stranger"]
+        return EntraId(self.issuer(self.world_url), certificate_authority, tuple(administrators))
 
     def named(self, name: str) -> Principal:
         """The principal of that name."""
@@ -194,7 +212,7 @@ class Identity:
         now = int(time.time())
         claims = {
             "aud": audience,
-            "iss": f"{base_url}/{self.tenant}/",
+            "iss": self.issuer(base_url),
             "iat": now,
             "nbf": now,
             "exp": now + int(self.world.settings.token_lifetime_seconds),
@@ -209,8 +227,13 @@ class Identity:
             claims["upn"] = principal.user
         return {"token": self._sign(claims), "claims": claims}
 
-    def authenticate(self, authorization: str | None, base_url: str) -> Principal:
+    def authenticate(
+        self, authorization: str | None, base_url: str, audiences: tuple[str, ...] | None = None
+    ) -> Principal:
         """Who sends this Authorization header.
+
+        Args:
+            audiences: for whom the token may be; by default Resource Manager.
 
         Raises:
             GatewayError: 401; no token, none of ours, for another audience, or expired.
@@ -232,7 +255,7 @@ class Identity:
             found = self._known[token] = (principal, claims)
         principal, claims = found
         audience = str(claims["aud"]).rstrip("/")
-        if audience not in (*AUDIENCES, base_url):
+        if audience not in (audiences or (*AUDIENCES, base_url)):
             raise self._unauthorized(
                 "InvalidAuthenticationTokenAudience",
                 f"The access token has been obtained for wrong audience or resource '{audience}'. It should exactly "
@@ -260,14 +283,21 @@ class Identity:
         )
         return GatewayError(401, code, message, headers={"WWW-Authenticate": challenge})
 
+    def issuer(self, base_url: str) -> str:
+        """`iss` of access tokens."""
+        return f"{base_url}/{self.tenant}/"
+
     def _sign(self, claims: Json) -> str:
-        head = _encoded(b'{"typ":"JWT","alg":"HS256"}') + "." + _encoded(json.dumps(claims).encode())
-        return head + "." + _encoded(hmac.digest(self._key, head.encode(), "sha256"))
+        header = json.dumps({"typ": "JWT", "alg": "RS256", "kid": _KEY_ID})
+        head = _encoded(header.encode()) + "." + _encoded(json.dumps(claims).encode())
+        return head + "." + _encoded(self._key.sign(head.encode(), padding.PKCS1v15(), hashes.SHA256()))
 
     def _verified(self, token: str) -> Json:
         head, _unused, signature = token.rpartition(".")
-        if not hmac.compare_digest(_decoded(signature), hmac.digest(self._key, head.encode(), "sha256")):
-            raise ValueError("not signed by this sandbox")
+        try:
+            self._key.public_key().verify(_decoded(signature), head.encode(), padding.PKCS1v15(), hashes.SHA256())
+        except InvalidSignature as error:
+            raise ValueError("not signed by this sandbox") from error
         claims = json.loads(_decoded(head.partition(".")[2]))
         if not isinstance(claims, dict):
             raise ValueError("claims are no object")
@@ -287,11 +317,26 @@ class Identity:
                 "subscriptions for the tenant.",
             )
 
+    async def keys(self, call: Call) -> Reply:
+        """GET /{tenant}/discovery/v2.0/keys: what tokens are signed with (RFC 7517)."""
+        self._check_tenant(call.names["tenant"])
+        numbers = self._key.public_key().public_numbers()
+        key = {
+            "kty": "RSA",
+            "use": "sig",
+            "alg": "RS256",
+            "kid": _KEY_ID,
+            "n": _encoded(numbers.n.to_bytes((numbers.n.bit_length() + 7) // 8, "big")),
+            "e": _encoded(numbers.e.to_bytes(3, "big")),
+        }
+        return Reply(200, {"keys": [key]})
+
     async def configuration(self, call: Call) -> Reply:
-        """GET /{tenant}/v2.0/.well-known/openid-configuration"""
+        """GET /{tenant}/v2.0/.well-known/openid-configuration, and the same of the first version, without v2.0"""
         tenant = call.names["tenant"]
         self._check_tenant(tenant)
         root = f"{call.base_url}/{tenant}"
+        first = "/v2.0/" not in call.path
         return Reply(
             200,
             {
@@ -300,7 +345,9 @@ class Identity:
                 "jwks_uri": f"{root}/discovery/v2.0/keys",
                 "response_types_supported": ["code", "id_token", "code id_token", "id_token token"],
                 "scopes_supported": ["openid", "profile", "email", "offline_access"],
-                "issuer": f"{call.base_url}/{tenant}/v2.0",
+                "issuer": self.issuer(call.base_url) if first else f"{call.base_url}/{tenant}/v2.0",
+                "subject_types_supported": ["pairwise"],
+                "id_token_signing_alg_values_supported": ["RS256"],
                 "authorization_endpoint": f"{root}/oauth2/v2.0/authorize",
                 "device_authorization_endpoint": f"{root}/oauth2/v2.0/devicecode",
                 "end_session_endpoint": f"{root}/oauth2/v2.0/logout",
