@@ -31,7 +31,10 @@ SERVED: dict[str, tuple[str, ...]] = {
     "microsoft.containerservice/locations": ("2016-03-30", *CONTAINER_SERVICE),
     "microsoft.containerservice/managedclusters": CONTAINER_SERVICE,
     "microsoft.features": ("2015-12-01", "2021-07-01"),
+    "microsoft.insights": ("2021-04-01", "2022-06-01", "2023-03-11"),
+    "microsoft.monitor": ("2023-04-03",),
     "microsoft.network": ("2022-01-01", "2024-03-01", "2024-05-01"),
+    "microsoft.operationalinsights": ("2020-08-01", "2021-06-01", "2022-10-01", "2023-09-01"),
 }
 """By resource type, or by namespace where all its types have the same; in lower case."""
 

@@ -15,12 +15,21 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-LEAST_PRIVILEGE: list[str] = json.loads((Path(__file__).parents[4] / "docs" / "custom-role.json").read_text())[
-    "Actions"
-]
-"""Actions of the collection's documented least-privilege role, which the default principal has."""
+DOCUMENTED = Path(__file__).parents[4] / "docs"
 
-ROLES = {"least-privilege": LEAST_PRIVILEGE, "owner": ["*"], "none": []}
+
+def _actions(file: str) -> list[str]:
+    """Actions and data actions of a documented role."""
+    role = json.loads((DOCUMENTED / file).read_text())
+    return [*role["Actions"], *role.get("DataActions", [])]
+
+
+LEAST_PRIVILEGE = _actions("custom-role.json")
+"""Actions of the collection's documented least-privilege role, which the default principal has."""
+MONITORING = [*LEAST_PRIVILEGE, *_actions("custom-role-monitoring.json")]
+"""With what monitoring needs besides."""
+
+ROLES = {"least-privilege": LEAST_PRIVILEGE, "monitoring": MONITORING, "owner": ["*"], "none": []}
 
 
 class Authorization:

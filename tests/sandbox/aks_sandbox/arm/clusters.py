@@ -195,6 +195,16 @@ class Clusters:
         body = call.json()
         self._check(call, cluster)
         properties = body.get("properties", {})
+        profile = properties.get("azureMonitorProfile") or {}
+        if "containerInsights" in profile and not self._world.settings.container_insights_in_profile:
+            raise ProviderError(
+                400,
+                "UnmarshalError",
+                'UnmarshalEntity encountered error: json: unknown field "containerInsights"',
+            )
+        for pool in properties.get("agentPoolProfiles") or ():
+            if pool.get("name") in cluster.pools and pool.get("nodeImageVersion"):
+                cluster.pools[pool["name"]].rollbacks.append(pool["nodeImageVersion"])
         version = properties.get("kubernetesVersion", cluster.properties["kubernetesVersion"])
         kept = {name: cluster.properties[name] for name in READ_ONLY if name in cluster.properties}
         defaults = cluster_properties(cluster.name, cluster.resource_group, cluster.location, version)

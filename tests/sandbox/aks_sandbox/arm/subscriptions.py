@@ -27,7 +27,7 @@ PROVIDERS = {
     "Microsoft.Network": ("virtualNetworks", "virtualNetworks/subnets", "loadBalancers"),
     "Microsoft.OperationsManagement": ("solutions",),
     "Microsoft.OperationalInsights": ("workspaces",),
-    "Microsoft.Insights": ("dataCollectionRules", "dataCollectionRuleAssociations"),
+    "Microsoft.Insights": ("dataCollectionRules", "dataCollectionRuleAssociations", "dataCollectionEndpoints"),
     "Microsoft.Monitor": ("accounts",),
     "Microsoft.Features": ("features",),
     "Microsoft.Authorization": ("permissions", "roleAssignments"),
@@ -139,7 +139,7 @@ class Subscriptions:
             "microsoftGraphResourceId": "https://graph.microsoft.com/",
             "activeDirectoryDataLake": "https://datalake.azure.net/",
             "gallery": f"{base}/gallery",
-            "logAnalyticsResourceId": "https://api.loganalytics.io",
+            "logAnalyticsResourceId": base,
             "appInsightsResourceId": "https://api.applicationinsights.io",
         }
         several = call.query.get("api-version", "") < "2022-09-01"
