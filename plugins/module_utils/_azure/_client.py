@@ -38,6 +38,9 @@ API_VERSIONS = {
     "subscriptions": "2022-12-01",
     "permissions": "2022-04-01",
     "subnets": "2024-05-01",
+    "workspaces": "2023-09-01",
+    "data_collection": "2022-06-01",
+    "monitor_accounts": "2023-04-03",
 }
 """The version of each interface of Resource Manager that is used, here and nowhere else."""
 
@@ -106,6 +109,9 @@ class ArmClient:
         sleep: Waits a number of seconds.
     """
 
+    read_seconds: float = READ_SECONDS
+    """How long an answer may take."""
+
     def __init__(
         self,
         cloud: Cloud,
@@ -120,7 +126,8 @@ class ArmClient:
         self.deadline = deadline
         self.progress = progress
         self.sleep = sleep
-        self._tokens = tokens
+        self.tokens = tokens
+        self.ca_bundle = ca_bundle
         self._pipeline = pipeline(cloud.resource_manager, ca_bundle)
 
     def get(self, path: str, api: str, *, query: Mapping[str, str] | None = None, doing: str | None = None) -> Answer:
@@ -174,18 +181,26 @@ class ArmClient:
         return self._request("PUT", path, api, headers=headers, body=body, doing=doing, wait_while_busy=True)
 
     def post(
-        self, path: str, api: str, *, body: Any = None, doing: str | None = None, repeatable: bool = True
+        self,
+        path: str,
+        api: str,
+        *,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        doing: str | None = None,
+        repeatable: bool = True,
     ) -> Answer:
         """Acts. Raises as ``get`` does.
 
         Args:
-            path: From the first slash on.
-            api: A key of ``API_VERSIONS``.
+            path: From the first slash on, or a whole URL.
+            api: A key of ``API_VERSIONS``; not used with a whole URL.
             body: The body, or None.
+            headers: Further headers.
             doing: What is being done, for the text of an error.
             repeatable: Whether doing it twice is as good as once, so that a lost connection may be repeated.
         """
-        return self._request("POST", path, api, body=body, doing=doing, repeatable=repeatable)
+        return self._request("POST", path, api, headers=headers, body=body, doing=doing, repeatable=repeatable)
 
     def delete(
         self, path: str, api: str, *, query: Mapping[str, str] | None = None, doing: str | None = None
@@ -213,7 +228,7 @@ class ArmClient:
         url, parameters = self._address(path, api, query)
         tries = _Tries()
         while True:
-            token = self._tokens.token()
+            token = self.tokens.token()
             request = libraries.HttpRequest(
                 method,
                 url,
@@ -236,7 +251,7 @@ class ArmClient:
             )
             if answer.status == 401 and not tries.unauthorized:
                 tries.unauthorized = True
-                self._tokens.forget(token)
+                self.tokens.forget(token)
                 continue
             delay = self._delay(answer, failure, tries, wait_while_busy)
             if delay is None or delay >= self.deadline.remaining():
@@ -266,7 +281,7 @@ class ArmClient:
         response = self._pipeline.send_request(
             request,
             connection_timeout=min(CONNECT_SECONDS, max(1.0, self.deadline.remaining())),
-            read_timeout=min(READ_SECONDS, max(1.0, self.deadline.remaining())),
+            read_timeout=min(self.read_seconds, max(1.0, self.deadline.remaining())),
         )
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, _parsed(response), headers)

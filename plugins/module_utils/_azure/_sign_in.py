@@ -16,7 +16,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -284,6 +284,15 @@ class Tokens:
         fact = self._shared.get(self._key(scope), _is_fresh, lambda: self._fetched(scope))
         self._mask(fact["token"])
         return str(fact["token"])
+
+    def of(self, audience: str) -> Tokens:
+        """Returns the same way to sign in, for another service.
+
+        Args:
+            audience: What its tokens are issued for.
+        """
+        cloud = replace(self._cloud, audience=audience)
+        return Tokens(self._choice, cloud, self._environ, self._shared, self._mask, self._remaining)
 
     def forget(self, token: str, audience: str | None = None) -> None:
         """Drops a token that Azure has refused."""
