@@ -3,7 +3,7 @@
 #
 # What is compared with others, broken on purpose, and measured; none of it is part of `make test`.
 
-.PHONY: peers clients faults fuzz bench
+.PHONY: peers clients faults fuzz bench matrix docs
 
 peers: ## our node_pool and azure.azcollection's through the same cases; ARGS="CASE …", ARGS=--ours
 	@$(PYTHON) tests/tools/inside.py test tests/peers/peers.py $(ARGS)
@@ -19,3 +19,9 @@ bench: ## what a task loads and installs, beside azure.azcollection's
 
 fuzz: ## generated pools and options through the planner, 10,000 cases and more
 	@$(PYTHON) tests/tools/inside.py test tests/fuzz/fuzz.py $(ARGS)
+
+matrix: ## ansible-core 2.16 to 2.21, the oldest libraries, other Kubernetes releases; ARGS="core-2.16 …", ARGS=list
+	@$(PYTHON) tests/tools/matrix.py $(ARGS)
+
+docs: ## the site of docs/ with the reference of every module and role, in build/docs/html
+	@$(PYTHON) tests/tools/docs.py

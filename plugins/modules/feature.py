@@ -43,7 +43,8 @@ options:
     default: 1800
 seealso:
   - module: aks.gpu.resource_provider
-  - ref: ansible_collections.aks.gpu.preview_feature_role
+  - plugin: aks.gpu.preview_feature
+    plugin_type: role
     description: The role that registers a feature and refreshes the provider.
 """
 

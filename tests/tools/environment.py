@@ -126,7 +126,13 @@ class Pip:
             raise SetUpError(f"Could not set up {self.home}: see the output above. Is the package registry reachable?")
 
 
-def kept_environment(name: str, ingredients: Iterable[str], what: str, install: Callable[[Pip], None]) -> Path:
+def kept_environment(
+    name: str,
+    ingredients: Iterable[str],
+    what: str,
+    install: Callable[[Pip], None],
+    interpreter: str = sys.executable,
+) -> Path:
     """Make a virtual environment in the user's cache, unless it is there, and return its Python.
 
     It is made where it stays (a virtual environment cannot be moved) under a lock, and counts only when its marker
@@ -137,11 +143,13 @@ def kept_environment(name: str, ingredients: Iterable[str], what: str, install: 
         ingredients: All that decides what is installed; other ingredients make another environment.
         what: What is installed, for a person.
         install: Called with the new environment's pip.
+        interpreter: Path of the Python that makes it, and that runs in it.
 
     Raises:
         SetUpError: A step failed; its own output has been printed.
     """
-    parts = [sys.version, os.path.realpath(sys.executable), platform.machine(), *ingredients]
+    version = sys.version if interpreter == sys.executable else ""
+    parts = [version, os.path.realpath(interpreter), platform.machine(), *ingredients]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
     home = cache_directory() / f"venv-{name}-{key}"
     python = home / "bin" / "python"
@@ -156,7 +164,7 @@ def kept_environment(name: str, ingredients: Iterable[str], what: str, install: 
         began = time.monotonic()
         shutil.rmtree(home, ignore_errors=True)
         pip = Pip(home)
-        pip.run(sys.executable, "-m", "venv", home)
+        pip.run(interpreter, "-m", "venv", home)
         install(pip)
         marker.touch()
         say(f"  Python environment: ready after {time.monotonic() - began:.0f} s")

@@ -194,6 +194,10 @@ def docs(run: Run) -> None:
         HOME=str(LOGS), ANSIBLE_COLLECTIONS_PATH=str(COPY.parents[2]))  # fmt: skip
 
 
+def site(run: Run) -> None:
+    run.note(run(sys.executable, Path(__file__).with_name("docs.py")).splitlines()[-1])
+
+
 def changelog(run: Run) -> None:
     run("antsibull-changelog", "lint", cwd=COPY)
     run("antsibull-changelog", "lint-changelog-yaml", "changelogs/changelog.yaml", cwd=COPY)
@@ -329,6 +333,7 @@ GATES = (
     Gate("unit", "unit tests", unit),
     Gate("sandbox", "the sandbox's own tests", sandbox, after=("controlplane",), alone=True),
     Gate("docs", "antsibull-docs lint", docs, after=("tree",)),
+    Gate("site", "the documentation as a site, without a dead link", site),
     Gate("changelog", "antsibull-changelog lint", changelog, after=("tree",)),
     Gate("integration", "modules, roles and playbooks in a sandbox", integration, after=("controlplane",), alone=True),
     Gate("ansible-lint", "the production profile", ansible_lint, after=("tree",)),

@@ -89,7 +89,7 @@ def test_a_pool_is_updated_while_others_write_to_its_nodes(kubernetes: Kubernete
 
     async def update() -> None:
         done = asyncio.Event()
-        writers = [asyncio.create_task(write(done)) for _ in range(3)]
+        writers = [asyncio.create_task(write(done)) for _writer in range(3)]
         try:
             for value in range(5):
                 pool["properties"]["nodeLabels"] = {"team": f"ml{value}"}
