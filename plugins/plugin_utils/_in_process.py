@@ -23,6 +23,7 @@ import json
 import multiprocessing
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ from ansible.plugins.action.normal import ActionModule as NormalAction
 from ansible.release import __version__ as core_version
 from ansible.utils.display import Display
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import RUN_DIRECTORY_VARIABLE
+from ansible_collections.aks.gpu.plugins.module_utils._evidence import _steps
 from ansible_collections.aks.gpu.plugins.plugin_utils import _isolation
 
 display = Display()
@@ -103,6 +105,7 @@ class InProcessAction(NormalAction):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Runs the task."""
+        started = time.time()
         self._task_vars = task_vars or {}
         self._environment = {}
         obstacle = self._obstacle()
@@ -112,7 +115,21 @@ class InProcessAction(NormalAction):
         result: dict[str, Any] = super().run(tmp, task_vars)  # type: ignore[no-untyped-call]
         if any(result.get(name) is not None for name in self.SECRET_RESULTS):
             result["_ansible_no_log"] = True
+        self._note(started, result)
         return result
+
+    def _note(self, started: float, result: Mapping[str, Any]) -> None:
+        """Notes the step for the timeline that aks.gpu.evidence makes."""
+        label = self._item_label()
+        _steps.note(
+            RUN_DIRECTORY,
+            str(self._task_vars.get("inventory_hostname", "")),
+            f"{self._task.get_name()} ({label})" if label else self._task.get_name(),
+            self._task.action,
+            started,
+            {**result, "_ansible_no_log": self._task.no_log or result.get("_ansible_no_log")},
+            predicted=bool(self._task.check_mode),
+        )
 
     def _obstacle(self) -> str | None:
         """Returns why the module must have a process of its own, None if it need not."""
