@@ -6,7 +6,7 @@
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit build shell lock clean
+.PHONY: help demo test lint unit build shell lock release clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ shell: ## a shell in a sandbox with one cluster: ansible-playbook, kubectl's kub
 
 lock: ## write the exact versions of all tools anew into tests/constraints.txt
 	@$(PYTHON) tests/tools/lock.py
+
+release: ## VERSION=X.Y.Z: version, changelog, tarball, and a look into it; commits and uploads nothing
+	@$(PYTHON) tests/tools/release.py $(VERSION)
 
 clean: ## remove what make wrote into this checkout (the caches at home stay)
 	rm -rf build .dev .mypy_cache .ruff_cache .pytest_cache .hypothesis .ansible tests/output
