@@ -17,6 +17,7 @@ why.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib
 import io
 import json
@@ -33,10 +34,11 @@ from ansible import constants
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.executor import module_common
 from ansible.module_utils.common import json as ansible_json
+from ansible.playbook.handler import Handler
 from ansible.plugins.action.normal import ActionModule as NormalAction
 from ansible.release import __version__ as core_version
 from ansible.utils.display import Display
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import RUN_DIRECTORY_VARIABLE
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import RUN_DIRECTORY_VARIABLE, SINCE_VARIABLE
 from ansible_collections.aks.gpu.plugins.module_utils._evidence import _steps
 from ansible_collections.aks.gpu.plugins.plugin_utils import _isolation
 
@@ -99,6 +101,7 @@ class InProcessAction(NormalAction):
     SECRET_RESULTS: frozenset[str] = frozenset()
 
     _in_process = False
+    _runs = 0
     _arguments: bytes | None = None
     _task_vars: Mapping[str, Any]
     _environment: dict[str, Any]
@@ -108,6 +111,7 @@ class InProcessAction(NormalAction):
         started = time.time()
         self._task_vars = task_vars or {}
         self._environment = {}
+        self._runs += 1
         obstacle = self._obstacle()
         self._in_process = obstacle is None
         way = "inside Ansible's own process" if obstacle is None else f"in a process of its own, because {obstacle}"
@@ -185,11 +189,42 @@ class InProcessAction(NormalAction):
         text: str = super()._compute_environment_string(values)  # type: ignore[no-untyped-call]
         if self._is_local() and self._connection.become is None and RUN_DIRECTORY_VARIABLE not in values:
             values[RUN_DIRECTORY_VARIABLE] = RUN_DIRECTORY
+            values[SINCE_VARIABLE] = repr(self._since())
             text = self._connection._shell.env_prefix(**values)
         if isinstance(raw_environment_out, dict):
             raw_environment_out.clear()
             raw_environment_out.update(values)
         return text
+
+    def _since(self) -> float:
+        """Returns how new what the task finds out from other tasks of the run must be, as ``time.monotonic`` has it.
+
+        A task must see all that was done before it began. Under the strategy linear no host is ahead of the others:
+        what was so when the first host of the batch began the task is new enough for all of them. Elsewhere, for a
+        handler, which may run again, and for another attempt of ``until``, it has to be newer than the attempt.
+        """
+        now = time.monotonic()
+        batch = self._task_vars.get("ansible_play_batch") or ()
+        if self._runs > 1 or not batch or isinstance(self._task, Handler) or not self._is_linear():
+            return now
+        path = Path(RUN_DIRECTORY, f"task-{self._task._uuid}-{hashlib.sha256(str(batch[0]).encode()).hexdigest()[:16]}")
+        own = path.with_name(f"{path.name}-{os.getpid()}")
+        try:
+            own.write_text(repr(now), encoding="ascii")
+            try:
+                path.hardlink_to(own)
+            except FileExistsError:
+                now = float(path.read_text(encoding="ascii"))
+            finally:
+                own.unlink()
+        except OSError:
+            pass
+        return now
+
+    def _is_linear(self) -> bool:
+        """Says whether every host does a task before any host does the next; False when that can't be told."""
+        play = getattr(getattr(self._task, "_parent", None), "_play", None)
+        return str(getattr(play, "strategy", "")).rpartition(".")[2] == "linear"
 
     def _is_pipelining_enabled(self, module_style: str, wrap_async: bool = False) -> bool:
         """No files to transfer when there is no process."""

@@ -29,6 +29,9 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import 
 RUN_DIRECTORY_VARIABLE = "AKS_GPU_RUN_DIRECTORY"
 """Environment variable by which the action plugins hand down the private directory of the run."""
 
+SINCE_VARIABLE = "AKS_GPU_SINCE"
+"""Environment variable by which the action plugins say how new a fact must be that tasks of the run share."""
+
 
 @dataclass
 class Plan:
@@ -59,6 +62,8 @@ class Task:
         progress: Shows the state of a wait.
         run_directory: A private directory (0700) that all tasks of this run share and that Ansible removes at its end;
             None when the module does not run on the controller.
+        since: A time of ``time.monotonic``, which all processes of a machine share: what another task has read then or
+            later is as good as read by this task. None when nothing may be shared.
     """
 
     def __init__(self, module: AnsibleModule, at_end: contextlib.ExitStack) -> None:
@@ -67,6 +72,7 @@ class Task:
         self.params: dict[str, Any] = module.params
         self.progress = Progress(mask=self._masked)
         self.run_directory = run_directory()
+        self.since = _since() if self.run_directory else None
 
     @functools.cached_property
     def temporary_directory(self) -> str:
@@ -93,6 +99,13 @@ def run_directory() -> str | None:
     """Returns the private directory that all tasks of this run share, None when there is none on this machine."""
     path = os.environ.get(RUN_DIRECTORY_VARIABLE)
     return path if path and Path(path).is_dir() else None
+
+
+def _since() -> float | None:
+    try:
+        return float(os.environ.get(SINCE_VARIABLE, ""))
+    except ValueError:
+        return None
 
 
 def run(spec: ArgumentSpec, plan: Callable[[Task], Plan], *, supports_check_mode: bool = True) -> None:

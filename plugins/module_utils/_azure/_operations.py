@@ -42,7 +42,13 @@ class Look:
 
 
 def wait_until(
-    client: ArmClient, look: Callable[[], Look], *, what: str, hint: str | None = None, first: Look | None = None
+    client: ArmClient,
+    look: Callable[[], Look],
+    *,
+    what: str,
+    hint: str | None = None,
+    first: Look | None = None,
+    longest: float | None = None,
 ) -> Look:
     """Looks until it is done.
 
@@ -54,6 +60,7 @@ def wait_until(
         what: What is awaited, such as ``node pool gpunp``.
         hint: What to do when the time is up.
         first: A look that has been taken already.
+        longest: The longest time between two looks within the first minutes, in seconds.
 
     Raises:
         DeadlineExceeded: The time is up; the state is in the message.
@@ -69,7 +76,7 @@ def wait_until(
                 state=seen.state,
             )
         client.pause(seen.retry_after if seen.retry_after is not None else interval)
-        interval = min(interval * GROWTH, LATE_INTERVAL if client.deadline.elapsed > LATE else INTERVAL)
+        interval = min(interval * GROWTH, LATE_INTERVAL if client.deadline.elapsed > LATE else longest or INTERVAL)
         seen = look()
     client.progress(f"{what}: {seen.state}")
     return seen

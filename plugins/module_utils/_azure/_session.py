@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
@@ -25,6 +27,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._azure._cloud import (
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import ConnectionFailed
 from ansible_collections.aks.gpu.plugins.module_utils._azure._shared import SharedFacts, key_of
 from ansible_collections.aks.gpu.plugins.module_utils._azure._sign_in import Tokens, choose, require_subscription
+from ansible_collections.aks.gpu.plugins.module_utils._azure._snapshot import Snapshot
 
 READ_SECONDS = 300.0
 """How long a task without ``wait_timeout`` may take."""
@@ -41,10 +44,35 @@ class Session:
     Attributes:
         client: The client of Resource Manager.
         subscription_id: The subscription that the task works in.
+        shared: What the tasks of the run need to ask only once.
+        principal: Stands for the cloud, the subscription and who has signed in, without naming them.
+        since: A time of ``time.monotonic``: what was so then or later is new enough for the task. None: only what it
+            asks for itself.
+        snapshot: The clusters of the subscription as the run has listed them; None when there is no such thing.
     """
 
     client: ArmClient
     subscription_id: str
+    shared: SharedFacts
+    principal: str
+    since: float | None = None
+    snapshot: Snapshot | None = None
+
+    def once(self, what: str, ask: Callable[[], Any]) -> Any:
+        """Returns what Azure says of the subscription, asked for once by the tasks that may share the answer.
+
+        Args:
+            what: The question, with everything that the answer depends on.
+            ask: Asks Azure for something that JSON can carry.
+        """
+        since = self.since
+        if since is None:
+            return ask()
+
+        def asked() -> list[Any]:
+            return [time.monotonic(), ask()]
+
+        return self.shared.get(key_of(self.principal, what), lambda fact: bool(fact[0] >= since), asked)[1]
 
 
 def connect(task: Task) -> Session:
@@ -59,7 +87,11 @@ def connect(task: Task) -> Session:
         Failure: No subscription, or no such cloud.
     """
     deadline = task.deadline(float(task.params.get("wait_timeout") or READ_SECONDS))
-    return sign_in(task.params, task.run_directory, task.secret, deadline, task.progress)
+    session = sign_in(task.params, task.run_directory, task.secret, deadline, task.progress)
+    if task.run_directory is None or task.since is None:
+        return session
+    directory = Path(task.run_directory, f"clusters-{session.principal}")
+    return replace(session, since=task.since, snapshot=Snapshot(session.client, session.subscription_id, directory))
 
 
 def sign_in(
@@ -95,7 +127,9 @@ def sign_in(
     shared = SharedFacts(run_directory)
     cloud = _cloud(choice.settings.get("cloud_environment") or DEFAULT_CLOUD, ca_bundle, shared, deadline)
     tokens = Tokens(choice, cloud, os.environ, shared, mask, deadline.remaining)
-    return Session(ArmClient(cloud, tokens, deadline, progress, ca_bundle=ca_bundle), subscription_id)
+    principal = key_of(cloud.resource_manager, subscription_id.lower(), *choice.principal)
+    client = ArmClient(cloud, tokens, deadline, progress, ca_bundle=ca_bundle)
+    return Session(client, subscription_id, shared, principal)
 
 
 def _cloud(name: str, ca_bundle: str | None, shared: SharedFacts, deadline: Deadline) -> Cloud:

@@ -101,6 +101,12 @@ class Choice:
     passed_over: tuple[str, ...]
     settings: Mapping[str, str]
 
+    @property
+    def principal(self) -> list[str | None]:
+        """All that decides who signs in; secrets are among it."""
+        names = ("tenant", "client_id", "secret", "x509_certificate_path", "ad_user", "password")
+        return [part for method in self.methods for part in (method.kind, *map(method.values.get, names))]
+
 
 def choose(params: Mapping[str, Any], environ: Mapping[str, str]) -> Choice:
     """Says how to sign in.
@@ -300,12 +306,7 @@ class Tokens:
         self._shared.forget(self._key(scope), lambda fact: fact.get("token") == token)
 
     def _key(self, scope: str) -> str:
-        parts: list[str | None] = [self._cloud.authority, scope]
-        for method in self._choice.methods:
-            parts.append(method.kind)
-            for name in ("tenant", "client_id", "secret", "x509_certificate_path", "ad_user", "password"):
-                parts.append(method.values.get(name))
-        return key_of("token", *parts)
+        return key_of("token", self._cloud.authority, scope, *self._choice.principal)
 
     def _fetched(self, scope: str) -> dict[str, Any]:
         tried = list(self._choice.passed_over)

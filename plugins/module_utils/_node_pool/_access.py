@@ -6,25 +6,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
-from ansible_collections.aks.gpu.plugins.module_utils._azure._client import Answer, ArmClient
+from ansible_collections.aks.gpu.plugins.module_utils._azure._client import Answer
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError, error_fields, hint_for
 from ansible_collections.aks.gpu.plugins.module_utils._azure._operations import (
     Look,
     wait_for_operation,
     wait_until,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import cluster_path
+from ansible_collections.aks.gpu.plugins.module_utils._azure._session import Session
+from ansible_collections.aks.gpu.plugins.module_utils._azure._snapshot import Glimpse, Shown, etag_of
+from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import cluster, cluster_path
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import properties_of
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._plan import Pool
 
 SETTLED = ("Succeeded", "Failed", "Canceled")
 BROKEN = ("Failed", "Canceled")
 DELETING = "Deleting"
+
+SHARED_INTERVAL = 6.0
+"""Seconds between two looks at a pool by way of the snapshot: one LIST then serves all tasks that wait."""
 
 WAIT_HINT = (
     "It goes on in Azure: run again to wait for it, with a longer wait_timeout if need be. abort: true ends an "
@@ -67,58 +74,86 @@ class NodePoolAccess:
     """One node pool of one cluster.
 
     Args:
-        client: The client.
-        subscription_id: Where the cluster is.
+        session: Who asks.
         resource_group: Where the cluster is.
         cluster_name: The cluster.
         name: The pool.
     """
 
-    def __init__(
-        self, client: ArmClient, subscription_id: str, resource_group: str, cluster_name: str, name: str
-    ) -> None:
-        self.client = client
-        self.subscription_id = subscription_id
+    def __init__(self, session: Session, resource_group: str, cluster_name: str, name: str) -> None:
+        self.session = session
+        self.client = session.client
+        self.subscription_id = session.subscription_id
         self.resource_group = resource_group
         self.cluster_name = cluster_name
         self.name = name
-        self.id = f"{cluster_path(subscription_id, resource_group, cluster_name)}/agentPools/{quote(name)}"
+        self.cluster_id = cluster_path(session.subscription_id, resource_group, cluster_name)
+        self.id = f"{self.cluster_id}/agentPools/{quote(name)}"
         self.what = f"node pool {name}"
 
     def sibling(self, name: str) -> NodePoolAccess:
         """Returns another pool of the same cluster."""
-        return NodePoolAccess(self.client, self.subscription_id, self.resource_group, self.cluster_name, name)
+        return NodePoolAccess(self.session, self.resource_group, self.cluster_name, name)
+
+    def cluster(self) -> Mapping[str, Any]:
+        """Returns the cluster as the run's snapshot shows it, else as Azure does. Raises ``AzureError``."""
+        snapshot, since = self.session.snapshot, self.session.since
+        found = snapshot.cluster(self.cluster_id, since) if snapshot is not None and since is not None else None
+        if found is not None:
+            return found
+        return cluster(self.client, self.subscription_id, self.resource_group, self.cluster_name)
 
     def read(self) -> Pool | None:
         """Returns the pool, or None when there is none. Raises ``AzureError``."""
         found: Pool | None = self.client.find(self.id, "containerservice", doing=f"Reading {self.what}")
         return found
 
+    def look(self) -> Pool | None:
+        """Returns the pool as the run's snapshot shows it (a ``Glimpse``), else as ``read`` does."""
+        shown = self._shown(self.session.since)
+        return self.read() if shown is None else shown.pool
+
+    def _look_again(self, age: float) -> Pool | None:
+        """Returns the pool as it was at most so many seconds ago."""
+        shown = self._shown(time.monotonic() - age)
+        return self.read() if shown is None else shown.pool
+
+    def _shown(self, since: float | None) -> Shown | None:
+        snapshot = self.session.snapshot
+        return None if snapshot is None or since is None else snapshot.pool(self.cluster_id, self.name, since)
+
+    def _writing(self, *stale: str | None) -> contextlib.AbstractContextManager[None]:
+        snapshot = self.session.snapshot
+        return contextlib.nullcontext() if snapshot is None else snapshot.writing(self.cluster_id, self.name, stale)
+
     def create(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
         """Starts to create the pool; 412 when there is one. Raises ``AzureError``."""
-        return self.client.put(
-            self.id,
-            "containerservice",
-            body,
-            headers={**headers, "If-None-Match": "*"},
-            doing=f"Creating {self.what}",
-        )
+        with self._writing(None):
+            return self.client.put(
+                self.id,
+                "containerservice",
+                body,
+                headers={**headers, "If-None-Match": "*"},
+                doing=f"Creating {self.what}",
+            )
 
     def update(self, body: Mapping[str, Any], current: Pool) -> Answer:
         """Starts to update the pool, unless it has changed since it was read (412). Raises ``AzureError``."""
-        etag = properties_of(current).get("eTag") or current.get("eTag")
-        return self.client.put(
-            self.id,
-            "containerservice",
-            body,
-            headers={"If-Match": etag} if etag else {},
-            doing=f"Updating {self.what}",
-        )
+        etag = etag_of(current)
+        with self._writing(*([etag] if etag else ())):
+            return self.client.put(
+                self.id,
+                "containerservice",
+                body,
+                headers={"If-Match": etag} if etag else {},
+                doing=f"Updating {self.what}",
+            )
 
     def delete(self, ignore_pod_disruption_budget: bool) -> Answer:
         """Starts to drain and delete the pool. Raises ``AzureError``."""
         query = {"ignore-pod-disruption-budget": "true"} if ignore_pod_disruption_budget else None
-        return self.client.delete(self.id, "containerservice", query=query, doing=f"Deleting {self.what}")
+        with self._writing():
+            return self.client.delete(self.id, "containerservice", query=query, doing=f"Deleting {self.what}")
 
     def abort(self) -> None:
         """Ends the operation that is under way and waits for that. Nothing under way is no error.
@@ -129,7 +164,8 @@ class NodePoolAccess:
         """
         doing = f"Aborting the operation on {self.what}"
         try:
-            answer = self.client.post(f"{self.id}/abort", "containerservice", doing=doing, repeatable=False)
+            with self._writing():
+                answer = self.client.post(f"{self.id}/abort", "containerservice", doing=doing, repeatable=False)
         except AzureError as error:
             idle = error.status in (400, 409) and error.code in ("OperationNotAllowed", "NoOperationInProgress")
             if idle or error.status == 404:  # a deletion that was under way may end just then
@@ -154,11 +190,13 @@ class NodePoolAccess:
         def look(found: Pool | None) -> Look:
             return Look("gone", True) if found is None else Look(state_of(found), is_settled(found), found)
 
+        shared = isinstance(pool, Glimpse)
         ended: Pool | None = wait_until(
             self.client,
-            lambda: look(self.read()),
+            lambda: look(self._look_again(SHARED_INTERVAL / 2) if shared else self.read()),
             what=self.what,
             hint=WAIT_HINT,
             first=None if pool is None else look(pool),
+            longest=SHARED_INTERVAL if shared else None,
         ).value
         return ended

@@ -29,7 +29,7 @@ def plan_node_pool_info(task: Task) -> Plan:
     client, subscription_id = session.client, session.subscription_id
     group, name = task.params["resource_group"], task.params["cluster_name"]
     if task.params["name"]:
-        pool = NodePoolAccess(client, subscription_id, group, name, task.params["name"]).read()
+        pool = NodePoolAccess(session, group, name, task.params["name"]).read()
         if pool is None:
             cluster(client, subscription_id, group, name)
         return Plan(changed=False, result={"node_pools": [] if pool is None else [flat(pool)]})

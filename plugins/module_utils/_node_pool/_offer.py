@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
-from ansible_collections.aks.gpu.plugins.module_utils._azure._session import connect
+from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
+from ansible_collections.aks.gpu.plugins.module_utils._azure._session import Session, connect
 from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import vm_skus, vm_usages
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._preflight import LiveSize, Quota, Subnet
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._vm_sizes import facts
@@ -23,6 +24,50 @@ REGIONAL = "cores"
 
 SPOT = "lowPriorityCores"
 """The name of a region's quota of Spot vCPUs."""
+
+
+SIZE_FIELDS = ("name", "resourceType", "family", "capabilities", "locationInfo", "restrictions")
+"""What is needed of an entry of Compute's list, which has a hundred times as much."""
+
+CAPABILITIES = ("GPUs", "vCPUs", "MemoryGB")
+
+
+def sizes_of_region(session: Session, location: str) -> list[dict[str, Any]] | None:
+    """Returns the VM sizes of a region, or None when the principal may not ask. Once for the clusters of a run."""
+
+    def ask() -> Any:
+        return unless_forbidden(
+            lambda: [_needed(sku) for sku in vm_skus(session.client, session.subscription_id, location)]
+        )
+
+    found: list[dict[str, Any]] | None = session.once(f"sizes {location}", ask)
+    return found
+
+
+def usages_of_region(session: Session, location: str) -> list[dict[str, Any]] | None:
+    """Returns the quotas of a region, or None when the principal may not ask. Once for the clusters of a run."""
+
+    def ask() -> Any:
+        return unless_forbidden(lambda: vm_usages(session.client, session.subscription_id, location))
+
+    found: list[dict[str, Any]] | None = session.once(f"usages {location}", ask)
+    return found
+
+
+def _needed(sku: Mapping[str, Any]) -> dict[str, Any]:
+    needed = {name: sku[name] for name in SIZE_FIELDS if name in sku}
+    needed["capabilities"] = [each for each in sku.get("capabilities") or () if each.get("name") in CAPABILITIES]
+    return needed
+
+
+def unless_forbidden(ask: Callable[[], Any]) -> Any:
+    """Returns an answer, or None when the principal may not ask."""
+    try:
+        return ask()
+    except AzureError as error:
+        if error.status == 403:
+            return None
+        raise
 
 
 def live_size(name: str, location: str, skus: Sequence[Mapping[str, Any]]) -> LiveSize:

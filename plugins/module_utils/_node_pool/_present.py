@@ -17,13 +17,11 @@ from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import A
 from ansible_collections.aks.gpu.plugins.module_utils._azure._client import backoff
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
 from ansible_collections.aks.gpu.plugins.module_utils._azure._session import connect
+from ansible_collections.aks.gpu.plugins.module_utils._azure._snapshot import Glimpse
 from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import (
     AKS_NAMESPACE,
-    cluster,
     feature_state,
     permissions,
-    vm_skus,
-    vm_usages,
     vnet_subnet,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._access import (
@@ -43,7 +41,15 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import 
     option_values,
     writable,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._offer import live_size, quotas_of, size_of, subnet_of
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._offer import (
+    live_size,
+    quotas_of,
+    size_of,
+    sizes_of_region,
+    subnet_of,
+    unless_forbidden,
+    usages_of_region,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._plan import (
     Pool,
     PoolPlan,
@@ -120,9 +126,7 @@ def plan_node_pool(task: Task) -> Plan:
     """Says what a task of the module ``node_pool`` is going to do. Raises subclasses of ``Failure``."""
     session = connect(task)
     params = task.params
-    access = NodePoolAccess(
-        session.client, session.subscription_id, params["resource_group"], params["cluster_name"], params["name"]
-    )
+    access = NodePoolAccess(session, params["resource_group"], params["cluster_name"], params["name"])
     if params["state"] == "absent":
         return _plan_absent(task, access)
     return _Present(task, access).plan()
@@ -132,10 +136,9 @@ def plan_node_pool(task: Task) -> Plan:
 
 
 def _plan_absent(task: Task, access: NodePoolAccess) -> Plan:
-    current = access.read()
+    current = access.look()
     if current is None:
-        # A missing pool of a missing cluster is most likely a misspelt cluster.
-        cluster(access.client, access.subscription_id, access.resource_group, access.cluster_name)
+        access.cluster()  # a missing pool of a missing cluster is most likely a misspelt cluster
         return Plan(changed=False, result={"node_pool": None})
     if task.params["only_own"] and not is_our_own(current):
         return Plan(
@@ -161,7 +164,12 @@ def _plan_absent(task: Task, access: NodePoolAccess) -> Plan:
     )
 
 
-def _delete(task: Task, access: NodePoolAccess, current: Pool) -> dict[str, Any]:
+def _delete(task: Task, access: NodePoolAccess, seen: Pool) -> dict[str, Any]:
+    current = access.read() if isinstance(seen, Glimpse) else seen
+    if current is None or (state_of(current) == DELETING and not task.params["abort"]):
+        return _gone(access, current) if current is not None and task.params["wait"] else {"node_pool": None}
+    if task.params["only_own"] and not is_our_own(current):
+        raise Failure(f"Node pool {access.name} was replaced by somebody else meanwhile.", hint="Run again.")
     if task.params["abort"] and not is_settled(current):
         access.abort()
     try:
@@ -233,7 +241,9 @@ class _Present:
         """Reads, and says what is going to be done; raises ``Refused`` with every problem found."""
         if self.old is not None:
             self.replaced = self.old.read()
-        current = self.access.read()
+        current = self.access.look()
+        if isinstance(current, Glimpse) and state_of(current) in BROKEN:
+            current = self.access.read()
         creating = current is None or state_of(current) == DELETING
         planned = self._plan_creation(current) if creating or current is None else self._plan_change(current)
         return planned if self.old is None or self.replaced is None else self._with_replacement(planned, self.old)
@@ -292,7 +302,7 @@ class _Present:
         """
         access = self.access
         try:
-            return cluster(access.client, access.subscription_id, access.resource_group, access.cluster_name)
+            return access.cluster()
         except AzureError as error:
             others = [*problems, *size_problems(values, None)]
             if error.status != 404 or not others:
@@ -332,20 +342,20 @@ class _Present:
         offered: list[str] | None = None
         quotas: tuple[Any, ...] = ()
         if VM_SIZE in values:
-            skus = _unless_forbidden(lambda: vm_skus(access.client, access.subscription_id, location))
+            skus = sizes_of_region(access.session, location)
             if skus is not None:
                 size = live_size(values[VM_SIZE], location, skus)
                 offered = [each.name for each in (size_of(sku, location) for sku in skus) if each.blocked is None]
-                usages = _unless_forbidden(lambda: vm_usages(access.client, access.subscription_id, location))
+                usages = usages_of_region(access.session, location)
                 quotas = quotas_of(size, values.get(PRIORITY) == "Spot", usages or [])
-        actions = _unless_forbidden(lambda: permissions(access.client, access.id.rsplit("/agentPools/", 1)[0]))
+        actions = unless_forbidden(lambda: permissions(access.client, access.id.rsplit("/agentPools/", 1)[0]))
         subnet: Subnet | None = None
         subnet_actions = None
         if SUBNET in values:
             subnet_id = str(values[SUBNET]).rstrip("/")
-            subnet = _unless_forbidden(lambda: subnet_of(subnet_id, vnet_subnet(access.client, subnet_id)))
+            subnet = unless_forbidden(lambda: subnet_of(subnet_id, vnet_subnet(access.client, subnet_id)))
             if subnet is not None and subnet.exists:
-                subnet_actions = _unless_forbidden(lambda: permissions(access.client, subnet_id))
+                subnet_actions = unless_forbidden(lambda: permissions(access.client, subnet_id))
         return [
             *size_problems(values, size),
             *retirement_problems(self.wanted.stack or stack_of(values, headers), offered),
@@ -369,6 +379,8 @@ class _Present:
         while True:
             if current is not None and not is_settled(current):
                 current = self._settled(current)
+                if isinstance(current, Glimpse) and state_of(current) in BROKEN:
+                    current = self.access.read()
                 if current is not None and not is_settled(current):
                     return {"node_pool": flat(current)}
             if current is not None and state_of(current) in BROKEN and not self.may_repair:
@@ -377,6 +389,9 @@ class _Present:
             repairing = current is not None and state_of(current) in BROKEN
             if decision.action == "nothing" and not repairing and current is not None:
                 return {"node_pool": flat(current)}
+            if isinstance(current, Glimpse):
+                current = self._reread(current)
+                continue
             step = decision.steps[0] if decision.steps else Step(writable(current), ())
             if current is not None and not repairing and sent & set(step.options):
                 self._tell_what_was_not_kept(decision)
@@ -496,13 +511,3 @@ class _Present:
 
 def _header(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _unless_forbidden(ask: Any) -> Any:
-    """Returns an answer, or None when the principal may not ask."""
-    try:
-        return ask()
-    except AzureError as error:
-        if error.status == 403:
-            return None
-        raise
