@@ -134,6 +134,7 @@ cache_connection: ~/.cache/ansible-inventory
 """
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -143,6 +144,12 @@ from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.utils.unsafe_proxy import wrap_var
+
+try:
+    from ansible.template import trust_as_template
+except ImportError:  # ansible-core 2.18 and older
+    trust_as_template = None  # type: ignore[assignment]
+
 from ansible_collections.aks.gpu.plugins.module_utils._ansible import _progress
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
@@ -162,7 +169,8 @@ from ansible_collections.aks.gpu.plugins.plugin_utils._clusters import (
 
 FILE_ENDS = ("aks_gpu.yml", "aks_gpu.yaml", "clusters.yml", "clusters.yaml")
 ID_LENGTH = 36
-TEMPLATE_MARKS = ("{{", "{%", "{#")
+LOGGERS = ("azure", "msal", "urllib3")
+"""Those whose warnings Python would print; what matters in them is in the error."""
 NOT_TO_BE_SEEN = ("SubscriptionNotFound", "InvalidSubscriptionId", "InvalidAuthenticationTokenTenant")
 """Codes of Azure for a subscription that the principal knows nothing of."""
 
@@ -266,12 +274,18 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     @contextlib.contextmanager
     def _shown_waits(self) -> Iterator[None]:
-        """Shows waits on standard error: ansible-inventory writes JSON to standard output."""
+        """Shows waits on standard error: ansible-inventory writes JSON to standard output. Libraries show nothing."""
+        silent = logging.NullHandler()
+        loggers = [logging.getLogger(name) for name in LOGGERS]
+        for logger in loggers:
+            logger.addHandler(silent)
         _progress.sink = lambda text: self.display.display(text, stderr=True)
         try:
             yield
         finally:
             _progress.sink = None
+            for logger in loggers:
+                logger.removeHandler(silent)
 
     def _populate(self, inventory: Any, found: list[Facts]) -> None:
         wanted = Wanted(
@@ -304,12 +318,17 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         constructed._add_host_to_composed_groups(self._option("groups"), variables, name, strict=strict)
         constructed._add_host_to_keyed_groups(self._option("keyed_groups"), variables, name, strict=strict)
 
+    def _compose(self, *arguments: Any, **options: Any) -> Any:
+        """Evaluates an expression of ``compose``, ``keyed_groups`` or ``hostname``."""
+        value = super()._compose(*arguments, **options)  # type: ignore[no-untyped-call]
+        return value if trust_as_template is None else _inert(value)
+
     def _asked_name(self, cluster: Facts) -> str | None:
         expression = self._option("hostname")
         if not expression:
             return None
         try:
-            name = self._compose(expression, cluster)  # type: ignore[no-untyped-call]
+            name = self._compose(expression, cluster)
         except AnsibleError as error:
             raise Failure(f"hostname: {expression!r} can't be evaluated for {cluster['aks_id']}: {error}") from error
         return str(name).strip()
@@ -359,11 +378,13 @@ def _patterns(value: Any) -> list[str]:
 def _inert(value: Any) -> Any:
     """Returns a value in which nothing is a template: whoever may set a tag must not run code on the controller.
 
-    ansible-core 2.19 and newer needs no help with this. Older ones show a marked text in a way of its own in
-    ansible-inventory's JSON, so only texts that look like templates are marked.
+    ansible-inventory writes a text that is marked as no template, and from ansible-core 2.19 on one that isn't marked
+    as one, in a way of its own, which AWX would show. So only texts that might be a template are treated as none.
     """
     if isinstance(value, str):
-        return wrap_var(value) if any(mark in value for mark in TEMPLATE_MARKS) else value
+        if "{" in value:
+            return wrap_var(value)
+        return value if trust_as_template is None else trust_as_template(value)
     if isinstance(value, Mapping):
         return {_inert(key): _inert(each) for key, each in value.items()}
     if isinstance(value, list):
