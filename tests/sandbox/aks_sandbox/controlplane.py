@@ -161,12 +161,23 @@ class ControlPlane:
             if component.process is not None and component.process.returncode is None
         }
 
-    def kubeconfig(self, *, admin: bool) -> str:
-        """A kubeconfig (YAML) as AKS hands it out: of a cluster user, or of the cluster's administrator."""
+    @property
+    def clients(self) -> dict[str, KeyPair]:
+        """The client certificates of the kubeconfigs, by their group."""
+        return {USER_GROUP: self._user, ADMIN_GROUP: self._admin}
+
+    def kubeconfig(self, *, admin: bool, server: str | None = None) -> str:
+        """A kubeconfig (YAML) as AKS hands it out: of a cluster user, or of the cluster's administrator.
+
+        Args:
+            server: what stands before the API server; by default nothing does.
+        """
         name = ("clusterAdmin_" if admin else "clusterUser_") + self.user
         context = self.name + ("-admin" if admin else "")
         pair = self._admin if admin else self._user
-        return _kubeconfig(self.server, self.authority.certificate, pair, cluster=self.name, user=name, context=context)
+        return _kubeconfig(
+            server or self.server, self.authority.certificate, pair, cluster=self.name, user=name, context=context
+        )
 
     async def refuse_writes(self, refuse: bool) -> None:
         """Switch the policy that denies users every write that is no dry run; returns when it is in effect."""

@@ -110,6 +110,7 @@ class Daemon:
         port, plain_port = await self._listen(authority)
         azure.set_base_url(f"https://localhost:{port}")
         if isinstance(self.plane, KubernetesNodePlane):
+            self.plane.faults = azure.faults
             self.plane.entra = azure.identity.for_kubernetes(authority.certificate)
         default = azure.identity.named("default")
         certificate = await loop.run_in_executor(None, azure.identity.make_certificate, default)
@@ -309,7 +310,7 @@ class Daemon:
         azure = self._ready_azure()
         cluster = azure.cluster_named(request.match_info["cluster"])
         admin = request.query.get("admin") == "true"
-        return web.json_response({"kubeconfig": await azure.plane.kubeconfig(cluster.key, admin=admin)})
+        return web.json_response({"kubeconfig": await azure.plane.kubeconfig(cluster.key, admin=admin, direct=True)})
 
     async def _end(self, request: web.Request) -> web.Response:
         asyncio.get_running_loop().call_later(0.05, self.ended.set)

@@ -57,8 +57,11 @@ class NodePlane(Protocol):
     async def remove_pool(self, cluster_id: str, pool_name: str) -> None:
         """Delete the pool's nodes and the Pods on them, drained or not."""
 
-    async def kubeconfig(self, cluster_id: str, *, admin: bool) -> str:
-        """The kubeconfig (YAML) that listClusterUserCredential or listClusterAdminCredential hands out."""
+    async def kubeconfig(self, cluster_id: str, *, admin: bool, direct: bool = False) -> str:
+        """The kubeconfig (YAML) that listClusterUserCredential or listClusterAdminCredential hands out.
+
+        `direct`: past the gateway of the setting `api_server_gateway`.
+        """
 
     async def node_counts(self, cluster_id: str) -> dict[str, int]:
         """Nodes that exist now, by pool."""
@@ -212,6 +215,11 @@ class Settings:
     )
 
     # Kubernetes: API server, autoscaler
+    api_server_gateway: bool = setting(
+        False,
+        "Kubeconfigs that Azure hands out lead to a gateway before the API server: faults with kubernetes=true work "
+        "there, and its requests are in kubernetes.jsonl.",
+    )
     refuse_writes: bool = setting(
         False, "Refuse every write that is no dry run, in Kubernetes (users only) and in Resource Manager."
     )

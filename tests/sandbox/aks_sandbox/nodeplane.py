@@ -14,6 +14,8 @@ import aiohttp
 
 from aks_sandbox import autoscaler
 from aks_sandbox.apiclient import ApiError, Informer, background
+from aks_sandbox.apigateway import ApiGateway
+from aks_sandbox.arm.faults import Faults
 from aks_sandbox.build import Binaries
 from aks_sandbox.controlplane import COMPONENTS, ControlPlane
 from aks_sandbox.entra import EntraId
@@ -69,6 +71,8 @@ class Cluster:
         self._hopeless: set[str] = set()
         self._scaling_wanted = False
         self._leaving: dict[str, asyncio.Event] = {}
+        self._gateway: ApiGateway | None = None
+        self._gateway_lock = asyncio.Lock()
 
     async def start(self) -> None:
         await self.control_plane.start()
@@ -100,7 +104,19 @@ class Cluster:
             await self._kubelets.stop()
         if hasattr(self, "_server"):
             await self._server.stop()
+        if self._gateway is not None:
+            await self._gateway.stop()
         await self.control_plane.stop()
+
+    async def gateway(self, faults: Faults, record: Path) -> str:
+        """The URL of the gateway before the API server, which is started when it is first asked for."""
+        plane = self.control_plane
+        async with self._gateway_lock:
+            if self._gateway is None:
+                gateway = ApiGateway(plane.server, self._directory, plane.authority, plane.clients, faults, record)
+                await gateway.start()
+                self._gateway = gateway
+        return f"https://localhost:{self._gateway.port}"
 
     def nodes(self, pool_name: str | None = None) -> list[SimulatedNode]:
         pools = self._nodes if pool_name is None else {pool_name: self._nodes.get(pool_name, {})}
@@ -454,6 +470,8 @@ class KubernetesNodePlane:
         self._listeners: list[CountsChanged] = []
         self.entra: EntraId | None = None
         """Whose tokens the API servers of clusters that are still to come accept."""
+        self.faults = Faults()
+        """Those that a test plants, for the gateways of API servers."""
 
     def cluster(self, cluster_id: str) -> Cluster:
         """The running cluster, for tests and tools that need its parts.
@@ -506,8 +524,12 @@ class KubernetesNodePlane:
     async def remove_pool(self, cluster_id: str, pool_name: str) -> None:
         await self.cluster(cluster_id).remove_pool(pool_name)
 
-    async def kubeconfig(self, cluster_id: str, *, admin: bool) -> str:
-        return self.cluster(cluster_id).control_plane.kubeconfig(admin=admin)
+    async def kubeconfig(self, cluster_id: str, *, admin: bool, direct: bool = False) -> str:
+        cluster = self.cluster(cluster_id)
+        server = None
+        if self._settings.api_server_gateway and not direct:
+            server = await cluster.gateway(self.faults, self._directory.parent / "kubernetes.jsonl")
+        return cluster.control_plane.kubeconfig(admin=admin, server=server)
 
     async def node_counts(self, cluster_id: str) -> dict[str, int]:
         cluster = self.cluster(cluster_id)

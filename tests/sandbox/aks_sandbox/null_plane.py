@@ -59,7 +59,7 @@ class NullNodePlane:
         """Forget the pool."""
         self._counts[cluster_id].pop(pool_name, None)
 
-    async def kubeconfig(self, cluster_id: str, *, admin: bool) -> str:
+    async def kubeconfig(self, cluster_id: str, *, admin: bool, direct: bool = False) -> str:
         """A kubeconfig of the right form for a server that is not there."""
         name, group = self._names[cluster_id]
         user = f"cluster{'Admin' if admin else 'User'}_{group}_{name}"

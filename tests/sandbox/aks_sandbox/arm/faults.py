@@ -26,6 +26,7 @@ class Rule:
         reset: `before` or `after`: the connection is reset before, or after, the server acted.
         hang, hang_after: seconds that the request waits before, or after, the server acts.
         expired_token, precondition_failed, in_progress: 401, 412, 409 as Azure words them.
+        kubernetes: it is about requests to API servers (setting `api_server_gateway`), not to Resource Manager.
         operation: of the operation that the request starts: `{"code", "message"}` fails it, `{"endless": true}` never
             ends it.
     """
@@ -44,6 +45,7 @@ class Rule:
     expired_token: bool = False
     precondition_failed: bool = False
     in_progress: bool = False
+    kubernetes: bool = False
     operation: Json | None = None
     id: int = 0
     seen: int = 0
@@ -88,7 +90,7 @@ class Faults:
             raise SandboxError(f"not a fault: {error}") from error
         if rule.reset not in (None, "before", "after"):
             raise SandboxError(f"reset is before or after, not {rule.reset!r}")
-        if rule.body is None and rule.status in DEFAULT_BODIES:
+        if rule.body is None and not rule.kubernetes and rule.status in DEFAULT_BODIES:
             rule.body = DEFAULT_BODIES[rule.status]
         rule.id = next(self._ids)
         self._rules.append(rule)
@@ -102,10 +104,10 @@ class Faults:
         """All faults with how often each fitted (`seen`) and hit (`hits`)."""
         return [asdict(rule) for rule in self._rules]
 
-    def matching(self, method: str, path: str) -> Rule | None:
+    def matching(self, method: str, path: str, *, kubernetes: bool = False) -> Rule | None:
         """The fault for this request. Counts it."""
         for rule in self._rules:
-            if not rule.fits(method, path):
+            if rule.kubernetes != kubernetes or not rule.fits(method, path):
                 continue
             rule.seen += 1
             if rule.seen >= rule.nth and (rule.times == 0 or rule.hits < rule.times):
