@@ -15,7 +15,7 @@ author: aks.gpu authors (@aks-gpu)
 description:
   - Registers a preview feature, or takes it back, and waits for that. It takes minutes.
   - A feature belongs to the subscription. After a registration, refresh the resource provider with
-    M(aks.gpu.resource_provider).
+    M(aks.gpu.resource_provider). The role C(aks.gpu.preview_feature) does both.
 extends_documentation_fragment:
   - aks.gpu.azure
   - aks.gpu.attributes
@@ -43,9 +43,6 @@ options:
     default: 1800
 seealso:
   - module: aks.gpu.resource_provider
-  - plugin: aks.gpu.preview_feature
-    plugin_type: role
-    description: The role that registers a feature and refreshes the provider.
 """
 
 EXAMPLES = r"""
