@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.parameters import PASS_VARS
 from ansible_collections.aks.gpu.plugins.module_utils._ansible import _progress
 from ansible_collections.aks.gpu.plugins.plugin_utils import _isolation
 
@@ -25,7 +26,9 @@ SECRET = "s3cret-value"
 
 
 def arguments(**options: Any) -> bytes:
-    internal = {"_ansible_check_mode": False, "_ansible_no_log": True, "_ansible_tracebacks_for": []}
+    internal: dict[str, Any] = {"_ansible_check_mode": False, "_ansible_no_log": True}
+    if "tracebacks_for" in PASS_VARS:
+        internal["_ansible_tracebacks_for"] = []
     return json.dumps({"ANSIBLE_MODULE_ARGS": {**options, **internal}}).encode()
 
 
