@@ -1,0 +1,336 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The evidence of one cluster: a document of plain values, as ``docs/evidence.schema.json`` describes it.
+
+Pure functions, but for those that read and write files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._files import write_private
+from ansible_collections.aks.gpu.plugins.module_utils._evidence._judge import (
+    FAULTY,
+    UNSEEN,
+    VERDICTS,
+    Asked,
+    Check,
+    Facts,
+    Found,
+    checks_of,
+    headline_of,
+    verdict_of,
+)
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import HEALTH_CONDITIONS
+
+FORMAT, VERSION = "aks.gpu/evidence", 1
+FOLDER = "clusters"
+READABLE = 0o644
+LOG_LINES = 20
+
+Document = dict[str, Any]
+
+
+class EvidenceError(Failure):
+    """A file of evidence can't be read or written."""
+
+
+def document(
+    *,
+    host: str,
+    cluster: Mapping[str, str | None],
+    node_pool: str,
+    pool: Facts,
+    asked: Asked,
+    found: Found,
+    failure: Facts | None,
+    steps: Sequence[Facts],
+    run: Mapping[str, str],
+    now: str,
+    metrics: Sequence[Facts] = (),
+) -> Document:
+    """Returns the evidence of one cluster.
+
+    Args:
+        host: The inventory host.
+        cluster: ``subscription_id``, ``resource_group``, ``name``.
+        node_pool: The name of the pool.
+        pool: The pool as ``node_pool_info`` returns it; empty where it was not read.
+        asked: What is asked for.
+        found: What was found.
+        failure: The step that failed, with ``step`` and ``message``, and ``problems`` where it told some.
+        steps: What the run did so far.
+        run: ``id`` and ``started``.
+        now: The time of the record.
+        metrics: Series to show besides, such as those of ``gpu_metrics_info``.
+    """
+    checks = checks_of(asked, found)
+    verdict = verdict_of(asked, found, checks, failure is not None)
+    wrong = [check.line for check in checks if check.holds is False]
+    told = None if failure is None else _failure(failure)
+    name = cluster.get("name") or host
+    problems = [*(found.gpus.get("problems") or []), *(told["problems"] if told else [])]
+    return {
+        "format": FORMAT,
+        "format_version": VERSION,
+        "run": dict(run),
+        "recorded_at": now,
+        "id": identity_of(host, cluster),
+        "host": host,
+        "cluster": {
+            "subscription_id": cluster.get("subscription_id") or _subscription(pool),
+            "resource_group": cluster.get("resource_group") or None,
+            "name": name,
+        },
+        "gpu_stack": asked.gpu_stack,
+        "asked": {
+            "probe": asked.probe == "asked",
+            "shared": asked.shared,
+            "job": asked.job or None,
+            "training": asked.training,
+            "minimum_accuracy": asked.minimum_accuracy,
+        },
+        "node_pool": {
+            "name": node_pool,
+            **{key: pool.get(key) for key in ("vm_size", "count", "provisioning_state", "orchestrator_version")},
+        },
+        "verdict": verdict,
+        "headline": headline_of(name, verdict, asked, found, told, wrong),
+        "checks": [check.as_result() for check in checks],
+        "failure": told,
+        "problems": _distinct(_problem(problem) for problem in problems),
+        "nodes": _nodes(found),
+        "job": _job(found.job) if found.job.get("exists") else None,
+        "steps": [dict(step) for step in steps],
+        "metrics": [dict(series) for series in metrics],
+    }
+
+
+def identity_of(host: str, cluster: Mapping[str, str | None]) -> str:
+    """Returns a word that is the same for the same cluster in each run, by what the run was told of it.
+
+    Args:
+        host: The inventory host.
+        cluster: As the options name it, not as Azure does: a run that fails early does not get so far.
+    """
+    parts = [host, *(str(cluster.get(key) or "").lower() for key in ("subscription_id", "resource_group", "name"))]
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def unexplained(
+    host: str, known: Document | None, steps: Sequence[Facts], run: Mapping[str, str], now: str
+) -> Document:
+    """Returns the evidence of a host that was to be looked at, and of which the run left none.
+
+    Args:
+        host: The inventory host.
+        known: What an earlier run wrote of it, which says which cluster it is; None where none did.
+        steps: What the run did so far.
+        run: ``id`` and ``started``.
+        now: The time of the record.
+    """
+    failed = [step for step in steps if step["outcome"] == "failed"]
+    message = (failed[-1]["message"] if failed else "") or (
+        "It left no evidence: the run ended, or failed, before this cluster could be looked at."
+    )
+    step = failed[-1]["name"] if failed else (steps[-1]["name"] if steps else "Start")
+    evidence = document(
+        host=host,
+        cluster=known["cluster"] if known else {"name": host},
+        node_pool="",
+        pool={},
+        asked=Asked(gpu_stack=""),
+        found=Found(),
+        failure={"step": step, "message": message},
+        steps=steps,
+        run=run,
+        now=now,
+    )
+    return {**evidence, "id": known["id"]} if known else evidence
+
+
+def _subscription(pool: Facts) -> str | None:
+    match = re.match(r"/subscriptions/([^/]+)/", str(pool.get("id") or ""), re.IGNORECASE)
+    return match.group(1) if match else None
+
+
+def _failure(failure: Facts) -> dict[str, Any]:
+    return {
+        "step": str(failure.get("step") or "a step without a name"),
+        "message": str(failure.get("message") or "it says no more"),
+        "problems": [_problem(problem) for problem in failure.get("problems") or []],
+    }
+
+
+def _problem(problem: Facts) -> dict[str, Any]:
+    texts = {key: str(problem.get(key) or "") for key in ("subject", "cause", "message", "advice")}
+    return {**texts, "log_tail": [str(line) for line in problem.get("log_tail") or []]}
+
+
+def _distinct(problems: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list({(problem["subject"], problem["cause"], problem["message"]): problem for problem in problems}.values())
+
+
+def _nodes(found: Found) -> list[dict[str, Any]]:
+    probes = {probe["node"]: probe for probe in found.probes}
+    kept = ("name", "vm_size", "ready", "capacity", "allocatable", "in_use")
+    kept += ("device_plugin", "gpus_from", "node_image_version", "kubelet_version")
+    return [
+        {
+            **{key: node.get(key) for key in kept},
+            "conditions": [
+                dict(condition)
+                for condition in node.get("conditions") or []
+                if condition.get("type") in HEALTH_CONDITIONS or condition.get("type") == "Ready"
+            ],
+            "driver_version": (probes.get(node["name"]) or {}).get("driver_version"),
+            "cuda_version": (probes.get(node["name"]) or {}).get("cuda_version"),
+            "probe": _probe(probes.get(node["name"])),
+        }
+        for node in found.nodes
+    ]
+
+
+def _probe(probe: Facts | None) -> dict[str, Any] | None:
+    if probe is None:
+        return None
+    return {key: probe.get(key) for key in ("asked", "held", "seen", "passed", "works", "devices", "problem")}
+
+
+def _job(job: Facts) -> dict[str, Any]:
+    kept = ("name", "namespace", "complete", "completions", "succeeded", "failed", "start_time", "completion_time")
+    kept += ("duration_seconds", "accuracy_first", "accuracy_last", "accuracy_best")
+    return {
+        **{key: job.get(key) for key in kept},
+        "pods": [{key: pod.get(key) for key in ("name", "node", "phase")} for pod in job.get("pods") or []],
+        "devices": [dict(device) for device in job.get("devices") or []],
+        "accuracy": [dict(point) for point in job.get("accuracy") or []],
+        "log_tail": [str(line) for line in job.get("log_tail") or []][-LOG_LINES:],
+    }
+
+
+def lines_of(evidence: Document) -> list[str]:
+    """Returns evidence as lines for a terminal: nodes, versions, Job, findings, and the verdict at the end."""
+    row = "{:<34} {:<24} {:<5} {}".format
+    lines = [row("NODE", "SIZE", "GPUS", "NODE IMAGE")] if evidence["nodes"] else []
+    for node in evidence["nodes"]:
+        lines.append(row(node["name"], node["vm_size"] or "-", node["allocatable"], node["node_image_version"] or "-"))
+    for node in evidence["nodes"]:
+        held = node["probe"]["held"] if node["probe"] else 0
+        holding = f", {held} GPU(s) held by other work" if held else ""
+        if node["driver_version"]:
+            lines.append(f"{node['name']}: driver {node['driver_version']}, CUDA up to {node['cuda_version']}{holding}")
+    job = evidence["job"]
+    if job:
+        pods = ", ".join(str(pod["name"]) for pod in job["pods"])
+        lines.append(row("JOB", "COMPLETIONS", "TOOK", "POD"))
+        completions = f"{job['succeeded']}/{job['completions']}"
+        lines.append(row(job["name"], completions, took(job["duration_seconds"] or 0), pods))
+        for device in job["devices"]:
+            capability = device.get("compute_capability")
+            parts = [device["name"], capability and f"compute capability {capability}"]
+            parts += [device.get("memory"), device.get("bus_id")]
+            lines.append(f"device found: {', '.join(str(part) for part in parts if part)}")
+        if job["accuracy"]:
+            told = f"first {job['accuracy_first']}, last {job['accuracy_last']}, best {job['accuracy_best']}"
+            lines.append(f"accuracy: {told}, {len(job['accuracy'])} steps told")
+    marks = {True: "ok  ", False: "FAIL", None: "    "}
+    lines += [f"{marks[check['holds']]} {check['line']}" for check in evidence["checks"]]
+    lines += [f"note: {problem['subject']}: {problem['message']}" for problem in evidence["problems"]]
+    return [*lines, evidence["headline"]]
+
+
+def took(seconds: float) -> str:
+    """Returns a duration as kubectl says it: ``5s``, ``3m20s``."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+
+
+def path_of(directory: str, evidence: Document) -> Path:
+    """Returns the file of a cluster's evidence: the same in each run, another one for each cluster and host."""
+    word = re.sub(r"[^A-Za-z0-9._-]+", "-", str(evidence["cluster"]["name"]))[:60].strip(".-") or "cluster"
+    return Path(directory) / FOLDER / f"{word}-{evidence['id']}.json"
+
+
+def write(directory: str, evidence: Document) -> str:
+    """Writes a cluster's evidence, and returns the path.
+
+    Raises:
+        EvidenceError: The directory can't be written.
+    """
+    path = path_of(directory, evidence)
+    text = json.dumps(evidence, indent=1, ensure_ascii=True) + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_private(path, text, mode=READABLE)
+    except OSError as error:
+        raise EvidenceError(f"The evidence can't be written to {path}: {error.strerror or error}.") from error
+    return str(path)
+
+
+def read_all(directories: Iterable[str]) -> list[Document]:
+    """Reads all evidence of directories; of two about the same cluster the younger one counts.
+
+    Args:
+        directories: Each as an option ``directory`` named it, or a folder with the files themselves.
+
+    Raises:
+        EvidenceError: A directory or a file can't be read, or is no evidence of a version that is known here.
+    """
+    youngest: dict[str, Document] = {}
+    for directory in directories:
+        folder = Path(directory)
+        if not folder.is_dir():
+            raise EvidenceError(f"There is no directory {directory}.")
+        inner = folder / FOLDER
+        for path in sorted((inner if inner.is_dir() else folder).glob("*.json")):
+            evidence = _read(path)
+            if evidence is None:
+                continue
+            key = str(evidence["id"])
+            if key not in youngest or youngest[key]["recorded_at"] < evidence["recorded_at"]:
+                youngest[key] = evidence
+    return sorted(youngest.values(), key=lambda each: (str(each["cluster"]["name"]).lower(), each["host"]))
+
+
+def _read(path: Path) -> Document | None:
+    try:
+        evidence = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EvidenceError(f"{path} can't be read: {error}.") from error
+    if not isinstance(evidence, dict) or evidence.get("format") != FORMAT:
+        return None
+    if evidence.get("format_version") != VERSION:
+        raise EvidenceError(
+            f"{path} is evidence of version {evidence.get('format_version')}, and only version {VERSION} is known here.",
+            hint="Take the release of aks.gpu that wrote it, or a newer one.",
+        )
+    return evidence
+
+
+def summary_of(evidence: Sequence[Document]) -> dict[str, Any]:
+    """Returns how many clusters have which verdict, and which ones do not work: small, for a workflow's next step."""
+    counts = {verdict: sum(each["verdict"] == verdict for each in evidence) for verdict in VERDICTS}
+    bad = [each for each in evidence if each["verdict"] in (FAULTY, UNSEEN)]
+    nodes = [node for each in evidence for node in each["nodes"]]
+    probes = [node["probe"] for node in nodes if node["probe"]]
+    return {
+        "clusters": len(evidence),
+        **counts,
+        "nodes": len(nodes),
+        "gpus": sum(int(node["allocatable"] or 0) for node in nodes),
+        "gpus_passed": sum(int(probe["passed"] or 0) for probe in probes),
+        "gpus_held": sum(int(probe["held"] or 0) for probe in probes),
+        "failed": [{"host": each["host"], "cluster": each["cluster"]["name"], "headline": each["headline"]} for each in bad],
+    }
+
+
