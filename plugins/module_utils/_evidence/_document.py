@@ -330,7 +330,7 @@ def summary_of(evidence: Sequence[Document]) -> dict[str, Any]:
         "gpus": sum(int(node["allocatable"] or 0) for node in nodes),
         "gpus_passed": sum(int(probe["passed"] or 0) for probe in probes),
         "gpus_held": sum(int(probe["held"] or 0) for probe in probes),
-        "failed": [{"host": each["host"], "cluster": each["cluster"]["name"], "headline": each["headline"]} for each in bad],
+        "failed": [
+            {"host": each["host"], "cluster": each["cluster"]["name"], "headline": each["headline"]} for each in bad
+        ],
     }
-
-

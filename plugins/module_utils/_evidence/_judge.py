@@ -144,7 +144,9 @@ def _health(nodes: Sequence[Facts]) -> Check:
         return Check("health", not blocking, f"GPU health conditions that are True: {listed(ill)}{kind}")
     if not telling:
         return Check("health", None, "GPU health conditions: no node reports any")
-    return Check("health", True, f"nodes whose GPU health conditions are all well: {telling} of {telling} that report them")
+    return Check(
+        "health", True, f"nodes whose GPU health conditions are all well: {telling} of {telling} that report them"
+    )
 
 
 def _probe_checks(asked: Asked, found: Found) -> list[Check]:
@@ -223,7 +225,9 @@ def verdict_of(asked: Asked, found: Found, checks: Iterable[Check], failed: bool
     return IDLE if not found.nodes and not found.job.get("complete") else WORKS
 
 
-def headline_of(name: str, verdict: str, asked: Asked, found: Found, failure: Facts | None, wrong: Sequence[str]) -> str:
+def headline_of(
+    name: str, verdict: str, asked: Asked, found: Found, failure: Facts | None, wrong: Sequence[str]
+) -> str:
     """Returns what there is to say about a cluster in one sentence.
 
     Args:

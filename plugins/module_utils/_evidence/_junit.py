@@ -74,7 +74,9 @@ def _check(name: str, check: dict[str, Any]) -> ElementTree.Element:
 
 
 def _step(name: str, failure: dict[str, Any]) -> ElementTree.Element:
-    case = ElementTree.Element("testcase", {"classname": f"aks.gpu.{name}", "name": _clean(failure["step"]), "time": "0"})
+    case = ElementTree.Element(
+        "testcase", {"classname": f"aks.gpu.{name}", "name": _clean(failure["step"]), "time": "0"}
+    )
     message = _clean(failure["message"])
     first = message.strip().splitlines()[:1]
     error = ElementTree.SubElement(case, "error", {"message": "".join(first), "type": "step"})

@@ -29,5 +29,9 @@ def environment() -> Any:
     if jinja2 is None:
         raise MissingLibrary("Jinja2", python=sys.executable, reason=REASON)
     return jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )

@@ -11,12 +11,20 @@ import hashlib
 import math
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import duration_text
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._document import Document, summary_of
-from ansible_collections.aks.gpu.plugins.module_utils._evidence._judge import FAULTY, IDLE, UNSEEN, WORKS, listed
+from ansible_collections.aks.gpu.plugins.module_utils._evidence._judge import (
+    FAULTY,
+    IDLE,
+    UNSEEN,
+    VERDICTS,
+    WORKS,
+    listed,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._libraries import environment
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._template import PAGE, SCRIPT, STYLE
 
@@ -25,8 +33,31 @@ ORDER = {FAULTY: 0, UNSEEN: 1, IDLE: 2, WORKS: 3}
 MOST_POINTS = 100
 MOST_SQUARES = 16
 SHORT_SECONDS = 1.0
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 560, 200, 44, 26, 14, 14
-"""Of a chart, in its own units."""
+MANY = 50
+"""From so many clusters on, the browser is spared the details of those that nobody opens."""
+LEFT, BOTTOM, TOP, RIGHT = 52, 26, 14, 14
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A chart's size and its range of values.
+
+    Attributes:
+        width: In the chart's own units, which are about a pixel each.
+        height: Likewise.
+        lowest: The value at the bottom.
+        highest: The value at the top, above the lowest.
+    """
+
+    width: int
+    height: int
+    lowest: float
+    highest: float
+
+    def y(self, value: float) -> float:
+        """Returns where a value is; one beyond the range is at its edge."""
+        share = (self.highest - min(self.highest, max(self.lowest, value))) / (self.highest - self.lowest)
+        return round(TOP + (self.height - TOP - BOTTOM) * share, 1)
 
 
 def page_of(evidence: Sequence[Document], run: str) -> str:
@@ -50,21 +81,14 @@ def view_of(evidence: Sequence[Document], run: str) -> dict[str, Any]:
     ordered = sorted(evidence, key=lambda each: (ORDER[each["verdict"]], str(each["cluster"]["name"]).lower()))
     clusters = [_cluster(index, each, run) for index, each in enumerate(ordered, 1)]
     summary = summary_of(evidence)
-    times = sorted(str(each["recorded_at"]) for each in evidence)
-    began = min((str(each["run"]["started"]) for each in evidence), default="")
     return {
         "title": _title(clusters),
-        "good": bool(clusters) and not summary["failed"],
         "clusters": clusters,
-        "summary": summary,
         "tiles": _tiles(evidence, summary),
         "bar": _bar(summary),
-        "from_runs": len({each["run"]["id"] for each in evidence}),
-        "first_time": moment(began) if began else "",
-        "last_time": moment(times[-1]) if times else "",
-        "spent": duration_text(max(0.0, _seconds_between(began, times[-1]))) if times else "",
+        "when": _when(evidence),
+        "many": len(evidence) > MANY,
         "causes": _causes(clusters),
-        "badges": BADGES,
     }
 
 
@@ -72,11 +96,23 @@ def _title(clusters: Sequence[dict[str, Any]]) -> str:
     if not clusters:
         return "No clusters"
     if len(clusters) == 1:
-        return f"{clusters[0]['name']}: {clusters[0]['badge'].lower()}"
+        return f"{clusters[0]['name']} {VERDICTS[clusters[0]['verdict']]}"
     working = sum(cluster["verdict"] in (WORKS, IDLE) for cluster in clusters)
     if working == len(clusters):
         return f"All {len(clusters):,} clusters work"
     return f"{working:,} of {len(clusters):,} clusters work"
+
+
+def _when(evidence: Sequence[Document]) -> str:
+    if not evidence:
+        return "No run has left evidence."
+    began = min(str(each["run"]["started"]) for each in evidence)
+    ended = max(str(each["recorded_at"]) for each in evidence)
+    until = moment(ended)[11:] if began[:10] == ended[:10] else moment(ended)
+    runs = len({each["run"]["id"] for each in evidence})
+    if runs > 1:
+        return f"{moment(began)} to {until}, from {runs} runs"
+    return f"{moment(began)} to {until}, {duration_text(max(0.0, _epoch(ended) - _epoch(began)))}"
 
 
 def _tiles(evidence: Sequence[Document], summary: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -84,7 +120,11 @@ def _tiles(evidence: Sequence[Document], summary: dict[str, Any]) -> list[tuple[
     asked = sum(int((node["probe"] or {}).get("asked") or 0) for each in evidence for node in each["nodes"])
     return [
         ("Clusters", f"{summary['clusters']:,}", f"{summary[WORKS]:,} work"),
-        ("GPU nodes", f"{summary['nodes']:,}", listed(sorted({str(n["vm_size"]) for e in evidence for n in e["nodes"]}), 2)),
+        (
+            "GPU nodes",
+            f"{summary['nodes']:,}",
+            listed(sorted({str(n["vm_size"]) for e in evidence for n in e["nodes"]}), 2),
+        ),
         ("GPUs offered", f"{summary['gpus']:,}", listed(sorted(set(models)), 2)),
         ("Computed right", f"{summary['gpus_passed']:,}", f"of {asked:,} probed" if asked else "none was probed"),
         ("Held by others", f"{summary['gpus_held']:,}", "left alone"),
@@ -153,14 +193,14 @@ def _cluster(index: int, evidence: Document, run: str) -> dict[str, Any]:
     cluster, job, nodes = evidence["cluster"], evidence["job"], evidence["nodes"]
     accuracy = (job or {}).get("accuracy_last")
     steps = _timeline(evidence["steps"])
+    host = evidence["host"] if evidence["host"] not in (cluster["name"], "localhost") else ""
     return {
         "index": index,
         "name": str(cluster["name"]),
-        "host": evidence["host"] if evidence["host"] not in (cluster["name"], "localhost") else "",
-        "group": cluster["resource_group"] or "",
+        "place": " · ".join(filter(None, (cluster["resource_group"], host))),
         "verdict": evidence["verdict"],
         "badge": BADGES[evidence["verdict"]],
-        "headline": _without_head(evidence["headline"], str(cluster["name"])),
+        "headline": _without_head(evidence),
         "told": _told(evidence),
         "older": evidence["run"]["id"] != run,
         "node_count": len(nodes),
@@ -182,8 +222,10 @@ def _cluster(index: int, evidence: Document, run: str) -> dict[str, Any]:
     }
 
 
-def _without_head(headline: str, name: str) -> str:
-    return headline[len(name) + 1 :] if headline.startswith(f"{name} ") else headline
+def _without_head(evidence: Document) -> str:
+    """Returns the headline without the name and the verdict, which stand beside it."""
+    head = f"{evidence['cluster']['name']} {VERDICTS[evidence['verdict']]}"
+    return str(evidence["headline"]).removeprefix(head).lstrip(":, ")
 
 
 def _facts(evidence: Document) -> list[tuple[str, str]]:
@@ -257,70 +299,79 @@ def _job(job: dict[str, Any]) -> dict[str, Any]:
 
 def _device(device: dict[str, Any]) -> str:
     capability = device.get("compute_capability")
-    parts = [device["name"], capability and f"compute capability {capability}", device.get("memory"), device.get("bus_id")]
+    parts = [
+        device["name"],
+        capability and f"compute capability {capability}",
+        device.get("memory"),
+        device.get("bus_id"),
+    ]
     return " · ".join(str(part) for part in parts if part)
 
 
 def _curve(job: dict[str, Any], minimum: float | None) -> dict[str, Any]:
     points = [(float(point["step"]), float(point["accuracy"])) for point in job["accuracy"]]
-    chart = plotted(points, lowest=0.0, highest=1.0)
-    chart["label"] = f"Accuracy by step: {len(points)} steps, from {percent(points[0][1])} to {percent(points[-1][1])}"
-    chart["last"] = percent(points[-1][1])
-    chart["y_ticks"] = [(percent(value), _y(value, 0.0, 1.0)) for value in (0.0, 0.25, 0.5, 0.75, 1.0)]
-    chart["minimum"] = (
-        {"y": _y(min(1.0, max(0.0, minimum)), 0.0, 1.0), "label": f"asked for: {percent(minimum)}"} if minimum is not None else None
-    )
-    return chart
+    frame = Frame(560, 200, 0.0, 1.0)
+    told = f"{len(points)} steps, from {percent(points[0][1])} to {percent(points[-1][1])}"
+    least = {"y": frame.y(minimum), "label": f"asked for: {percent(minimum)}"} if minimum is not None else None
+    return {
+        **plotted(points, frame),
+        "label": f"Accuracy by step: {told}",
+        "last": percent(points[-1][1]),
+        "y_ticks": [(percent(value), frame.y(value)) for value in (0.0, 0.25, 0.5, 0.75, 1.0)],
+        "minimum": least,
+    }
 
 
 def _metric(series: dict[str, Any]) -> dict[str, Any] | None:
     points = [(_epoch(time), float(value)) for time, value in series.get("points") or [] if value is not None]
-    points = [point for point in points if all(map(math.isfinite, point))]
+    points = sorted(point for point in points if all(map(math.isfinite, point)))
     if not points:
         return None
     values = [value for _time, value in points]
     lowest, highest = min(0.0, *values), max(values)
-    highest = highest if highest > lowest else lowest + 1.0
+    frame = Frame(340, 130, lowest, highest if highest > lowest else lowest + 1.0)
     dimensions = ", ".join(f"{key} {value}" for key, value in sorted((series.get("dimensions") or {}).items()))
-    unit = str(series.get("unit") or "")
-    chart = plotted(points, lowest=lowest, highest=highest)
-    chart["x_ticks"] = []
-    name = str(series.get("name") or "")
+    name, unit = str(series.get("name") or ""), str(series.get("unit") or "")
+    last = amount(values[-1], unit)
     return {
-        **chart,
+        **plotted(points, frame),
+        "x_ticks": [
+            (clock(points[0][0]), LEFT, "start"),
+            (clock(points[-1][0]), frame.width - RIGHT, "end"),
+        ],
         "name": name,
         "dimensions": dimensions,
-        "last": f"{values[-1]:,.6g} {unit}".strip(),
-        "label": f"{name}{' of ' + dimensions if dimensions else ''}: {len(points)} points, last {values[-1]:,.6g} {unit}",
-        "y_ticks": [(f"{value:,.4g}", _y(value, lowest, highest)) for value in (lowest, highest)],
+        "last": last,
+        "label": f"{name}{' of ' + dimensions if dimensions else ''}: {len(points)} points, last {last}",
+        "y_ticks": [(amount(value, unit), frame.y(value)) for value in (frame.lowest, frame.highest)],
     }
 
 
-def plotted(points: Sequence[tuple[float, float]], *, lowest: float, highest: float) -> dict[str, Any]:
+def plotted(points: Sequence[tuple[float, float]], frame: Frame) -> dict[str, Any]:
     """Returns a curve in the units of a chart.
 
     Args:
-        points: At least one, of finite numbers, by x.
-        lowest: The value at the bottom.
-        highest: The value at the top; larger than the lowest.
+        points: At least one, of finite numbers.
+        frame: The chart.
     """
     shown = thinned(sorted(points))
     first, last = shown[0][0], shown[-1][0]
-    span = (last - first) or 1.0
-    inner = WIDTH - LEFT - RIGHT
-    places = [(LEFT + inner * (x - first) / span, _y(min(highest, max(lowest, y)), lowest, highest)) for x, y in shown]
-    middle = (first + last) / 2
-    ticks = [(f"{x:,.0f}", LEFT + inner * (x - first) / span) for x in dict.fromkeys((first, middle, last))]
+    inner = frame.width - LEFT - RIGHT
+
+    def across(x: float) -> float:
+        return LEFT + inner * (x - first) / ((last - first) or 1.0)
+
+    ticks = [(first, "start"), ((first + last) / 2, "middle"), (last, "end")] if last > first else [(first, "start")]
     return {
-        "width": WIDTH,
-        "height": HEIGHT,
+        "width": frame.width,
+        "height": frame.height,
         "left": LEFT,
-        "right": WIDTH - RIGHT,
-        "bottom": HEIGHT - BOTTOM,
-        "points": " ".join(f"{_n(x)},{_n(float(y))}" for x, y in places),
-        "end": (_n(places[-1][0]), _n(float(places[-1][1]))),
+        "right": frame.width - RIGHT,
+        "bottom": frame.height - BOTTOM,
+        "points": " ".join(f"{_n(across(x))},{_n(frame.y(y))}" for x, y in shown),
+        "end": (_n(across(last)), _n(frame.y(shown[-1][1]))),
         "count": len(shown),
-        "x_ticks": [(label, _n(x)) for label, x in ticks],
+        "x_ticks": [(f"{x:,.0f}", _n(across(x)), anchor) for x, anchor in ticks],
     }
 
 
@@ -336,11 +387,6 @@ def thinned(points: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> l
         if stretch:
             kept |= {min(stretch, key=lambda point: point[1]), max(stretch, key=lambda point: point[1])}
     return sorted(kept)
-
-
-def _y(value: float, lowest: float, highest: float) -> float:
-    inner = HEIGHT - TOP - BOTTOM
-    return round(TOP + inner * (highest - value) / (highest - lowest), 1)
 
 
 def _timeline(steps: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
@@ -368,12 +414,33 @@ def _timeline(steps: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
                 "width": _n(max(0.6, min(100 * seconds / span, 100 - min(left, 99.0)))),
             }
         )
-    return {"rows": rows, "short": len(short), "short_took": f"{sum(short):.1f} s", "span": duration_text(span)}
+    told = f"{'And ' if rows else ''}{len(short)} steps of less than a second that only looked, {sum(short):.1f} s together."
+    return {"rows": rows, "short": told if short else "", "span": duration_text(span)}
 
 
 def percent(value: float | None) -> str:
     """Returns a share of one as a percentage with one decimal; empty for None."""
     return "" if value is None else f"{100 * float(value):.1f}".removesuffix(".0") + " %"
+
+
+def amount(value: float, unit: str) -> str:
+    """Returns a value with its unit, large ones as people say them: ``1.7 GiB``, ``12.5 k``."""
+    if unit.lower() in ("byte", "bytes", "b"):
+        names, base, unit = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB"), 1024.0, ""
+    else:
+        names, base = ("", "k", "M", "G", "T", "P"), 1000.0
+    power = 0
+    while abs(value) >= base and power < len(names) - 1:
+        value, power = value / base, power + 1
+    return " ".join(
+        part for part in (f"{value:,.4g}" if abs(value) < 10000 else f"{value:.2e}", names[power], unit) if part
+    )
+
+
+def clock(seconds: float) -> str:
+    """Returns a time of day in UTC, ``10:05``, of seconds since 1970."""
+    minutes = int(seconds // 60)
+    return f"{minutes // 60 % 24:02}:{minutes % 60:02}"
 
 
 def moment(text: str) -> str:
@@ -388,15 +455,13 @@ def _epoch(value: Any) -> float:
     """
     if isinstance(value, (int, float)):
         return float(value)
-    text = re.sub(r"\.(\d{1,6})\d*", lambda match: "." + match.group(1).ljust(6, "0"), str(value)).replace("Z", "+00:00")
+    text = re.sub(r"\.(\d{1,6})\d*", lambda match: "." + match.group(1).ljust(6, "0"), str(value)).replace(
+        "Z", "+00:00"
+    )
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:
         return 0.0
-
-
-def _seconds_between(first: str, last: str) -> float:
-    return _epoch(last) - _epoch(first)
 
 
 def _n(value: float) -> str:

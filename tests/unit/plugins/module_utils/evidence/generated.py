@@ -82,9 +82,17 @@ def job(points: int = 50, **more: Any) -> Json:
         "start_time": "2026-08-01T10:08:00Z",
         "completion_time": "2026-08-01T10:11:10Z",
         "duration_seconds": 190,
-        "pods": [{"name": "samples-tf-mnist-demo-smnr6", "node": "aks-gpunp-28993262-vmss000000", "phase": "Succeeded"}],
+        "pods": [
+            {"name": "samples-tf-mnist-demo-smnr6", "node": "aks-gpunp-28993262-vmss000000", "phase": "Succeeded"}
+        ],
         "devices": [
-            {"name": "Tesla T4", "compute_capability": "7.5", "memory": "14.75GiB", "bus_id": "0001:00:00.0", "uuid": None}
+            {
+                "name": "Tesla T4",
+                "compute_capability": "7.5",
+                "memory": "14.75GiB",
+                "bus_id": "0001:00:00.0",
+                "uuid": None,
+            }
         ],
         "accuracy": accuracy,
         "accuracy_first": accuracy[0]["accuracy"] if accuracy else None,
@@ -178,7 +186,9 @@ def cluster(number: int = 1, **more: Any) -> Document:
             },
             "node_pool": "gpunp",
             "pool": {"vm_size": size, "count": len(names), "provisioning_state": "Succeeded"},
-            "asked": Asked(job="samples-tf-mnist-demo", training=True, minimum_accuracy=0.9 if number % 4 != 3 else None),
+            "asked": Asked(
+                job="samples-tf-mnist-demo", training=True, minimum_accuracy=0.9 if number % 4 != 3 else None
+            ),
             "found": found,
             "failure": failure,
             "steps": steps(failed),
