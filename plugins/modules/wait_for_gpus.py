@@ -20,6 +20,7 @@ description:
 extends_documentation_fragment:
   - aks.gpu.attributes.reads
   - aks.gpu.kubernetes
+  - aks.gpu.azure
 options:
   node_pool:
     description:
@@ -266,6 +267,13 @@ pool_device_plugins:
   type: list
   elements: str
   sample: [gpu-resources/nvidia-device-plugin-daemonset]
+cluster_policies:
+  description:
+    - The ClusterPolicies of NVIDIA's GPU Operator in the cluster, by name.
+  returned: when the cluster could be looked at
+  type: list
+  elements: str
+  sample: []
 not_looked_at:
   description:
     - Collections that this identity may not read, so that problems there are not seen.
@@ -277,11 +285,14 @@ not_looked_at:
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task, run
+from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
+from ansible_collections.aks.gpu.plugins.module_utils._azure._run_command import executor
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._arguments import KUBERNETES_ARGUMENTS
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpus import expectation_of, plan_wait
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._vm_sizes import facts
 
 ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
+    AZURE_ARGUMENTS,
     ArgumentSpec(
         options={
             "node_pool": {"type": "str"},
@@ -300,7 +311,8 @@ ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
 
 def plan(task: Task) -> Plan:
     """Plans the wait, with the number of GPUs that the size is known to have."""
-    return plan_wait(task, expectation_of(task.params, gpus_of_size=lambda size: facts(size).gpus))
+    expected = expectation_of(task.params, gpus_of_size=lambda size: facts(size).gpus)
+    return plan_wait(task, expected, lambda way: executor(task, way.cluster_id, way.server_id))
 
 
 def main() -> None:

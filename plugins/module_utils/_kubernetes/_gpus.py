@@ -15,7 +15,6 @@ from typing import Any
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import access_of
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import WaitFailed
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._logs import with_log_tails
@@ -39,11 +38,14 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import 
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._pods import is_over, pod_problems, requested
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope, LogReference, Patience, Problem
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import describe
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, Watch
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import Reach, connect, observe
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State
 
 _PLUGIN_IMAGE = re.compile(r"k8s-device-plugin|(?:nvidia|gpu)[^/]*device-plugin|device-plugin[^/]*(?:nvidia|gpu)")
 _OTHER_PLUGIN = re.compile(r"rdma|sriov|sgx|fuse|kvm|fpga|smarter|habana|qat")
 _PLUGIN_DIRECTORY = "/var/lib/kubelet/device-plugins"
+_BESIDE_PLUGIN = re.compile(r"mps-control-daemon|gpu-feature-discovery|config-manager")
+"""Other programs of the device plugin's image."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class Verdict:
         expected: What it was judged by.
         device_plugins: DaemonSets of device plugins in the cluster, each ``namespace/name``.
         pool_device_plugins: Those that would make a Pod for a new node of the expected pool.
+        cluster_policies: The ClusterPolicies of NVIDIA's GPU Operator, by name.
     """
 
     nodes: list[dict[str, Any]]
@@ -107,6 +110,7 @@ class Verdict:
     expected: Expectation
     device_plugins: list[str] = field(default_factory=list)
     pool_device_plugins: list[str] = field(default_factory=list)
+    cluster_policies: list[str] = field(default_factory=list)
 
 
 def evaluate(
@@ -115,6 +119,7 @@ def evaluate(
     daemon_sets: Iterable[dict[str, Any]],
     pods: Iterable[dict[str, Any]],
     events: Iterable[dict[str, Any]] = (),
+    cluster_policies: Iterable[dict[str, Any]] = (),
 ) -> Verdict:
     """Judges a pool by what is in the cluster.
 
@@ -125,6 +130,7 @@ def evaluate(
         pods: Of the whole cluster, at least those that hold the resource, belong to a device plugin, or failed at
             their node's admission.
         events: Warnings about DaemonSets.
+        cluster_policies: Those of NVIDIA's GPU Operator.
     """
     found = sorted(nodes, key=name_of)
     pods = list(pods)
@@ -140,6 +146,7 @@ def evaluate(
             problems += _second_plugin(expected, node, plugins, pods)
             problems += _gpu_problems(expected, node, plugins, pods, list(events))
         problems += _rejected(node, pods)
+    problems.sort(key=lambda problem: problem.cause != "SpotEviction")  # it explains what else is missing
     staying = [node for node in found if not is_leaving(node)]
     good = [node for node in staying if _usable(expected, node)]
     done = len(good) >= expected.nodes and not any(problem.blocking for problem in problems)
@@ -159,7 +166,8 @@ def evaluate(
         for node in found
     ]
     to_come = _meant_for(future_node(expected.pool, expected.stack), plugins) if expected.pool else []
-    return Verdict(results, problems, done, summary, expected, _names(plugins), _names(to_come))
+    policies = sorted(name_of(policy) for policy in cluster_policies)
+    return Verdict(results, problems, done, summary, expected, _names(plugins), _names(to_come), policies)
 
 
 def is_device_plugin(workload: dict[str, Any]) -> bool:
@@ -170,7 +178,13 @@ def is_device_plugin(workload: dict[str, Any]) -> bool:
     """
     spec = workload.get("spec") or {}
     spec = (spec.get("template") or {}).get("spec") or spec
-    images = [str(container.get("image")) for container in spec.get("containers") or []]
+    images = [
+        str(container.get("image"))
+        for container in spec.get("containers") or []
+        if not _BESIDE_PLUGIN.search(str([container.get("command"), container.get("args")]))
+    ]
+    if not images:
+        return False
     if any(_PLUGIN_IMAGE.search(image) for image in images):
         return True
     paths = [str((volume.get("hostPath") or {}).get("path")) for volume in spec.get("volumes") or []]
@@ -251,7 +265,12 @@ def _pool_problems(expected: Expectation, staying: list[dict[str, Any]]) -> list
     if len(staying) < expected.nodes:
         creating = f"; Azure says: {state}" if state and state != "Succeeded" else ""
         text = f"it has {len(staying)} of {expected.nodes} nodes{creating}"
-        advice = "" if staying or creating else "The pool may still be created, have failed, or be scaled to zero."
+        if staying or creating:
+            advice = ""
+        elif expected.pool_value("scale_set_priority") == "Spot":
+            advice = "Azure may have evicted Spot nodes, or have no Spot capacity at the moment."
+        else:
+            advice = "The pool may still be created, have failed, or be scaled to zero."
         problems.append(Problem(expected.subject, "NodesMissing", text, advice))
     sizes = {labels_of(node).get(SIZE_LABEL) for node in staying} - {None}
     for size in sorted(str(name) for name in sizes):
@@ -311,8 +330,9 @@ def _plugin_problems(
         return [Problem(subject, "DriverNone", text, advice, Hope.LITTLE if plugins else Hope.NONE)]
     if _brings_plugin(expected, node):
         return []
+    meant = _meant_for(node, plugins)
     obstacles: list[Problem] = []
-    for plugin in plugins:
+    for plugin in meant or plugins:
         mine = [
             pod
             for pod in pods
@@ -337,8 +357,12 @@ def _plugin_problems(
         return obstacles or [
             Problem(subject, "NoPluginPod", "the device plugin's DaemonSet has made no Pod for it yet")
         ]
+    text = "there is no device plugin in the cluster"
+    if expected.stack == "operator":
+        advice = "NVIDIA's GPU Operator makes it when it has found the node; if not, the logs of its Pods say why."
+        return [Problem(subject, "NoDevicePlugin", text, advice)]
     advice = "Apply the device plugin's DaemonSet (role aks.gpu.device_plugin), or choose another gpu_stack."
-    return [Problem(subject, "NoDevicePlugin", "there is no device plugin in the cluster", advice, Hope.LITTLE)]
+    return [Problem(subject, "NoDevicePlugin", text, advice, Hope.LITTLE)]
 
 
 def _plugin_pod_problems(subject: str, pod: dict[str, Any], node: dict[str, Any], resource: str) -> list[Problem]:
@@ -463,23 +487,26 @@ def watched(expected: Expectation) -> dict[str, Query]:
         ),
         "pods": Query("/api/v1/pods", optional=True, keep=pod_that_matters),
         "events": Query("/api/v1/events", field_selector="type=Warning,involvedObject.kind=DaemonSet", optional=True),
+        "cluster_policies": Query("/apis/nvidia.com/v1/clusterpolicies", optional=True),
     }
 
 
 def judge(expected: Expectation, state: State) -> Verdict:
     """Judges a pool by the state of a watch."""
-    return evaluate(expected, state.all("nodes"), state.all("daemon_sets"), state.all("pods"), state.all("events"))
+    names = ("nodes", "daemon_sets", "pods", "events", "cluster_policies")
+    return evaluate(expected, *(state.all(name) for name in names))
 
 
-def plan_wait(task: Task, expected: Expectation) -> Plan:
+def plan_wait(task: Task, expected: Expectation, reach: Reach | None = None) -> Plan:
     """Plans the wait for the GPUs of a pool; in check mode the state as it is now is all there is to say.
 
     Args:
         task: Its options hold ``wait_timeout`` and ``grace`` in seconds, and the way to the cluster.
         expected: What to wait for.
+        reach: Runs commands in a cluster whose API server only AKS can reach.
     """
-    client = Client(access_of(task.params, task.temporary_directory, task.secret))
-    with Watch(client, watched(expected)) as watch:
+    client = connect(task, reach)
+    with observe(client, watched(expected)) as watch:
         state = next(iter(watch.states(task.deadline(60.0))))
     verdict = judge(expected, state)
     wait = None if verdict.done else lambda: _wait(task, client, expected)
@@ -509,7 +536,7 @@ def await_gpus(
     patience = Patience(grace)
     verdict: Verdict | None = None
     state = State()
-    with Watch(client, watched(expected)) as watch:
+    with observe(client, watched(expected)) as watch:
         for state in watch.states(deadline):
             verdict = judge(expected, state)
             if verdict.done:
@@ -575,5 +602,6 @@ def _result(verdict: Verdict, state: State) -> dict[str, Any]:
         },
         "device_plugins": verdict.device_plugins,
         "pool_device_plugins": verdict.pool_device_plugins,
+        "cluster_policies": verdict.cluster_policies,
         "not_looked_at": sorted(state.denied),
     }

@@ -57,7 +57,8 @@ class Query:
         field_selector: Only objects with these fields.
         keep: Returns what to remember of an object, or None for one that does not matter. Large clusters are watched
             in little memory so.
-        optional: A collection that may not be read is taken for empty, and named in ``State.denied``.
+        optional: A collection that may not be read is taken for empty, and named in ``State.denied``; one that the
+            cluster does not know is just empty.
     """
 
     path: str
@@ -349,7 +350,8 @@ class _CollectionFollower(_Follower):
 
             def deny(state: State) -> None:
                 state.objects.setdefault(self._key, {})
-                state.denied[self._key] = str(error)
+                if error.status == 403:
+                    state.denied[self._key] = str(error)
 
             self._queue.put(deny)
             return False

@@ -17,7 +17,7 @@ from ansible.template import Templar, trust_as_template
 HERE = Path(__file__).parent
 ROLES = HERE.parents[2] / "roles"
 PLAYBOOK_VARS = HERE.parents[2] / "playbooks" / "vars"
-PLUGIN = {"namespace": "gpu-resources", "name": "nvidia-device-plugin-daemonset"}
+PLUGIN = {"namespace": "gpu-resources", "name": "nvidia-device-plugin-gpunp"}
 
 
 def render(role: str, template: str, *files: Path, **variables: Any) -> list[dict[str, Any]]:
@@ -38,8 +38,14 @@ def article(name: str) -> dict[str, Any]:
 
 
 def plugin(**variables: Any) -> dict[str, dict[str, Any]]:
+    """The device plugin's objects by kind; the DaemonSet of MPS is called MPS here."""
     documents = render("device_plugin", "manifest.yaml.j2", **variables)
-    return {document["kind"]: document for document in documents}
+    found = {}
+    for document in documents:
+        kind = "MPS" if document["metadata"]["name"].endswith("-mps") else document["kind"]
+        assert kind not in found
+        found[kind] = document
+    return found
 
 
 def container(daemonset: dict[str, Any]) -> dict[str, Any]:
@@ -79,8 +85,12 @@ def test_device_plugin_of_today() -> None:
     assert pod["priorityClassName"] == "system-node-critical"
     assert "annotations" not in daemonset["spec"]["template"]["metadata"]
     (term,) = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
-    assert {"key": "kubernetes.azure.com/accelerator", "operator": "In", "values": ["nvidia"]} in term[
-        "matchExpressions"
+    assert [(each["key"], each["operator"], each["values"]) for each in term["matchExpressions"]] == [
+        ("kubernetes.azure.com/accelerator", "In", ["nvidia"]),
+        ("kubernetes.io/os", "In", ["linux"]),
+        ("kubernetes.azure.com/dcgm-exporter", "NotIn", ["enabled"]),
+        ("nvidia.com/gpu.deploy.device-plugin", "NotIn", ["true"]),
+        ("kubernetes.azure.com/agentpool", "In", ["gpunp"]),
     ]
     assert pod["tolerations"] == [
         {"key": "CriticalAddonsOnly", "operator": "Exists"},
@@ -94,9 +104,24 @@ def test_device_plugin_of_today() -> None:
     }  # fmt: skip
 
 
-def test_the_selector_is_the_articles() -> None:
-    """A selector is immutable: with another one, going from one manifest to the other would fail."""
-    assert plugin()["DaemonSet"]["spec"]["selector"] == article("daemonset")["spec"]["selector"]
+def test_one_for_all_gpu_nodes() -> None:
+    """It has the article's name, and so its selector: that is immutable, and another one could not be applied over it."""
+    daemonset = plugin(device_plugin_node_pool="")["DaemonSet"]
+    assert daemonset["metadata"]["name"] == article("daemonset")["metadata"]["name"]
+    assert daemonset["spec"]["selector"] == article("daemonset")["spec"]["selector"]
+    assert "agentpool" not in json.dumps(daemonset)
+
+
+def test_each_pool_has_its_own() -> None:
+    first, second = (plugin(node_pool_name=name)["DaemonSet"] for name in ("t4", "a100"))
+    assert [each["metadata"]["name"] for each in (first, second)] == [
+        "nvidia-device-plugin-t4",
+        "nvidia-device-plugin-a100",
+    ]
+    assert first["spec"]["selector"] != second["spec"]["selector"]
+    for daemonset in (first, second):
+        labels = daemonset["spec"]["template"]["metadata"]["labels"]
+        assert daemonset["spec"]["selector"]["matchLabels"].items() <= labels.items()
 
 
 def test_unprivileged_with_mig() -> None:
@@ -108,9 +133,19 @@ def test_unprivileged_with_mig() -> None:
     assert environment(daemonset)["MIG_STRATEGY"] == "mixed"
 
 
+def test_a_pool_with_mig() -> None:
+    daemonset = plugin(node_pool_gpu_instance_profile="MIG1g")["DaemonSet"]
+    assert environment(daemonset)["MIG_STRATEGY"] == "single"
+    assert environment(daemonset)["NVIDIA_MIG_MONITOR_DEVICES"] == "all"
+
+
 @pytest.mark.parametrize("replicas", [4, "4"])
 def test_time_slicing(replicas: Any) -> None:
-    found = plugin(device_plugin_time_slicing_replicas=replicas, device_plugin_time_slicing_rename="true")
+    found = plugin(
+        device_plugin_sharing="time_slicing",
+        device_plugin_sharing_replicas=replicas,
+        device_plugin_sharing_rename="true",
+    )
     assert json.loads(found["ConfigMap"]["data"]["config.yaml"]) == {
         "version": "v1",
         "sharing": {
@@ -119,6 +154,33 @@ def test_time_slicing(replicas: Any) -> None:
     }
     assert environment(found["DaemonSet"])["CONFIG_FILE"] == "/config/config.yaml"
     assert found["DaemonSet"]["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
+    assert "MPS" not in found
+
+
+def test_mps() -> None:
+    found = plugin(
+        device_plugin_sharing="mps", device_plugin_sharing_replicas=10, device_plugin_image_pull_secret="mirror"
+    )
+    config = json.loads(found["ConfigMap"]["data"]["config.yaml"])
+    assert config["sharing"]["mps"]["resources"] == [{"name": "nvidia.com/gpu", "replicas": 10}]
+    pod, daemon = (found[kind]["spec"]["template"]["spec"] for kind in ("DaemonSet", "MPS"))
+    assert environment(found["DaemonSet"])["MPS_ROOT"] == "/run/nvidia/mps"
+    folders = {volume["name"]: volume["hostPath"]["path"] for volume in pod["volumes"] if "hostPath" in volume}
+    assert folders["mps-root"] == "/run/nvidia/mps"
+    assert folders["mps-shm"] == "/run/nvidia/mps/shm"
+    assert daemon["containers"][0]["command"] == ["mps-control-daemon"]
+    assert daemon["initContainers"][0]["command"] == ["mps-control-daemon", "mount-shm"]
+    assert daemon["initContainers"][0]["volumeMounts"][0]["mountPropagation"] == "Bidirectional"
+    for each in (*daemon["containers"], *daemon["initContainers"]):
+        assert each["securityContext"] == {"privileged": True}
+    assert daemon["affinity"] == pod["affinity"]
+    assert daemon["tolerations"] == pod["tolerations"]
+    assert daemon["imagePullSecrets"] == [{"name": "mirror"}]
+    assert found["MPS"]["spec"]["selector"] != found["DaemonSet"]["spec"]["selector"]
+
+
+def test_a_removal_names_what_any_options_may_have_made() -> None:
+    assert set(plugin(device_plugin_to_be="absent")) == {"Namespace", "ConfigMap", "DaemonSet", "MPS"}
 
 
 def test_taints_of_a_spot_pool_as_text() -> None:
@@ -171,6 +233,11 @@ def test_job_with_everything() -> None:
 def test_default_vars_file_says_what_the_defaults_say(role: str) -> None:
     said = yaml.safe_load((PLAYBOOK_VARS / "default.yml").read_text())
     defaults = yaml.safe_load((ROLES / role / "defaults/main.yml").read_text())
-    templated = {"node_pool_enable_auto_scaling": True, "node_pool_min_count": 1, "node_pool_max_count": 3}
+    templated: dict[str, Any] = {
+        "node_pool_enable_auto_scaling": True,
+        "node_pool_min_count": 1,
+        "node_pool_max_count": 3,
+        "mnist_workload": "article",
+    }
     for name in said.keys() & defaults.keys():
         assert said[name] == templated.get(name, defaults[name])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
+from ansible_collections.aks.gpu.plugins.filter.gpus_offered import gpus_offered
 from ansible_collections.aks.gpu.plugins.filter.listed import listed
 from ansible_collections.aks.gpu.plugins.filter.tolerations import tolerations
 
@@ -44,3 +45,47 @@ def test_tolerations(value: Any, expected: list[dict[str, Any]]) -> None:
 def test_what_is_no_taint(taint: str) -> None:
     with pytest.raises(AnsibleFilterError, match="is not a taint"):
         tolerations(taint)
+
+
+@pytest.mark.parametrize(
+    ("size", "options", "resource_name", "per_node"),
+    [
+        ("Standard_NC4as_T4_v3", {}, "nvidia.com/gpu", 1),
+        ("Standard_NC64as_T4_v3", {"replicas": "4"}, "nvidia.com/gpu", 16),
+        ("standard_nc4as_t4_v3", {"replicas": 4, "rename": "yes"}, "nvidia.com/gpu.shared", 4),
+        ("Standard_NC4as_T4_v3", {"replicas": 1, "rename": True}, "nvidia.com/gpu", 1),
+        ("Standard_NC24ads_A100_v4", {"gpu_instance_profile": "MIG1g"}, "nvidia.com/gpu", 1),
+        ("Standard_NC24ads_A100_v4", {"gpu_instance_profile": "MIG1g", "mig_strategy": "single"}, "nvidia.com/gpu", 7),
+        (
+            "Standard_NC48ads_A100_v4",
+            {"gpu_instance_profile": "MIG3g", "mig_strategy": "mixed"},
+            "nvidia.com/mig-3g.40gb",
+            4,
+        ),
+        (
+            "Standard_ND96asr_v4",
+            {"gpu_instance_profile": "MIG1g", "mig_strategy": "mixed"},
+            "nvidia.com/mig-1g.5gb",
+            56,
+        ),
+        (
+            "Standard_NC24ads_A100_v4",
+            {
+                "gpu_instance_profile": "MIG1g",
+                "mig_strategy": "mixed",
+                "replicas": 2,
+                "sharing_resource": "nvidia.com/mig-1g.10gb",
+            },
+            "nvidia.com/mig-1g.10gb",
+            14,
+        ),
+        ("Standard_NC999_B900_v9", {"replicas": 2}, "nvidia.com/gpu", None),
+    ],
+)
+def test_gpus_offered(size: str, options: dict[str, Any], resource_name: str, per_node: int | None) -> None:
+    assert gpus_offered(size, **options) == {"resource_name": resource_name, "per_node": per_node}
+
+
+def test_gpus_offered_by_an_unknown_size() -> None:
+    with pytest.raises(AnsibleFilterError, match="gpu_verify_resource_name"):
+        gpus_offered("Standard_NC999_B900_v9", gpu_instance_profile="MIG1g", mig_strategy="mixed")
