@@ -17,7 +17,8 @@ description:
     example because an earlier task was run in check mode, is validated elsewhere and predicted as well.
   - All objects are checked before the first one is changed, and everything that is wrong with them is named at
     once.
-  - The values of Secrets are masked in differences and results.
+  - The values of Secrets are masked in differences and results; of a ConfigMap's binary data they show length and
+    SHA-256.
   - Objects that this module creates carry the annotation C(aks.gpu/created-by).
 extends_documentation_fragment:
   - aks.gpu.attributes

@@ -41,6 +41,16 @@ options:
       - How long a Pod may be without a node, in seconds. An autoscaler needs some minutes for a new GPU node.
     type: int
     default: 600
+  log_pattern:
+    description:
+      - A regular expression of Python that a line of the log has to match somewhere; otherwise a Job that is
+        complete fails all the same.
+      - Each Pod that succeeded has to have such a line. Of a Job with many Pods those of the youngest are looked at.
+    type: str
+  minimum_accuracy:
+    description:
+      - The accuracy at the last step that a complete Job has to have reached at least, from 0 to 1, in each Pod.
+    type: float
   grace:
     description:
       - How long other problems that rarely go away by themselves may last, in seconds, such as a registry that
@@ -59,6 +69,12 @@ EXAMPLES = r"""
     name: samples-tf-mnist-demo
     namespace: default
   register: mnist
+
+- name: Wait for a Job of one's own, whose program says when all is well
+  aks.gpu.wait_for_job:
+    name: vector-add
+    namespace: default
+    log_pattern: Test PASSED
 
 - name: Which GPU was found
   ansible.builtin.debug:
@@ -124,8 +140,8 @@ job:
       sample: 190
     pods:
       description:
-        - Its Pods, the oldest first, with C(name), C(node), C(phase), C(exit_code), C(devices) and
-          C(accuracy_last).
+        - Its Pods, the oldest first, with C(name), C(node), C(phase), C(exit_code), C(devices), C(accuracy_last)
+          and C(log_pattern_found).
       type: list
       elements: dict
       returned: always
@@ -136,6 +152,7 @@ job:
           exit_code: 0
           devices: []
           accuracy_last: 0.9258
+          log_pattern_found: null
     devices:
       description:
         - The GPUs that the first Pod to succeed found, else those of the youngest Pod.
@@ -199,6 +216,21 @@ job:
       type: float
       returned: always
       sample: 0.9305
+    log_pattern_found:
+      description: Whether a line matched O(log_pattern); null without that option, or when there is no log.
+      type: bool
+      returned: always
+      sample: true
+    driver_version:
+      description: The NVIDIA driver; null when the log does not say.
+      type: str
+      returned: always
+      sample: 580.95.05
+    cuda_version:
+      description: The newest CUDA that the driver serves; null when the log does not say.
+      type: str
+      returned: always
+      sample: "13.0"
     log_head:
       description: The first lines of the log.
       type: list
@@ -263,6 +295,8 @@ ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
             "name": {"type": "str", "required": True},
             "namespace": {"type": "str"},
             "wait_timeout": {"type": "int", "default": 1800},
+            "log_pattern": {"type": "str"},
+            "minimum_accuracy": {"type": "float"},
             "unschedulable_grace": {"type": "int", "default": 600},
             "grace": {"type": "int", "default": 120},
         }

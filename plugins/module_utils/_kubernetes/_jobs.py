@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -73,17 +74,19 @@ class Evidence:
     """What the Pods of a Job told, by the uid of the Pod.
 
     Attributes:
+        pattern: What a line of each log has to match somewhere; None for nothing.
         logs: The logs read so far; of a container that was started again that of its last start.
         latest: The last accuracy that came, as a person reads it.
     """
 
+    pattern: re.Pattern[str] | None = None
     logs: dict[str, WorkloadLog] = field(default_factory=dict)
     latest: str = ""
 
     def take(self, lines: Iterable[tuple[str, str]]) -> None:
         """Takes lines in, each with the key that ``log_key`` made."""
         for key, line in lines:
-            said = self.logs.setdefault(key, WorkloadLog()).feed(line)
+            said = self.logs.setdefault(key, WorkloadLog(pattern=self.pattern)).feed(line)
             if said:
                 self.latest = f"accuracy {said['accuracy']:.4g} at step {said['step']}"
 
@@ -91,6 +94,70 @@ class Evidence:
         """Returns the log of a Pod's last start, or None."""
         mine = [key for key in self.logs if key.startswith(f"{pod['metadata']['uid']}/")]
         return self.logs[max(mine, key=lambda key: int(key.rsplit("/", 1)[1]))] if mine else None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What the Pods of a Job have to tell besides ending well.
+
+    Attributes:
+        pattern: A line of the log has to match it somewhere; None for nothing.
+        minimum_accuracy: The last accuracy has to be at least this, from 0 to 1; None for any, or none at all.
+    """
+
+    pattern: re.Pattern[str] | None = None
+    minimum_accuracy: float | None = None
+
+    @classmethod
+    def of(cls, params: dict[str, Any]) -> Rule:
+        """Returns the rule of a module's options ``log_pattern`` and ``minimum_accuracy``.
+
+        Raises:
+            Failure: There can be no such rule. All that is wrong with it is named.
+        """
+        text, least = params["log_pattern"], params["minimum_accuracy"]
+        pattern, wrong = None, []
+        try:
+            pattern = re.compile(text) if text else None
+        except re.error as error:
+            wrong.append(f"log_pattern is no regular expression: {text}: {error}.")
+        if least is not None and not 0 <= least <= 1:
+            wrong.append(f"minimum_accuracy has to be between 0 and 1, not {least:g}.")
+        if wrong:
+            raise Failure(" ".join(wrong))
+        return cls(pattern, least)
+
+    def broken(self, subject: str, pods: Iterable[dict[str, Any]], evidence: Evidence) -> list[Problem]:
+        """Returns where the Pods that succeeded did not tell what they have to.
+
+        Args:
+            subject: The Job.
+            pods: Its Pods.
+            evidence: The logs read. Of a Job of hundreds that are the logs of its youngest Pods.
+        """
+        if self.pattern is None and self.minimum_accuracy is None:
+            return []
+        ended = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Succeeded"]
+        read = [pod for pod in ended if evidence.of(pod)] or ended
+        if not read:
+            text = "its Pods are gone, and with them what they told"
+            return [Problem(subject, "LogGone", text, "mnist_run_again: true runs the Job again.", Hope.GOOD)]
+        return [problem for pod in read for problem in self._broken_by(pod, evidence.of(pod) or WorkloadLog())]
+
+    def _broken_by(self, pod: dict[str, Any], log: WorkloadLog) -> list[Problem]:
+        subject = f"Pod {pod['metadata'].get('namespace')}/{pod['metadata']['name']}"
+        problems = []
+        if self.pattern is not None and not log.pattern_found:
+            text = f"no line of its log matches {self.pattern.pattern}"
+            problems.append(Problem(subject, "PatternNotFound", text, "", Hope.NONE))
+        least, last = self.minimum_accuracy, log.accuracy[-1]["accuracy"] if log.accuracy else None
+        if least is not None and last is None:
+            text = f"its log tells no accuracy, and {least:g} or more is asked for"
+            problems.append(Problem(subject, "AccuracyNotTold", text, "", Hope.NONE))
+        elif least is not None and last is not None and last < least:
+            text = f"its accuracy at the last step is {last:g}, and {least:g} or more is asked for"
+            problems.append(Problem(subject, "AccuracyTooLow", text, "Train for more steps.", Hope.NONE))
+        return problems
 
 
 def evaluate(
@@ -177,6 +244,9 @@ def job_result(
         "accuracy_first": accuracies[0] if accuracies else None,
         "accuracy_last": accuracies[-1] if accuracies else None,
         "accuracy_best": max(accuracies, default=None),
+        "log_pattern_found": log.pattern_found if log.pattern and log.head else None,
+        "driver_version": log.driver_version,
+        "cuda_version": log.cuda_version,
         "log_head": log.head,
         "log_tail": log.tail,
     }
@@ -201,24 +271,29 @@ class _Wait:
         self._client = client
         self._namespace = namespace
         self._name = name
-        self._evidence = Evidence()
+        self._rule = Rule.of(task.params)
+        self._evidence = Evidence(self._rule.pattern)
 
     def look(self, deadline: Deadline) -> tuple[dict[str, Any], bool]:
-        """Returns the state as it is now, and whether the Job is complete."""
+        """Returns the state as it is now, and whether the Job is complete.
+
+        Raises:
+            WaitFailed: It is complete, but did not tell what it has to.
+        """
         with self._watch() as watch:
             for state in watch.states(deadline):
                 job = self._job(state)
                 if job is None or not _has(job, "Complete"):
                     return self._result(job, state, []), False
                 if self._logs_read(watch, state, deadline.elapsed):
-                    return self._result(job, state, self._verdict(job, state).problems), True
+                    return self._judged(job, self._verdict(job, state), state), True
         raise Failure(f"The log of Job {self._namespace}/{self._name} could not be read in time.")
 
     def run(self) -> dict[str, Any]:
         """Waits until the Job is complete and returns what it told.
 
         Raises:
-            WaitFailed: It can't succeed, or has not within ``wait_timeout``.
+            WaitFailed: It can't succeed, has not within ``wait_timeout``, or did not tell what it has to.
         """
         deadline = self._task.deadline(self._task.params["wait_timeout"])
         params = self._task.params
@@ -229,7 +304,7 @@ class _Wait:
         verdict: Verdict | None = None
         over_since: float | None = None
         state = State()
-        self._evidence = Evidence()
+        self._evidence = Evidence(self._rule.pattern)
         with self._watch() as watch:
             for state in watch.states(deadline):
                 job = self._job(state) or self._gone(job, state)
@@ -240,14 +315,23 @@ class _Wait:
                 if verdict.complete or hopeless:
                     over_since = over_since if over_since is not None else deadline.elapsed
                     if verdict.complete and read and _has(job, "Complete"):
-                        return self._result(job, state, verdict.problems)
+                        return self._judged(job, verdict, state)
                     if hopeless and not verdict.complete and (read or not _has_ended(job)):
-                        raise self._failure("can't succeed", job, verdict, state, deadline)
+                        raise self._failure("can't succeed", job, verdict, state)
                 else:
                     over_since = None
         if job is None or verdict is None:
             raise Failure(f"Nothing could be seen of Job {self._namespace}/{self._name} in time.")
-        raise self._failure(f"is not complete after {duration_text(deadline.seconds)}", job, verdict, state, deadline)
+        raise self._failure(f"is not complete after {duration_text(deadline.seconds)}", job, verdict, state)
+
+    def _judged(self, job: dict[str, Any], verdict: Verdict, state: State) -> dict[str, Any]:
+        """Returns the result of a Job that is complete, once its logs are read."""
+        subject = f"Job {self._namespace}/{self._name}"
+        broken = self._rule.broken(subject, self._pods(job, state), self._evidence)
+        judged = replace(verdict, problems=[*broken, *verdict.problems])
+        if any(problem.hope is Hope.NONE for problem in broken):
+            raise self._failure("is complete, but did not do what is asked for", job, judged, state)
+        return self._result(job, state, judged.problems)
 
     def _watch(self) -> Watch:
         base = f"/namespaces/{self._namespace}"
@@ -315,9 +399,7 @@ class _Wait:
             "problems": [problem.as_result() for problem in problems],
         }
 
-    def _failure(
-        self, said: str, job: dict[str, Any], verdict: Verdict, state: State, deadline: Deadline
-    ) -> WaitFailed:
+    def _failure(self, said: str, job: dict[str, Any], verdict: Verdict, state: State) -> WaitFailed:
         problems = with_log_tails(self._client, verdict.problems)
         result = self._result(job, state, problems)
         lines = [f"Job {self._namespace}/{self._name} {said} ({verdict.summary.split(': ', 1)[1]})."]
@@ -473,6 +555,7 @@ def _pod_result(pod: dict[str, Any], log: WorkloadLog | None) -> dict[str, Any]:
         "exit_code": ended[0].get("exitCode") if ended else None,
         "devices": log.devices if log else [],
         "accuracy_last": log.accuracy[-1]["accuracy"] if log and log.accuracy else None,
+        "log_pattern_found": log.pattern_found if log and log.pattern else None,
     }
 
 

@@ -11,7 +11,10 @@ https://kubernetes.io/docs/reference/using-api/server-side-apply/
 
 from __future__ import annotations
 
+import base64
+import binascii
 import copy
+import hashlib
 import re
 import secrets
 import time
@@ -96,7 +99,7 @@ class Step:
             "name": metadata.get("name"),
             "action": self.action,
             "reason": self.reason,
-            "object": masked(_without_managed_fields(shown)) if shown else None,
+            "object": shortened(masked(_without_managed_fields(shown))) if shown else None,
         }
 
 
@@ -152,6 +155,21 @@ def masked(found: dict[str, Any]) -> dict[str, Any]:
         if result.get(key):
             result[key] = dict.fromkeys(result[key], MASK)
     return result
+
+
+def shortened(found: dict[str, Any]) -> dict[str, Any]:
+    """Returns an object with the binary data of a ConfigMap replaced by its length and hash: it is not for reading."""
+    if found.get("kind") != "ConfigMap" or not found.get("binaryData"):
+        return found
+    return {**found, "binaryData": {name: _summary(value) for name, value in found["binaryData"].items()}}
+
+
+def _summary(value: Any) -> str:
+    try:
+        content = base64.b64decode(value, validate=True)
+    except (TypeError, binascii.Error):
+        return str(value)
+    return f"{len(content)} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}"
 
 
 def masked_pair(before: dict[str, Any], after: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -484,7 +502,8 @@ def _diff(steps: list[Step]) -> tuple[dict[str, Any], dict[str, Any]]:
         if step.action == "created":
             new = essence(step.manifest)
         old, new = masked_pair(old, new) if old and new else (masked(old), masked(new))
-        before[describe(step.manifest)], after[describe(step.manifest)] = old or None, new or None
+        before[describe(step.manifest)] = shortened(old) if old else None
+        after[describe(step.manifest)] = shortened(new) if new else None
     return before, after
 
 

@@ -4,7 +4,8 @@
 
 """What a GPU workload's log says: devices found, accuracy by step, and why CUDA did not work.
 
-The shapes are those of TensorFlow 1 and 2, of ``nvidia-smi -L``, and of NVIDIA's CUDA samples.
+The shapes are those of TensorFlow 1 and 2, of the role mnist's own training script, of ``nvidia-smi -L``, and of
+NVIDIA's CUDA samples.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _FOUND = re.compile(r"Found device (\d+) with properties:(.*)$")
 _NAME = re.compile(r"\bname: (.+?)(?= (?:major|computeCapability|pciBusID|memoryClockRate|coreClock)\b|,|\)|$)")
 _MAJOR_MINOR = re.compile(r"\bmajor: (\d+) minor: (\d+)")
 _CAPABILITY = re.compile(r"\bcompute ?[Cc]apability: ?(\d+\.\d+)")
+_UUID = re.compile(r"\buuid: ?((?:GPU|MIG)-[0-9a-fA-F-]+)")
 _BUS = re.compile(r"\b(?:pciBusID|pci bus id): ?([0-9a-fA-F]{1,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.\d)")
 _MEMORY = re.compile(r"\b(?:totalMemory|deviceMemorySize): ?([0-9.]+ ?[KMGT]i?B)")
 _CREATED = re.compile(r"(?:Creating TensorFlow device|Created (?:TensorFlow )?device) .*?\bdevice: (\d+), name: ")
@@ -45,13 +47,17 @@ class Trouble:
     advice: str
 
 
+_OTHER_WORKLOADS = (
+    "The role aks.gpu.mnist brings workloads for today's GPUs and drivers: mnist_workload: digits, or vector_add."
+)
 _DRIVER_ADVICE = (
     "The image needs a newer NVIDIA driver than the node has. Take an image of an older CUDA release, or update the "
-    "node image of the pool; https://docs.nvidia.com/deploy/cuda-compatibility/ says which CUDA needs which driver."
+    "node image of the pool; https://docs.nvidia.com/deploy/cuda-compatibility/ says which CUDA needs which driver. "
+    f"{_OTHER_WORKLOADS}"
 )
 _OLD_IMAGE_ADVICE = (
-    "The image was built for older GPUs than this one. Take an image of a CUDA release that knows it "
-    "(role aks.gpu.mnist: mnist_image and mnist_args)."
+    "The image was built for older GPUs than this one. Take an image of a CUDA release that knows it. "
+    f"{_OTHER_WORKLOADS}"
 )
 _NO_DEVICE_ADVICE = (
     "The container got no GPU: ask for one in resources.limits, and look whether the node has its driver "
@@ -62,8 +68,10 @@ _TROUBLES: tuple[tuple[str, str, str], ...] = (
     ("forward compatibility was attempted on non supported HW", "DriverMismatch", _DRIVER_ADVICE),
     ("the provided PTX was compiled with an unsupported toolchain", "DriverMismatch", _DRIVER_ADVICE),
     ("unsatisfied condition: cuda>=", "DriverMismatch", _DRIVER_ADVICE),
+    ("The NVIDIA driver on your system is too old", "DriverMismatch", _DRIVER_ADVICE),
     ("no kernel image is available for execution on the device", "ImageTooOldForGpu", _OLD_IMAGE_ADVICE),
     ("cudaErrorNoKernelImageForDevice", "ImageTooOldForGpu", _OLD_IMAGE_ADVICE),
+    ("is not compatible with the current PyTorch installation", "ImageTooOldForGpu", _OLD_IMAGE_ADVICE),
     (
         "Driver/library version mismatch",
         "DriverChanged",
@@ -76,6 +84,9 @@ _TROUBLES: tuple[tuple[str, str, str], ...] = (
     ),
     ("no CUDA-capable device is detected", "NoDevice", _NO_DEVICE_ADVICE),
     ("CUDA_ERROR_NO_DEVICE", "NoDevice", _NO_DEVICE_ADVICE),
+    ("Found no NVIDIA driver on your system", "NoDevice", _NO_DEVICE_ADVICE),
+    ("No CUDA GPUs are available", "NoDevice", _NO_DEVICE_ADVICE),
+    ("Torch not compiled with CUDA enabled", "NoDevice", "The image's PyTorch is one without CUDA: take another image."),
     ("libcuda.so.1: cannot open shared object file", "NoDevice", _NO_DEVICE_ADVICE),
     (
         "CUDA_ERROR_OUT_OF_MEMORY",
@@ -85,7 +96,7 @@ _TROUBLES: tuple[tuple[str, str, str], ...] = (
     (
         "HTTP Error 403",
         "DataRefused",
-        "The host that the workload loads its data from refuses. Take an image that brings its data (mnist_image).",
+        f"The host that the workload loads its data from refuses. Take a workload that brings it. {_OTHER_WORKLOADS}",
     ),
 )
 
@@ -95,6 +106,8 @@ class WorkloadLog:
     """A log that is read line by line.
 
     Attributes:
+        pattern: What one of its lines has to match somewhere; None for nothing.
+        pattern_found: One did.
         accuracy: ``{"step": int, "accuracy": float}`` in the order of the log.
         head: The first lines.
         tail: The last lines.
@@ -104,6 +117,8 @@ class WorkloadLog:
         cuda_version: The newest CUDA that the driver serves, likewise.
     """
 
+    pattern: re.Pattern[str] | None = None
+    pattern_found: bool = False
     accuracy: list[dict[str, Any]] = field(default_factory=list)
     head: list[str] = field(default_factory=list)
     tail: list[str] = field(default_factory=list)
@@ -131,6 +146,7 @@ class WorkloadLog:
             # A driver that is too old shows as a missing device first.
             self.trouble = _trouble(text) or self.trouble
         self.passed += "Test PASSED" in text
+        self.pattern_found = self.pattern_found or bool(self.pattern and self.pattern.search(text))
         versions = _VERSIONS.search(text)
         if versions:
             self.driver_version, self.cuda_version = versions[1], versions[2]
@@ -182,7 +198,7 @@ class WorkloadLog:
     def _properties(self, key: str, text: str) -> None:
         device = self._entry(key)
         name, pair, capability = _NAME.search(text), _MAJOR_MINOR.search(text), _CAPABILITY.search(text)
-        bus, memory = _BUS.search(text), _MEMORY.search(text)
+        bus, memory, uuid = _BUS.search(text), _MEMORY.search(text), _UUID.search(text)
         if name:
             device["name"] = name[1].strip()
         if pair:
@@ -193,6 +209,8 @@ class WorkloadLog:
             device["bus_id"] = bus[1]
         if memory:
             device["memory"] = memory[1]
+        if uuid:
+            device["uuid"] = uuid[1]
 
 
 def _trouble(text: str) -> Trouble | None:
