@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._jobs import (
     Evidence,
+    Rule,
     Verdict,
     evaluate,
     job_result,
@@ -168,6 +170,7 @@ def test_driver_mismatch_ends_a_job_that_would_try_again() -> None:
     verdict = evaluate(job(), [crashed], nodes=[NODE], evidence=evidence)
     assert hopeless(verdict) == ["DriverMismatch"]
     assert "newer NVIDIA driver" in verdict.problems[0].advice
+    assert "mnist_workload: digits" in verdict.problems[0].advice
 
 
 def test_driver_mismatch_of_a_program_that_goes_on_is_only_told() -> None:
@@ -208,8 +211,55 @@ def test_result() -> None:
             "exit_code": 0,
             "devices": result["devices"],
             "accuracy_last": 0.8,
+            "log_pattern_found": None,
         }
     ]
+
+
+def rule(log_pattern: str | None = None, minimum_accuracy: float | None = None) -> Rule:
+    return Rule.of({"log_pattern": log_pattern, "minimum_accuracy": minimum_accuracy})
+
+
+@pytest.mark.parametrize(
+    ("asked", "lines", "causes"),
+    [
+        (rule(), [], []),
+        (rule("^Test PASSED$"), ["Test PASSED"], []),
+        (rule("^Test PASSED$"), ["The Test PASSED"], ["PatternNotFound"]),
+        (rule("PASSED"), [], ["PatternNotFound"]),
+        (rule(minimum_accuracy=0.9), ["Accuracy at step 0: 0.2", "Accuracy at step 10: 0.9"], []),
+        (rule(minimum_accuracy=0.9), ["Accuracy at step 0: 0.95", "Accuracy at step 10: 0.89"], ["AccuracyTooLow"]),
+        (rule(minimum_accuracy=0.0), ["done"], ["AccuracyNotTold"]),
+        (rule("done", 0.5), ["Accuracy at step 0: 0.4"], ["PatternNotFound", "AccuracyTooLow"]),
+    ],
+)
+def test_rule(asked: Rule, lines: list[str], causes: list[str]) -> None:
+    done = pod("Succeeded", state=ended(0, "Completed"))
+    evidence = Evidence(asked.pattern)
+    evidence.take((f"{done['metadata']['uid']}/mnist/0", line) for line in lines)
+    broken = asked.broken("Job n/mnist", [done, pod("Failed", "mnist-2", state=ended(1))], evidence)
+    assert [problem.cause for problem in broken] == causes
+    assert all(problem.hope is Hope.NONE for problem in broken)
+
+
+def test_rule_holds_for_every_pod() -> None:
+    pods = [pod("Succeeded", f"mnist-{n}", state=ended(0, "Completed")) for n in (1, 2)]
+    evidence = Evidence()
+    for found, accuracy in zip(pods, (0.95, 0.5), strict=True):
+        evidence.take([(f"{found['metadata']['uid']}/mnist/0", f"Accuracy at step 10: {accuracy}")])
+    (problem,) = rule(minimum_accuracy=0.9).broken("Job n/mnist", pods, evidence)
+    assert problem.subject == "Pod n/mnist-2"
+    assert "0.5" in problem.message
+
+
+def test_what_pods_told_that_are_gone_can_not_be_judged() -> None:
+    (problem,) = rule(minimum_accuracy=0.9).broken("Job n/mnist", [], Evidence())
+    assert (problem.cause, problem.hope) == ("LogGone", Hope.GOOD)
+
+
+def test_rule_that_can_not_be() -> None:
+    with pytest.raises(Failure, match=r"log_pattern is no regular expression.*minimum_accuracy has to be"):
+        rule("(", 1.5)
 
 
 def test_result_has_the_same_keys_without_a_job() -> None:
