@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import tempfile
+import traceback
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -23,11 +24,12 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible import _progress
 from ansible_collections.aks.gpu.plugins.plugin_utils import _isolation
 
 SECRET = "s3cret-value"
+TRACEBACKS = "tracebacks_for" in PASS_VARS
 
 
 def arguments(**options: Any) -> bytes:
     internal: dict[str, Any] = {"_ansible_check_mode": False, "_ansible_no_log": True}
-    if "tracebacks_for" in PASS_VARS:
+    if TRACEBACKS:
         internal["_ansible_tracebacks_for"] = []
     return json.dumps({"ANSIBLE_MODULE_ARGS": {**options, **internal}}).encode()
 
@@ -81,7 +83,8 @@ def test_the_text_of_an_exception_given_to_fail_json_is_masked(tmp_path: Path) -
         try:
             raise ValueError(SECRET)
         except ValueError as error:
-            parsed.fail_json(msg="failed", exception=error)
+            # Before ansible-core 2.19 it had to be the text of a traceback.
+            parsed.fail_json(msg="failed", exception=error if TRACEBACKS else traceback.format_exc())
 
     outcome = call(main, tmp_path, secret=SECRET)
     assert SECRET not in outcome.stdout
