@@ -23,6 +23,7 @@ description:
 extends_documentation_fragment:
   - aks.gpu.attributes.reads
   - aks.gpu.kubernetes
+  - aks.gpu.azure
 options:
   node_pool:
     description:
@@ -185,11 +186,14 @@ gpus_work:
 """
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import run
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task, run
+from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
+from ansible_collections.aks.gpu.plugins.module_utils._azure._run_command import executor
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._arguments import KUBERNETES_ARGUMENTS
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._probe import plan_probe
 
 ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
+    AZURE_ARGUMENTS,
     ArgumentSpec(
         options={
             "node_pool": {"type": "str"},
@@ -204,13 +208,18 @@ ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
             "wait_timeout": {"type": "int", "default": 600},
             "grace": {"type": "int", "default": 60},
         }
-    )
+    ),
 )
+
+
+def plan(task: Task) -> Plan:
+    """Joins the cluster, and Azure, which is asked only where nobody else can reach the cluster's API server."""
+    return plan_probe(task, lambda way: executor(task, way.cluster_id, way.server_id))
 
 
 def main() -> None:
     """Runs the module."""
-    run(ARGUMENTS, plan_probe)
+    run(ARGUMENTS, plan)
 
 
 if __name__ == "__main__":

@@ -83,6 +83,18 @@ options:
     type: str
     choices: [auto, azurecli, devicecode, msi, ropc, spn, workloadidentity]
     default: auto
+  run_command:
+    description:
+      - Whether the modules of this collection that use the kubeconfig reach the cluster by AKS's run-command instead of
+        its API server. The API server of a private cluster is reached only from its own network; AKS runs commands
+        there for whoever has the permission C(Microsoft.ContainerService/managedClusters/runCommand/action).
+      - With V(auto) they do so when no connection to the API server is to be had and Azure says that the cluster is
+        private, or allows only certain IP ranges.
+      - Each request, or each look of a wait, then starts a Pod in the namespace C(aks-command) of the cluster, in check
+        mode too, which takes some seconds. C(kubectl) and others that use the kubeconfig are not led that way.
+    type: str
+    choices: [never, auto, always]
+    default: never
   return_content:
     description:
       - Whether to return the kubeconfig. Ansible then censors the result wherever it is shown, also with C(-vvv); a
@@ -156,15 +168,21 @@ kubeconfig:
 """
 
 import os
+from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task, run
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
+from ansible_collections.aks.gpu.plugins.module_utils._azure._run_command import is_closed
 from ansible_collections.aks.gpu.plugins.module_utils._azure._session import connect
 from ansible_collections.aks.gpu.plugins.module_utils._azure._sign_in import choose, require_subscription
-from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import cluster_credentials, cluster_path
+from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import (
+    cluster,
+    cluster_credentials,
+    cluster_path,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _kubeconfig as kubeconfigs
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _kubeconfig_plan
 
@@ -181,6 +199,7 @@ ARGUMENTS = AZURE_ARGUMENTS.merge(
             "context": {"type": "str"},
             "set_current_context": {"type": "bool", "default": False},
             "login": {"type": "str", "choices": ["auto", *kubeconfigs.LOGINS], "default": "auto"},
+            "run_command": {"type": "str", "choices": ["never", "auto", "always"], "default": "never"},
             "return_content": {"type": "bool", "default": False},
         },
         mutually_exclusive=(("path", "directory"),),
@@ -224,12 +243,22 @@ def plan(task: Task) -> Plan:
         methods = methods or list(choice.methods)
         wanted = params["login"]
         method = next((one for one in methods if wanted in ("auto", LOGINS[one.kind])), None)
+        cloud = connect(task).client.cloud
+        trust = {"authority": None if cloud.public else cloud.authority, "ca_bundle": choice.settings.get("ca_bundle")}
         if method is None:
-            return kubeconfigs.login_of("azurecli" if wanted == "auto" else wanted, params)
-        return kubeconfigs.login_of(LOGINS[method.kind], method.values)
+            return kubeconfigs.login_of("azurecli" if wanted == "auto" else wanted, params, **trust)
+        other = {"secret": "x509_certificate_path", "certificate": "secret"}.get(method.kind)
+        values = {name: value for name, value in method.values.items() if name != other}
+        return kubeconfigs.login_of(LOGINS[method.kind], values, **trust)
+
+    def only_by_run_command(config: dict[str, Any]) -> bool:
+        if params["run_command"] != "auto":
+            return bool(params["run_command"] == "always")
+        reason = _kubeconfig_plan.unreachable(task, config)
+        return reason is not None and is_closed(cluster(connect(task).client, subscription_id, group, name), reason)
 
     identity = kubeconfigs.Identity(cluster_path(subscription_id, group, name), group, name, admin)
-    return _kubeconfig_plan.plan(task, _kubeconfig_plan.Source(identity, fetch, login))
+    return _kubeconfig_plan.plan(task, _kubeconfig_plan.Source(identity, fetch, login, only_by_run_command))
 
 
 def main() -> None:

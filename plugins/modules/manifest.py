@@ -23,6 +23,7 @@ description:
 extends_documentation_fragment:
   - aks.gpu.attributes
   - aks.gpu.kubernetes
+  - aks.gpu.azure
 options:
   definition:
     description:
@@ -154,11 +155,14 @@ resources:
 """
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import run
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task, run
+from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
+from ansible_collections.aks.gpu.plugins.module_utils._azure._run_command import executor
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._arguments import KUBERNETES_ARGUMENTS
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._manifest import plan_manifest
 
 ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
+    AZURE_ARGUMENTS,
     ArgumentSpec(
         options={
             "definition": {"type": "raw", "required": True},
@@ -171,13 +175,18 @@ ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
             "wait": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 300},
         }
-    )
+    ),
 )
+
+
+def plan(task: Task) -> Plan:
+    """Joins the cluster, and Azure, which is asked only where nobody else can reach the cluster's API server."""
+    return plan_manifest(task, lambda way: executor(task, way.cluster_id, way.server_id))
 
 
 def main() -> None:
     """Runs the module."""
-    run(ARGUMENTS, plan_manifest)
+    run(ARGUMENTS, plan)
 
 
 if __name__ == "__main__":

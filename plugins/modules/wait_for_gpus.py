@@ -305,7 +305,7 @@ ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
             "wait_timeout": {"type": "int", "default": 1800},
             "grace": {"type": "int", "default": 300},
         }
-    )
+    ),
 )
 
 

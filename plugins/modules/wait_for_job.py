@@ -21,6 +21,7 @@ description:
 extends_documentation_fragment:
   - aks.gpu.attributes.reads
   - aks.gpu.kubernetes
+  - aks.gpu.azure
 options:
   name:
     description:
@@ -285,11 +286,14 @@ problems:
 """
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import run
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task, run
+from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
+from ansible_collections.aks.gpu.plugins.module_utils._azure._run_command import executor
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._arguments import KUBERNETES_ARGUMENTS
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._jobs import plan_wait
 
 ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
+    AZURE_ARGUMENTS,
     ArgumentSpec(
         options={
             "name": {"type": "str", "required": True},
@@ -300,13 +304,18 @@ ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
             "unschedulable_grace": {"type": "int", "default": 600},
             "grace": {"type": "int", "default": 120},
         }
-    )
+    ),
 )
+
+
+def plan(task: Task) -> Plan:
+    """Joins the cluster, and Azure, which is asked only where nobody else can reach the cluster's API server."""
+    return plan_wait(task, lambda way: executor(task, way.cluster_id, way.server_id))
 
 
 def main() -> None:
     """Runs the module."""
-    run(ARGUMENTS, plan_wait)
+    run(ARGUMENTS, plan)
 
 
 if __name__ == "__main__":

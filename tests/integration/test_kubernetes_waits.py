@@ -84,13 +84,23 @@ class Cluster:
         return run("wait_for_gpus", {**defaults, **options})
 
     def job(self, name: str = "work", *, image: str = "example.invalid/work:1", **options: Any) -> Json:
-        """A Job that asks for a GPU. Options of the container: args; of the Pod: restart; of the Job: all others."""
+        """A Job that asks for a GPU.
+
+        Options of the container: args, cpu; of the Pod: restart, tolerations, volumes, gates, pool, node; of the Job:
+        all others.
+        """
         container: Json = {"name": "c", "image": image, "resources": {"limits": {"nvidia.com/gpu": "1"}}}
+        if "cpu" in options:
+            container["resources"]["requests"] = {"cpu": options.pop("cpu")}
         if "args" in options:
             container["args"] = options.pop("args")
         spec = {
             "restartPolicy": options.pop("restart", "Never"),
             "tolerations": options.pop("tolerations", [TOLERATION]),
+            "volumes": options.pop("volumes", []),
+            "schedulingGates": [{"name": gate} for gate in options.pop("gates", [])],
+            "nodeSelector": {"agentpool": options.pop("pool")} if "pool" in options else {},
+            "nodeName": options.pop("node", None),
             "containers": [container],
         }
         body = {"metadata": {"name": name}, "spec": {**options, "template": {"spec": spec}}}

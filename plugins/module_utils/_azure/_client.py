@@ -208,6 +208,10 @@ class ArmClient:
         """Deletes; waits while another operation is in progress. Raises as ``get`` does."""
         return self._request("DELETE", path, api, query=query, doing=doing, wait_while_busy=True)
 
+    def token(self, audience: str) -> str:
+        """Returns a token for another audience than Resource Manager. Raises ``SignInFailed``."""
+        return self.tokens.token(audience)
+
     def pause(self, seconds: float) -> None:
         """Waits, but never beyond the deadline."""
         self.sleep(min(seconds, self.deadline.remaining()))

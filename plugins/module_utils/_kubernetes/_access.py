@@ -30,6 +30,9 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries imp
 EXEC_PLUGIN_SECONDS = 90
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
+EXTENSION = "aks.gpu"
+"""Name of the extension in which an entry of a kubeconfig says which cluster of Azure it belongs to."""
+
 Secret = Callable[..., None]
 
 
@@ -127,6 +130,19 @@ class Credentials:
 
 
 @dataclass(frozen=True)
+class RunCommand:
+    """A cluster whose kubeconfig says that its API server is reached by AKS's run-command.
+
+    Attributes:
+        cluster_id: The cluster's ARM id.
+        server_id: The application of its API server in Microsoft Entra ID; None where certificates are used.
+    """
+
+    cluster_id: str
+    server_id: str | None
+
+
+@dataclass(frozen=True)
 class Access:
     """A server, and what is needed to talk to it.
 
@@ -138,6 +154,7 @@ class Access:
         tls_server_name: The name in the server's certificate, where it is not that of the URL.
         proxy: URL of a proxy; None for that of the environment.
         namespace: The namespace of the context, ``default`` where it names none.
+        run_command: Set where the server is to be reached by AKS's run-command.
     """
 
     server: str
@@ -147,6 +164,7 @@ class Access:
     tls_server_name: str | None = None
     proxy: str | None = None
     namespace: str = "default"
+    run_command: RunCommand | None = None
 
 
 def access_of(params: dict[str, Any], directory: str, secret: Secret) -> Access:
@@ -202,6 +220,7 @@ def access_of(params: dict[str, Any], directory: str, secret: Secret) -> Access:
         tls_server_name=cluster.get("tls-server-name"),
         proxy=cluster.get("proxy-url"),
         namespace=namespace,
+        run_command=None if options["host"] else _run_command(cluster, user),
     )
 
 
@@ -236,6 +255,23 @@ def load_kubeconfig(source: Any) -> dict[str, Any]:
         if config.get("current-context"):
             merged.setdefault("current-context", config["current-context"])
     return merged
+
+
+def extension_of(entry: dict[str, Any]) -> dict[str, Any]:
+    """Returns what this collection noted in an entry of a kubeconfig."""
+    for extension in entry.get("extensions") or []:
+        if isinstance(extension, dict) and extension.get("name") == EXTENSION:
+            return extension.get("extension") or {}
+    return {}
+
+
+def _run_command(cluster: dict[str, Any], user: dict[str, Any]) -> RunCommand | None:
+    noted = extension_of(cluster)
+    if not noted.get("runCommand") or not noted.get("id"):
+        return None
+    arguments = (user.get("exec") or {}).get("args") or []
+    at = arguments.index("--server-id") + 1 if "--server-id" in arguments else len(arguments)
+    return RunCommand(str(noted["id"]), str(arguments[at]) if at < len(arguments) else None)
 
 
 def parse_time(text: str) -> datetime.datetime:

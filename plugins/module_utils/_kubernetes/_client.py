@@ -10,7 +10,8 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,6 +32,8 @@ _UNREADABLE: tuple[type[Exception], ...] = (ValueError, *STREAM_ERRORS)
 
 TRANSIENT_STATUSES = frozenset({429, 500, 502, 503, 504})
 
+_OR_RUN_COMMAND = ", or go through AKS: run_command: auto of aks.gpu.kubeconfig, aks_run_command: auto of the roles."
+
 APPLY_TYPE = "application/apply-patch+yaml"
 
 
@@ -39,6 +42,21 @@ def is_transient(error: KubernetesError) -> bool:
     if isinstance(error, Unreachable):
         return error.transient
     return error.status in TRANSIENT_STATUSES and error.reason != "Invalid"
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Something to read.
+
+    Attributes:
+        path: The path from the root.
+        query: Query parameters; those that are None are left out.
+        accept: Wanted type of the answer; ``*/*`` for text.
+    """
+
+    path: str
+    query: dict[str, Any] | None = None
+    accept: str = "application/json"
 
 
 class Stream:
@@ -159,6 +177,18 @@ class Client:
             except ValueError as error:
                 raise KubernetesError(f"{method} {path}: the answer of {self.access.server} is no JSON.") from error
 
+    def exchange(self, asks: Sequence[Ask]) -> list[Any]:
+        """Reads several things, and returns for each the object that is the answer, or the error."""
+        return [self._asked(ask) for ask in asks]
+
+    def _asked(self, ask: Ask) -> Any:
+        try:
+            if ask.accept == "*/*":
+                return self.text(ask.path, **(ask.query or {}))
+            return self.request("GET", ask.path, query=ask.query, accept=ask.accept)
+        except KubernetesError as error:
+            return error
+
     def text(self, path: str, **query: Any) -> str:
         """Returns an answer that is text, such as a log.
 
@@ -208,7 +238,7 @@ class Client:
     ) -> Any:
         with self._renewing:
             authorization = self.access.credentials.header()
-        parameters = {key: _query_text(value) for key, value in (query or {}).items() if value is not None}
+        parameters = {key: query_text(value) for key, value in (query or {}).items() if value is not None}
         try:
             # verify and auth are given with each request: else requests lets REQUESTS_CA_BUNDLE and a .netrc win.
             response = self._session().request(
@@ -231,7 +261,7 @@ class Client:
             self.access.credentials.renew()
             return self._send(method, path, query, headers, data, read_seconds, stream=stream, renewed=True)
         if response.status_code >= 300:
-            raise _refusal(method, path, response, self.access.credentials.kind)
+            raise refusal(method, path, response, self.access.credentials.kind)
         return response
 
 
@@ -271,7 +301,8 @@ def _socket_options() -> list[tuple[int, int, int]]:
     return options
 
 
-def _query_text(value: Any) -> str:
+def query_text(value: Any) -> str:
+    """Returns the value of a query parameter as text."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -293,22 +324,22 @@ def _unreachable(server: str, error: Any) -> Unreachable:
             f"The name {host} of the API server does not resolve.",
             hint=(
                 "This is a private AKS cluster: its API server has an address only inside its virtual network and the "
-                "networks linked to its private DNS zone. Run this from such a network."
+                f"networks linked to its private DNS zone. Run this from such a network{_OR_RUN_COMMAND}"
                 if private
-                else "The cluster may be deleted, or private and out of reach from this network."
+                else f"The cluster may be deleted, or private and out of reach from this network{_OR_RUN_COMMAND}"
             ),
             transient=False,
         )
     if isinstance(error, (requests.exceptions.ConnectTimeout, requests.exceptions.ReadTimeout)):
         return Unreachable(
             f"The API server {server} does not answer.",
-            hint="A private cluster is reached only from its own network; a public one may allow only certain IP "
-            "ranges (authorizedIpRanges); a stopped cluster has to be started.",
+            hint="A stopped cluster has to be started. A private cluster is reached only from its own network, and a "
+            f"public one may allow only certain IP ranges (authorizedIpRanges){_OR_RUN_COMMAND}",
             transient=True,
         )
     return Unreachable(
         f"There is no connection to the API server {server}: {_innermost(error)}.",
-        hint="The cluster may be stopped or deleted, or this network may not be allowed to reach it.",
+        hint=f"The cluster may be stopped or deleted, or this network may not be allowed to reach it{_OR_RUN_COMMAND}",
         transient=True,
     )
 
@@ -325,7 +356,15 @@ def _innermost(error: BaseException) -> str:
     return text.split(">: ", 1)[-1].split("): ", 1)[-1].rstrip(".")
 
 
-def _refusal(method: str, path: str, response: Any, credentials: str) -> KubernetesError:
+def refusal(method: str, path: str, response: Any, credentials: str) -> KubernetesError:
+    """Returns the error of a request that the API server refused.
+
+    Args:
+        method: The HTTP method.
+        path: The path from the root.
+        response: The answer.
+        credentials: What the client signed in with, for the message.
+    """
     try:
         status = json.loads(response.content)
     except _UNREADABLE:

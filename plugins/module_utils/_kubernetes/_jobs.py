@@ -15,13 +15,14 @@ from typing import Any
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import access_of, parse_time
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import parse_time
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import WaitFailed
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._logs import with_log_tails
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import condition_of, name_of, untolerated
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._pods import pod_problems, terminations
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope, Patience, Problem
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import Reach, connect, observe
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, Watch
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._workload_log import WorkloadLog
 
@@ -252,15 +253,16 @@ def job_result(
     }
 
 
-def plan_wait(task: Task) -> Plan:
+def plan_wait(task: Task, reach: Reach | None = None) -> Plan:
     """Plans the wait for the end of a Job; a Job that is complete is read at once, also in check mode.
 
     Args:
         task: Its options are those of the module ``wait_for_job``.
+        reach: Runs commands in a cluster whose API server only AKS can reach.
     """
-    access = access_of(task.params, task.temporary_directory, task.secret)
-    namespace = task.params["namespace"] or access.namespace
-    wait = _Wait(task, Client(access), namespace, task.params["name"])
+    client = connect(task, reach)
+    namespace = task.params["namespace"] or client.access.namespace
+    wait = _Wait(task, client, namespace, task.params["name"])
     result, over = wait.look(task.deadline(60.0))
     return Plan(changed=False, result=result, apply=None if over else wait.run)
 
@@ -336,7 +338,7 @@ class _Wait:
     def _watch(self) -> Watch:
         base = f"/namespaces/{self._namespace}"
         mine = f"metadata.name={self._name}"
-        return Watch(
+        return observe(
             self._client,
             {
                 "jobs": Query(f"/apis/batch/v1{base}/jobs", field_selector=mine),

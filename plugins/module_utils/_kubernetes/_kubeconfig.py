@@ -19,6 +19,7 @@ import copy
 import datetime
 import hashlib
 import io
+import itertools
 import os
 import re
 import time
@@ -29,13 +30,11 @@ from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible import _files
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import EXTENSION, extension_of
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import InvalidKubeconfig
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import require_libraries, yaml
 
 SECTIONS = {"clusters": "cluster", "contexts": "context", "users": "user"}
-EXTENSION = "aks.gpu"
-"""Name of the extension in which an entry says which cluster of Azure it belongs to."""
-
 LOGINS = ("azurecli", "devicecode", "msi", "ropc", "spn", "workloadidentity")
 """The ways of kubelogin to sign in: https://azure.github.io/kubelogin/concepts/login-modes.html"""
 
@@ -90,21 +89,27 @@ class Login:
         client_id: The service principal or managed identity; None for the default one.
         tenant: The tenant's id, where the method needs it.
         environment: Further environment variables for kubelogin, such as the secret of a service principal.
+        authority: The URL of whoever issues tokens, for a cloud that kubelogin does not know.
     """
 
     method: str
     client_id: str | None = None
     tenant: str | None = None
     environment: tuple[tuple[str, str], ...] = ()
+    authority: str | None = None
 
 
-def login_of(method: str, values: Mapping[str, str]) -> Login:
+def login_of(
+    method: str, values: Mapping[str, str], *, authority: str | None = None, ca_bundle: str | None = None
+) -> Login:
     """Returns how kubelogin signs in as the principal that signs in to Azure.
 
     Args:
         method: One of ``LOGINS``.
         values: The sign-in's ``client_id``, ``tenant``, ``secret``, ``x509_certificate_path``, ``ad_user``,
             ``password``, ``federated_token_file``, as far as there are any.
+        authority: The URL of whoever issues tokens, for a cloud that kubelogin does not know.
+        ca_bundle: A file of certificates to trust instead of the system's.
     """
     variables = {
         "spn": {
@@ -114,14 +119,14 @@ def login_of(method: str, values: Mapping[str, str]) -> Login:
         "ropc": {"AZURE_USERNAME": "ad_user", "AZURE_PASSWORD": "password"},
         "workloadidentity": {"AZURE_FEDERATED_TOKEN_FILE": "federated_token_file"},
     }.get(method, {})
-    if method in ("spn", "workloadidentity"):  # they win over kubelogin's arguments: they must not be somebody else's
+    if method in ("spn", "workloadidentity"):
         variables = {"AZURE_CLIENT_ID": "client_id", "AZURE_TENANT_ID": "tenant", **variables}
-    return Login(
-        method=method,
-        client_id=values.get("client_id"),
-        tenant=values.get("tenant"),
-        environment=tuple((name, values[key]) for name, key in variables.items() if values.get(key)),
-    )
+    environment = [(name, values[key]) for name, key in variables.items() if values.get(key)]
+    if method == "workloadidentity" and authority:
+        environment.append(("AZURE_AUTHORITY_HOST", _with_slash(authority)))
+    if ca_bundle and method != "azurecli":
+        environment.append(("SSL_CERT_FILE", ca_bundle))
+    return Login(method, values.get("client_id"), values.get("tenant"), tuple(environment), authority)
 
 
 def parse(text: str, origin: str) -> dict[str, Any]:
@@ -159,20 +164,23 @@ def render(config: Any) -> str:
     return str(yaml.safe_dump(config, sort_keys=False, default_flow_style=False, width=100000))
 
 
-def own(config: dict[str, Any], identity: Identity, context: str | None = None) -> dict[str, Any]:
+def own(
+    config: dict[str, Any], identity: Identity, context: str | None = None, *, run_command: bool = False
+) -> dict[str, Any]:
     """Returns the kubeconfig that Azure gave for one cluster, with entries named as ``az`` names them, and marked.
 
     Args:
         config: What Azure gave: one cluster, user and context.
         identity: Whose it is.
         context: A name for the context; None for that of ``az``.
+        run_command: Whether this collection reaches the cluster by AKS's run-command.
 
     Raises:
         InvalidKubeconfig: It has another number of entries.
     """
     if any(len(config[section]) != 1 for section in SECTIONS):
         raise InvalidKubeconfig(f"Azure's kubeconfig of {identity.name} has not one cluster, one user and one context.")
-    return _named(config, identity, "", context or identity.context)
+    return _named(config, identity, "", context or identity.context, run_command)
 
 
 def convert(config: dict[str, Any], login: Login) -> dict[str, Any]:
@@ -190,8 +198,8 @@ def convert(config: dict[str, Any], login: Login) -> dict[str, Any]:
         plugin = (entry.get("user") or {}).get("exec")
         if isinstance(plugin, dict) and "kubelogin" in str(plugin.get("command")).lower():
             plugin["args"] = _kubelogin_arguments(plugin.get("args") or [], login)
-            environment = [{"name": name, "value": value} for name, value in login.environment]
-            plugin["env"] = environment or None
+            variables = _kubelogin_variables(plugin["args"], login)
+            plugin["env"] = [{"name": name, "value": value} for name, value in variables.items()] or None
     return converted
 
 
@@ -211,6 +219,24 @@ def needs_login(config: dict[str, Any]) -> bool:
     return any("kubelogin" in str(plugin.get("command")).lower() for plugin in plugins)
 
 
+def _with_slash(url: str) -> str:
+    """kubelogin takes an authority only so."""
+    return url if url.endswith("/") else f"{url}/"
+
+
+def _kubelogin_variables(arguments: list[str], login: Login) -> dict[str, str]:
+    """The variables win over kubelogin's arguments, so somebody else's in the environment must not be left to it."""
+    variables = dict(login.environment)
+    given = dict(itertools.pairwise(arguments))
+    if login.method in ("devicecode", "msi", "ropc"):
+        variables["AZURE_CLIENT_ID"] = given.get("--client-id", "")
+    if login.method in ("devicecode", "ropc") and "--tenant-id" in given:
+        variables["AZURE_TENANT_ID"] = given["--tenant-id"]
+    if login.method == "spn" and "AZURE_CLIENT_SECRET" in variables:
+        variables.setdefault("AZURE_CLIENT_CERTIFICATE_PATH", "")
+    return variables
+
+
 def _kubelogin_arguments(arguments: list[str], login: Login) -> list[str]:
     given = {name: arguments[at + 1] for at, name in enumerate(arguments[:-1]) if name.startswith("--")}
     client, tenant = login.client_id, login.tenant or given.get("--tenant-id")
@@ -224,10 +250,14 @@ def _kubelogin_arguments(arguments: list[str], login: Login) -> list[str]:
         wanted |= {"--client-id": client, "--tenant-id": tenant}
     elif login.method == "msi":
         wanted |= {"--client-id": client}
+    if login.authority and login.method in ("devicecode", "ropc", "spn", "workloadidentity"):
+        wanted |= {"--authority-host": _with_slash(login.authority)}
     result = ["get-token"]
     for name, value in wanted.items():
         if value:
             result += [name, value]
+    if "--authority-host" in result:
+        result.append("--disable-instance-discovery")
     if login.method in ("devicecode", "ropc", "spn") and "--legacy" in arguments:
         result.append("--legacy")
     return result
@@ -255,7 +285,7 @@ def merge(
     config = parse(existing, origin)
     server = addition["clusters"][0]["cluster"].get("server")
     suffix = _free_suffix(config, identity, server, context, origin)
-    entries = _named(addition, identity, suffix, context or identity.context + suffix)
+    entries = _named(addition, identity, suffix, context or identity.context + suffix, by_run_command(addition))
     wanted = copy.deepcopy(config)
     text = existing
     for section in SECTIONS:
@@ -366,24 +396,36 @@ def _fingerprint(user: Any) -> str:
     return "sha256:" + hashlib.sha256(repr(sorted((user or {}).items())).encode()).hexdigest()[:12]
 
 
-def _mark(identity: Identity) -> list[dict[str, Any]]:
-    return [{"name": EXTENSION, "extension": {"id": identity.id.lower()}}]
+def _mark(identity: Identity, run_command: bool) -> list[dict[str, Any]]:
+    noted = {"id": identity.id.lower(), **({"runCommand": True} if run_command else {})}
+    return [{"name": EXTENSION, "extension": noted}]
 
 
 def _marked_id(inner: Any) -> str | None:
-    for extension in (inner or {}).get("extensions") or []:
-        if isinstance(extension, dict) and extension.get("name") == EXTENSION:
-            return str((extension.get("extension") or {}).get("id") or "") or None
-    return None
+    return str(extension_of(inner or {}).get("id") or "") or None
 
 
-def _named(config: dict[str, Any], identity: Identity, suffix: str, context: str) -> dict[str, Any]:
+def by_run_command(config: dict[str, Any], cluster: str | None = None) -> bool:
+    """True when a kubeconfig of ours says that its cluster is reached by AKS's run-command.
+
+    Args:
+        config: The kubeconfig.
+        cluster: Name of the cluster's entry; None for the first.
+    """
+    entries = [entry for entry in config["clusters"] if cluster in (None, entry["name"])]
+    return bool(entries and extension_of(entries[0].get("cluster") or {}).get("runCommand"))
+
+
+def _named(config: dict[str, Any], identity: Identity, suffix: str, context: str, run_command: bool) -> dict[str, Any]:
     cluster, user = identity.name + suffix, identity.user + suffix
     given = config["contexts"][0].get("context") or {}
     return {
         **config,
         "clusters": [
-            {"name": cluster, "cluster": {**config["clusters"][0]["cluster"], "extensions": _mark(identity)}},
+            {
+                "name": cluster,
+                "cluster": {**config["clusters"][0]["cluster"], "extensions": _mark(identity, run_command)},
+            },
         ],
         "users": [{"name": user, "user": config["users"][0]["user"]}],
         "contexts": [{"name": context, "context": {**given, "cluster": cluster, "user": user}}],

@@ -16,7 +16,13 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible import _files
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _kubeconfig as kubeconfigs
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import InvalidKubeconfig
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import access_of
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import (
+    InvalidKubeconfig,
+    KubernetesError,
+    Unreachable,
+)
 
 VALID_FOR = datetime.timedelta(days=1)
 """A kept file whose client certificate has less left is fetched again."""
@@ -30,11 +36,13 @@ class Source:
         identity: Whose they are.
         fetch: Asks Azure for the kubeconfig, as text. It only reads.
         login: Says how kubelogin is to sign in; asked for only when the cluster needs kubelogin.
+        only_by_run_command: Says whether this collection has to reach the cluster by AKS's run-command.
     """
 
     identity: kubeconfigs.Identity
     fetch: Callable[[], str]
     login: Callable[[], kubeconfigs.Login]
+    only_by_run_command: Callable[[dict[str, Any]], bool]
 
 
 def plan(task: Task, source: Source) -> Plan:
@@ -70,7 +78,26 @@ def _fetched(task: Task, source: Source) -> dict[str, Any]:
         config = kubeconfigs.convert(config, source.login())
     if not task.params["return_content"]:
         task.secret(*kubeconfigs.secrets(config))
-    return kubeconfigs.own(config, source.identity, task.params["context"])
+    run_command = source.only_by_run_command(config)
+    return kubeconfigs.own(config, source.identity, task.params["context"], run_command=run_command)
+
+
+def unreachable(task: Task, config: dict[str, Any]) -> str | None:
+    """Returns why there is no connection to the API server of a kubeconfig; None when it answers, whatever it says.
+
+    Args:
+        task: For a private directory.
+        config: The kubeconfig. Nobody signs in.
+    """
+    anonymous = {**config, "users": [{"name": entry["name"], "user": {}} for entry in config["users"]]}
+    access = access_of({"kubeconfig": anonymous}, task.temporary_directory, task.secret)
+    try:
+        Client(access).request("GET", "/version", retry_seconds=0)
+    except Unreachable as error:
+        return error.message
+    except KubernetesError:
+        return None
+    return None
 
 
 def _lasting(task: Task, source: Source) -> dict[str, Any]:
@@ -106,6 +133,8 @@ def _private(task: Task, source: Source) -> Plan:
 
 def _private_path(task: Task, identity: kubeconfigs.Identity) -> Path:
     name = identity.file_name
+    if task.params["run_command"] != "never":
+        name = f"{task.params['run_command']}-{name}"
     if task.params["context"]:
         name = f"{task.params['context'].encode().hex()[:64]}-{name}"
     return Path(str(task.run_directory)) / f"kubeconfig-{name}"
@@ -113,7 +142,7 @@ def _private_path(task: Task, identity: kubeconfigs.Identity) -> Path:
 
 def _kept(task: Task, source: Source, path: Path) -> Plan:
     text = kubeconfigs.read(path)
-    if text is not None and _is_valid(text, source, path):
+    if text is not None and _is_valid(task, text, source, path):
         config = kubeconfigs.parse(text, str(path))
         if not task.params["return_content"]:
             task.secret(*kubeconfigs.secrets(config))
@@ -121,12 +150,15 @@ def _kept(task: Task, source: Source, path: Path) -> Plan:
     return _whole(task, path, _lasting(task, source))
 
 
-def _is_valid(text: str, source: Source, path: Path) -> bool:
+def _is_valid(task: Task, text: str, source: Source, path: Path) -> bool:
     try:
         config = kubeconfigs.parse(text, str(path))
     except InvalidKubeconfig:
         return False
     if not kubeconfigs.context_of(config, source.identity):
+        return False
+    wanted = task.params["run_command"]
+    if wanted != "auto" and kubeconfigs.by_run_command(config) != (wanted == "always"):
         return False
     if kubeconfigs.needs_login(config):
         now = kubeconfigs.without_login_secrets(kubeconfigs.convert(config, source.login()))

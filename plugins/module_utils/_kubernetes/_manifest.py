@@ -25,8 +25,6 @@ from typing import Any
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import access_of
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import yaml
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import (
@@ -35,7 +33,8 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources imp
     UnknownKind,
     describe,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, Watch
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import Reach, connect, observe
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query
 
 CREATED_BY = "aks.gpu/created-by"
 """Annotation of the objects that this module created, with the field manager; what lacks it is somebody else's."""
@@ -183,22 +182,23 @@ def masked_pair(before: dict[str, Any], after: dict[str, Any]) -> tuple[dict[str
     return shown
 
 
-def plan_manifest(task: Task) -> Plan:
+def plan_manifest(task: Task, reach: Reach | None = None) -> Plan:
     """Plans what the module ``manifest`` does.
 
     Args:
         task: Its options are those of the module.
+        reach: Runs commands in a cluster whose API server only AKS can reach.
 
     Raises:
         Failure: The definition can't be used, or the server refuses some of it; every object is named at once.
     """
     params = task.params
-    access = access_of(params, task.temporary_directory, task.secret)
+    client = connect(task, reach)
     objects = parse(params["definition"])
     for found in objects:
         if found["kind"] == "Secret":
             task.secret(*_secret_values(found))
-    work = _Work(task, Resources(Client(access)), access.namespace)
+    work = _Work(task, Resources(client), client.access.namespace)
     steps = work.absent(objects) if params["state"] == "absent" else work.present(objects)
     for step in steps:
         if step.live and step.live.get("kind") == "Secret":
@@ -467,7 +467,7 @@ class _Work:
             step.served_kind.path(metadata.get("namespace")), field_selector=f"metadata.name={metadata['name']}"
         )
         last = step.found
-        with Watch(self.resources.client, {"object": query}) as watch:
+        with observe(self.resources.client, {"object": query}) as watch:
             for state in watch.states(deadline):
                 found = state.objects["object"].get(metadata["uid"])
                 if found is None:

@@ -15,7 +15,6 @@ from typing import Any
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import access_of
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError, WaitFailed
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpus import Expectation, judge, watched
@@ -24,7 +23,8 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._jobs import e
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._logs import with_log_tails
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Patience, Problem
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import Resources, ResourceType
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, Watch
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import Reach, connect, observe
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._workload_log import WorkloadLog
 
 NAME = "gpu-probe"
@@ -190,24 +190,24 @@ def probes_of(nodes: Iterable[dict[str, Any]], *, names: list[str] | None, share
     return probes
 
 
-def plan_probe(task: Task) -> Plan:
+def plan_probe(task: Task, reach: Reach | None = None) -> Plan:
     """Plans the probes of GPU nodes; in check mode they are told, not made.
 
     Args:
         task: Its options are those of the module ``gpu_probe``.
+        reach: Runs commands in a cluster whose API server only AKS can reach.
     """
     params = task.params
-    access = access_of(params, task.temporary_directory, task.secret)
-    client = Client(access)
+    client = connect(task, reach)
     expected = Expectation(node_pool=params["node_pool"], resource=params["resource_name"])
-    with Watch(client, watched(expected)) as watch:
+    with observe(client, watched(expected)) as watch:
         state = next(iter(watch.states(task.deadline(60.0))))
     if "pods" in state.denied:
         raise KubernetesError(
             f"Which GPUs are free can't be seen: {state.denied['pods']}", hint="A probe must not disturb others' work."
         )
     probes = probes_of(judge(expected, state).nodes, names=params["nodes"] or None, shared=params["shared"])
-    work = _Work(task, client, params["namespace"] or access.namespace, probes)
+    work = _Work(task, client, params["namespace"] or client.access.namespace, probes)
     return Plan(changed=False, result=result_of(probes), apply=work.carry_out)
 
 
@@ -271,7 +271,7 @@ class _Work:
             "pods": Query(f"/api/v1{base}/pods", label_selector=selector),
         }
         state = State()
-        with Watch(self._client, queries) as watch:
+        with observe(self._client, queries) as watch:
             for state in watch.states(deadline):
                 by_name = {job["metadata"]["name"]: job for job in state.all("jobs")}
                 for node in list(waiting):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import APPLY_TYPE, Client
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import APPLY_TYPE, Ask, Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
 
 DISCOVERY_TYPE = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
@@ -171,12 +171,12 @@ class Resources:
         """
         found: list[dict[str, Any]] = []
         unknown: list[str] = []
-        for kind in self._deletable():
-            try:
-                page = self.client.request("GET", kind.path(namespace), query={"limit": 500}, accept=METADATA_TYPE)
-            except KubernetesError as error:
-                if error.status not in (404, 405):
-                    unknown.append(f"{kind.plural} ({error.message})")
+        kinds = self._deletable()
+        pages = self.client.exchange([Ask(kind.path(namespace), {"limit": 500}, METADATA_TYPE) for kind in kinds])
+        for kind, page in zip(kinds, pages, strict=True):
+            if isinstance(page, KubernetesError):
+                if page.status not in (404, 405):
+                    unknown.append(f"{kind.plural} ({page.message})")
                 continue
             found += [
                 {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": item["metadata"]}

@@ -8,6 +8,7 @@ ends them when the Pod is deleted. The real controllers see nothing else and do 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 import posixpath
@@ -24,7 +25,7 @@ from aks_sandbox.apiclient import STRATEGIC, ApiClient, ApiError, background
 from aks_sandbox.gpus import GPU, Device, extended_resources
 from aks_sandbox.interfaces import Json, Settings, matching
 from aks_sandbox.logs import ContainerLog, LogStore
-from aks_sandbox.nodes import SimulatedNode, timestamp
+from aks_sandbox.nodes import SimulatedNode, base_resources, timestamp
 from aks_sandbox.sizes import K80
 from aks_sandbox.workloads import FOREVER, MARK, Script, Situation
 
@@ -258,7 +259,7 @@ class PodWorker:
         self._posting = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._late_post: asyncio.Task[None] | None = None
-        self._files: dict[str, dict[str, str]] = {}
+        self._files: dict[str, dict[str, bytes]] = {}
         if "deletionTimestamp" in pod["metadata"]:
             self._killing.set()
 
@@ -409,6 +410,12 @@ class PodWorker:
         container.ready = container.started = False
 
     async def _admit(self) -> None:
+        requests = [each.get("resources", {}).get("requests", {}) for each in self._pod["spec"]["containers"]]
+        asked = sum(_milli(each.get("cpu")) for each in requests)
+        present = _milli(base_resources(self.node.size, self.node.pool)[1]["cpu"])
+        if asked > present:
+            text = f"Node didn't have enough resource: cpu, requested: {asked}, used: 0, capacity: {present}"
+            raise _Refused("OutOfcpu", text)
         wanted = extended_resources(self._pod["spec"]["containers"])
         for name, count in extended_resources(self._pod["spec"].get("initContainers", ())).items():
             wanted[name] = max(wanted.get(name, 0), count)
@@ -435,20 +442,30 @@ class PodWorker:
                 path = f"/api/v1/namespaces/{self.namespace}/{kind}s/{name}"
                 while True:
                     found = await self._persist(lambda path=path: self._client.find(path))  # type: ignore[misc]
-                    if found is not None or source.get("optional"):
+                    problem = f'{kind} "{name}" not found' if found is None else _missing_key(kind, source, found)
+                    if problem is None or source.get("optional"):
                         break
                     await self._event(
-                        "Warning",
-                        "FailedMount",
-                        f'MountVolume.SetUp failed for volume "{volume["name"]}" : {kind} "{name}" not found',
+                        "Warning", "FailedMount", f'MountVolume.SetUp failed for volume "{volume["name"]}" : {problem}'
                     )
                     await asyncio.sleep(self._settings.restart_backoff_seconds)
                 if kind == "configmap" and found is not None:
-                    data = found.get("data") or {}
+                    data = _contents(found)
                     items = source.get("items")
                     self._files[volume["name"]] = (
-                        {item["path"]: data.get(item["key"], "") for item in items} if items else dict(data)
+                        {item["path"]: data[item["key"]] for item in items if item["key"] in data} if items else data
                     )
+
+    def _mounted(self, container: _Container) -> dict[str, bytes]:
+        """The files of ConfigMaps in a container, by path."""
+        files: dict[str, bytes] = {}
+        for mount in container.spec.get("volumeMounts", ()):
+            for name, content in self._files.get(mount["name"], {}).items():
+                if not mount.get("subPath"):
+                    files[posixpath.normpath(posixpath.join(mount["mountPath"], name))] = content
+                elif mount["subPath"] == name:
+                    files[posixpath.normpath(mount["mountPath"])] = content
+        return files
 
     # Containers
 
@@ -656,6 +673,7 @@ class PodWorker:
             image=spec.get("image", ""),
             words=(*spec.get("command", ()), *spec.get("args", ())),
             environment=_environment(spec),
+            files=self._mounted(container),
             devices=container.devices,
             of_job=(container.init and not container.sidecar)
             or self._policy != "Always"
@@ -685,11 +703,7 @@ class PodWorker:
     # What runs on a GPU node's behalf
 
     async def _plugin(self, container: _Container, log: ContainerLog) -> tuple[int, str]:
-        files: dict[str, str] = {}
-        for mount in container.spec.get("volumeMounts", ()):
-            for name, text in self._files.get(mount["name"], {}).items():
-                path = mount["mountPath"] if mount.get("subPath") else posixpath.join(mount["mountPath"], name)
-                files[posixpath.normpath(path)] = text
+        files = {path: content.decode(errors="replace") for path, content in self._mounted(container).items()}
         config = gpus.plugin_config(container.spec, self._pod, files)
         await log.write('main.go:235] "Starting NVIDIA Device Plugin"', "main.go:317] Retrieving plugins.")
         if not self.node.plugin_finds_driver():
@@ -848,6 +862,18 @@ def _waiting(reason: str, message: str | None = None) -> Json:
     return {"waiting": {"reason": reason, **({"message": message} if message else {})}}
 
 
+def _contents(config_map: Json) -> dict[str, bytes]:
+    texts = {name: text.encode() for name, text in (config_map.get("data") or {}).items()}
+    return texts | {name: base64.b64decode(value) for name, value in (config_map.get("binaryData") or {}).items()}
+
+
+def _missing_key(kind: str, source: Json, found: Json) -> str | None:
+    """What a kubelet says of a volume that wants a key that is not there."""
+    there = {*(found.get("data") or {}), *(found.get("binaryData") or {})}
+    missing = [item["key"] for item in source.get("items") or () if item["key"] not in there]
+    return f"{kind} references non-existent config key: {missing[0]}" if missing else None
+
+
 def _environment(container: Json) -> dict[str, str]:
     return {each["name"]: str(each["value"]) for each in container.get("env", ()) if "value" in each}
 
@@ -859,3 +885,9 @@ def _kubelet_duration(attempt: int) -> str:
 
 
 __all__ = ["GPU", "EventRecorder", "Fault", "Kubelets", "PodWorker"]
+
+
+def _milli(cpu: str | None) -> int:
+    """A quantity of CPU in thousandths."""
+    text = cpu or "0"
+    return int(text[:-1]) if text.endswith("m") else int(float(text) * 1000)

@@ -278,13 +278,18 @@ SERVER = ["--server-id", "6dae42f8-4368-4678-94ff-960e28e3630e"]
     ("method", "values", "arguments", "environment"),
     [
         ("azurecli", {}, ["--login", "azurecli", *SERVER], {}),
-        ("msi", {}, ["--login", "msi", *SERVER], {}),
-        ("msi", {"client_id": "id"}, ["--login", "msi", *SERVER, "--client-id", "id"], {}),
+        ("msi", {}, ["--login", "msi", *SERVER], {"AZURE_CLIENT_ID": ""}),
+        ("msi", {"client_id": "id"}, ["--login", "msi", *SERVER, "--client-id", "id"], {"AZURE_CLIENT_ID": "id"}),
         (
             "spn",
             {"client_id": "id", "tenant": "t", "secret": "s"},
             ["--login", "spn", *SERVER, "--client-id", "id", "--tenant-id", "t", "--environment", "AzurePublicCloud"],
-            {"AZURE_CLIENT_ID": "id", "AZURE_TENANT_ID": "t", "AZURE_CLIENT_SECRET": "s"},
+            {
+                "AZURE_CLIENT_ID": "id",
+                "AZURE_TENANT_ID": "t",
+                "AZURE_CLIENT_SECRET": "s",
+                "AZURE_CLIENT_CERTIFICATE_PATH": "",
+            },
         ),
         (
             "spn",
@@ -309,6 +314,23 @@ def test_convert_for_each_sign_in(method, values, arguments, environment) -> Non
     assert plugin["installHint"] == "Install kubelogin."
     assert original == entra()
     assert kubeconfigs.convert(converted, kubeconfigs.login_of(method, values)) == converted
+
+
+@pytest.mark.parametrize("method", ["spn", "workloadidentity", "ropc", "devicecode"])
+def test_convert_for_a_cloud_of_ones_own(method) -> None:
+    values = {"client_id": "id", "tenant": "t"}
+    login = kubeconfigs.login_of(method, values, authority="https://login.example", ca_bundle="/ca.pem")
+    plugin = kubeconfigs.convert(entra(), login)["users"][0]["user"]["exec"]
+    assert plugin["args"][plugin["args"].index("--authority-host") + 1] == "https://login.example/"
+    assert plugin["args"][-1] == "--disable-instance-discovery"
+    assert {"name": "SSL_CERT_FILE", "value": "/ca.pem"} in plugin["env"]
+
+
+def test_whose_client_it_is_is_not_left_to_the_environment() -> None:
+    plugin = kubeconfigs.convert(entra(), kubeconfigs.login_of("ropc", {}))["users"][0]["user"]["exec"]
+    variables = {one["name"]: one["value"] for one in plugin["env"]}
+    assert variables["AZURE_CLIENT_ID"] == plugin["args"][plugin["args"].index("--client-id") + 1]
+    assert variables["AZURE_TENANT_ID"] == "tenant-of-the-cluster"
 
 
 def test_convert_leaves_certificates_alone() -> None:

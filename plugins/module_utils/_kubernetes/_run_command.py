@@ -1,0 +1,360 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""An API server that only AKS itself can reach: requests travel in files of a run-command, answers in its output.
+
+AKS runs a command in a Pod of the cluster, from an image with kubectl. The command is always the same; a script, and
+the requests as they go over the wire, are files that AKS hands to it. The script sends them through ``kubectl proxy``,
+so that whatever this room asks of an API server, and what that answers, is the same as over a network.
+https://learn.microsoft.com/azure/aks/access-private-cluster
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import gzip
+import io
+import json
+import re
+import time
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Task
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import Access, RunCommand, access_of
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import (
+    Ask,
+    Client,
+    is_transient,
+    query_text,
+    refusal,
+)
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError, Unreachable
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, Watch
+
+Execute = Callable[[str, bytes], tuple[int, str]]
+"""Runs a command line in the cluster, with a zip of its files; returns its exit status and all that it printed."""
+
+Reach = Callable[[RunCommand], Execute]
+"""Returns how commands are run in a cluster."""
+
+COMMAND = "bash aks-gpu.sh"
+MOST_LOGGED = 512 * 1024
+"""AKS cuts a command's output off here (bytes)."""
+
+MOST_OF_A_LOG = 1024 * 1024
+"""So much of a container's log is read (bytes); packed, it has room in an output."""
+
+FIRST_PAUSE = 2.0
+LONGEST_PAUSE = 10.0
+"""Seconds between two looks of a wait; each look starts a Pod."""
+
+SCRIPT = r"""#!/bin/bash
+# Sends the requests r0, r1, ... to the API server, and prints what it answers: packed, since output is limited.
+set -u
+work=$(mktemp -d) || exit 90
+trap 'kill "$proxy" 2>/dev/null; rm -rf "$work"' EXIT
+kubectl proxy --port=0 --reject-paths='^$' >"$work/proxy" 2>&1 &
+proxy=$!
+port=
+for _ in $(seq 200); do
+  port=$(sed -n 's/^Starting to serve on .*:\([0-9][0-9]*\)$/\1/p' "$work/proxy")
+  [ -n "$port" ] && break
+  kill -0 "$proxy" 2>/dev/null || break
+  sleep 0.1
+done
+[ -n "$port" ] || { cat "$work/proxy"; exit 91; }
+number=0
+while [ -e "r$number" ]; do
+  exec 3<>"/dev/tcp/127.0.0.1/$port" || exit 92
+  cat "r$number" >&3
+  cat <&3 >"$work/a$number"
+  exec 3>&-
+  number=$((number + 1))
+done
+echo aks-gpu-begin
+for ((each = 0; each < number; each++)); do
+  wc -c <"$work/a$each"
+  cat "$work/a$each"
+done | gzip -c | base64
+echo aks-gpu-end
+"""
+"""Needs bash, coreutils, gzip, sed and kubectl: what the image of AKS's run-command has."""
+
+_OUTPUT = re.compile(r"aks-gpu-begin\s(.*)aks-gpu-end", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer of the API server, as far as the client looks at it.
+
+    Attributes:
+        status_code: The HTTP status.
+        reason: Its words.
+        headers: By name, in title case as ``Retry-After``.
+        content: The body.
+    """
+
+    status_code: int
+    reason: str
+    headers: dict[str, str]
+    content: bytes
+
+    def json(self) -> Any:
+        """Returns the body as data. Raises ``ValueError`` when it is no JSON."""
+        return json.loads(self.content)
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def wire(method: str, target: str, headers: dict[str, str], data: bytes | None) -> bytes:
+    """Returns a request as it goes over the wire; by HTTP/1.0, so that the answer ends with its connection.
+
+    Args:
+        method: The HTTP method.
+        target: Path and query.
+        headers: Header fields.
+        data: The body, or None.
+    """
+    fields = {"Host": "localhost", **headers, **({"Content-Length": str(len(data))} if data is not None else {})}
+    head = [f"{method} {target} HTTP/1.0", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
+    return "\r\n".join(head).encode() + (data or b"")
+
+
+def packed(requests: Sequence[bytes]) -> bytes:
+    """Returns the zip of the files of a command."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("aks-gpu.sh", SCRIPT)
+        for number, request in enumerate(requests):
+            archive.writestr(f"r{number}", request)
+    return buffer.getvalue()
+
+
+def unpacked(status: int, output: str) -> list[Answer]:
+    """Returns the answers that a command printed.
+
+    Args:
+        status: Its exit status.
+        output: All that it printed.
+
+    Raises:
+        Unreachable: It could not do its work, or printed more than AKS hands on.
+    """
+    found = _OUTPUT.search(output)
+    if found is None:
+        said = " ".join(output.split())[-500:] or "nothing"
+        if "aks-gpu-begin" in output:
+            raise Unreachable(
+                f"The cluster's answer is larger than the {MOST_LOGGED // 1024} KB that AKS's run-command hands on.",
+                hint="Run this from the cluster's own network.",
+                transient=False,
+            )
+        raise Unreachable(
+            f"AKS's run-command could not ask the API server: it ended with {status} and said: {said}", transient=True
+        )
+    try:
+        stream = gzip.decompress(base64.b64decode(found[1]))
+    except (binascii.Error, OSError, EOFError, zlib.error) as error:
+        raise Unreachable(f"The output of AKS's run-command can't be read: {error}.", transient=True) from error
+    answers = []
+    while stream:
+        size, _newline, rest = stream.partition(b"\n")
+        answers.append(_answer(rest[: int(size)]))
+        stream = rest[int(size) :]
+    return answers
+
+
+def _answer(raw: bytes) -> Answer:
+    head, _blank, content = raw.partition(b"\r\n\r\n")
+    first, *lines = head.decode(errors="replace").split("\r\n")
+    words = first.split(" ", 2)
+    if len(words) < 2 or not words[1].isdigit():
+        raise Unreachable("The API server did not answer AKS's run-command.", transient=True)
+    headers = dict(line.split(": ", 1) for line in lines if ": " in line)
+    return Answer(int(words[1]), words[2] if len(words) > 2 else "", headers, content)
+
+
+class RunCommandClient(Client):
+    """Speaks with an API server by AKS's run-command.
+
+    Args:
+        access: The server, by its name.
+        execute: Runs commands in its cluster.
+    """
+
+    def __init__(self, access: Access, execute: Execute) -> None:
+        super().__init__(access)
+        self._execute = execute
+
+    def exchange(self, asks: Sequence[Ask]) -> list[Any]:
+        """Sends requests by one command, and returns their answers: the objects, or the errors."""
+        requests = [wire("GET", _target(ask.path, ask.query), {"Accept": ask.accept}, None) for ask in asks]
+        answers = self._carried(requests)
+        return [self._judged(ask, answer) for ask, answer in zip(asks, answers, strict=True)]
+
+    def _carried(self, requests: Sequence[bytes]) -> list[Answer]:
+        answers = unpacked(*self._execute(COMMAND, packed(requests)))
+        if len(answers) != len(requests):
+            raise Unreachable("AKS's run-command did not hand all answers on.", transient=True)
+        return answers
+
+    def _judged(self, ask: Ask, answer: Answer) -> Any:
+        if answer.status_code >= 300:
+            return refusal("GET", ask.path, answer, self.access.credentials.kind)
+        if ask.accept == "*/*":
+            return answer.content.decode(errors="replace")
+        try:
+            return answer.json()
+        except ValueError:
+            return KubernetesError(f"GET {ask.path}: the answer of {self.access.server} is no JSON.")
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, Any] | None,
+        headers: dict[str, str],
+        data: bytes | None,
+        read_seconds: float,
+        *,
+        stream: bool,
+        renewed: bool = False,
+    ) -> Any:
+        if stream:
+            raise KubernetesError("Nothing can be followed through AKS's run-command.")
+        (answer,) = self._carried([wire(method, _target(path, query), headers, data)])
+        if answer.status_code >= 300:
+            raise refusal(method, path, answer, self.access.credentials.kind)
+        return answer
+
+
+def _target(path: str, query: dict[str, Any] | None) -> str:
+    parameters = {key: query_text(value) for key, value in (query or {}).items() if value is not None}
+    return f"{path}?{urlencode(parameters)}" if parameters else path
+
+
+class RunCommandWatch(Watch):
+    """Looks again and again, where nothing can be followed: all collections and logs by one command a look.
+
+    Args:
+        client: Speaks with the API server.
+        queries: The collections.
+    """
+
+    def __init__(self, client: RunCommandClient, queries: dict[str, Query]) -> None:
+        super().__init__(client, queries)
+        self._remote = client
+        self._wanted: dict[str, _Log] = {}
+
+    def __enter__(self) -> RunCommandWatch:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Nothing runs."""
+
+    def follow_log(self, key: str, path: str, container: str, *, running: bool) -> None:
+        """Reads a container's log at each look, until it was read after its container had ended."""
+        log = self._wanted.setdefault(key, _Log(path, container))
+        log.final = not running
+
+    def states(self, deadline: Deadline) -> Iterator[State]:
+        """Yields the state after each look; the first look is always taken.
+
+        Raises:
+            KubernetesError: A collection can't be read.
+            DeadlineExceeded: The cluster did not answer in time.
+        """
+        state = State()
+        pause = FIRST_PAUSE
+        seen = False
+        while not (seen and deadline.expired):
+            try:
+                self._look(state)
+                seen, pause = True, min(LONGEST_PAUSE, pause * 1.5) if seen else FIRST_PAUSE
+            except KubernetesError as error:
+                if not is_transient(error):
+                    raise
+                if deadline.expired and not seen:
+                    raise DeadlineExceeded(f"The cluster did not answer in time. {error}") from error
+                state.lost = str(error)
+            if seen:
+                yield state
+                state.lines = []
+            unread = any(log.final and not log.read for log in self._wanted.values())
+            time.sleep(0.0 if unread else min(pause, max(deadline.remaining(), 0.0)))
+
+    def _look(self, state: State) -> None:
+        logs = {key: log for key, log in self._wanted.items() if not log.read}
+        asks = [Ask(query.path, _selectors(query)) for query in self._queries.values()]
+        asks += [
+            Ask(f"{log.path}/log", {"container": log.container, "limitBytes": MOST_OF_A_LOG}, "*/*")
+            for log in logs.values()
+        ]
+        final = {key for key, log in logs.items() if log.final}
+        answers = iter(self._remote.exchange(asks))
+        for (name, query), answer in zip(self._queries.items(), answers, strict=False):
+            if isinstance(answer, KubernetesError):
+                if not query.optional or answer.status not in (403, 404):
+                    raise answer
+                state.objects.setdefault(name, {})
+                state.denied[name] = str(answer)
+                continue
+            kept = {item["metadata"]["uid"]: query.keep(item) for item in answer.get("items") or []}
+            state.objects[name] = {uid: found for uid, found in kept.items() if found is not None}
+        for (key, log), answer in zip(logs.items(), answers, strict=True):
+            lines = [] if isinstance(answer, KubernetesError) else answer.splitlines()
+            state.lines += [(key, line) for line in lines[log.told :]]
+            log.told = max(log.told, len(lines))
+            if key in final:
+                log.read = True
+                state.ended.add(key)
+        state.lost = None
+
+
+@dataclass
+class _Log:
+    path: str
+    container: str
+    told: int = 0
+    final: bool = False
+    read: bool = False
+
+
+def _selectors(query: Query) -> dict[str, Any]:
+    return {"labelSelector": query.label_selector, "fieldSelector": query.field_selector}
+
+
+def observe(client: Client, queries: dict[str, Query]) -> Watch:
+    """Returns what follows collections of a cluster, by watches where its API server can be reached.
+
+    Args:
+        client: Speaks with the API server.
+        queries: The collections, by the names that ``State`` has them under.
+    """
+    return RunCommandWatch(client, queries) if isinstance(client, RunCommandClient) else Watch(client, queries)
+
+
+def connect(task: Task, reach: Reach | None) -> Client:
+    """Returns a client of the cluster that the options of a task name.
+
+    Args:
+        task: Its options hold those of ``KUBERNETES_ARGUMENTS``.
+        reach: Runs commands in a cluster whose kubeconfig asks for that; None where that is not offered.
+
+    Raises:
+        InvalidKubeconfig: There is none, or it can't be used.
+    """
+    access = access_of(task.params, task.temporary_directory, task.secret)
+    if access.run_command is None or reach is None:
+        return Client(access)
+    return RunCommandClient(access, reach(access.run_command))
