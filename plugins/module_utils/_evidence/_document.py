@@ -23,7 +23,6 @@ from ansible_collections.aks.gpu.plugins.module_utils._evidence._judge import (
     UNSEEN,
     VERDICTS,
     Asked,
-    Check,
     Facts,
     Found,
     checks_of,
@@ -311,7 +310,7 @@ def _read(path: Path) -> Document | None:
         return None
     if evidence.get("format_version") != VERSION:
         raise EvidenceError(
-            f"{path} is evidence of version {evidence.get('format_version')}, and only version {VERSION} is known here.",
+            f"{path} is evidence of version {evidence.get('format_version')}; only version {VERSION} is known here.",
             hint="Take the release of aks.gpu that wrote it, or a newer one.",
         )
     return evidence

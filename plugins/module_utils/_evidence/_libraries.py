@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The library that renders the report's page. It comes with ansible-core, so only a module on another machine lacks it."""
+"""The library that renders the report's page. ansible-core brings it along."""
 
 from __future__ import annotations
 

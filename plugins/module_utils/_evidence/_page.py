@@ -30,6 +30,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._evidence._template import
 
 BADGES = {WORKS: "Works", FAULTY: "Does not work", UNSEEN: "Not looked at", IDLE: "No nodes now"}
 ORDER = {FAULTY: 0, UNSEEN: 1, IDLE: 2, WORKS: 3}
+NONE_TOLD, TIMES = "\u2013", " \u00d7 "
 MOST_POINTS = 100
 MOST_SQUARES = 16
 SHORT_SECONDS = 1.0
@@ -89,6 +90,8 @@ def view_of(evidence: Sequence[Document], run: str) -> dict[str, Any]:
         "when": _when(evidence),
         "many": len(evidence) > MANY,
         "causes": _causes(clusters),
+        "none_told": NONE_TOLD,
+        "times": TIMES,
     }
 
 
@@ -272,9 +275,9 @@ def _node(node: dict[str, Any]) -> dict[str, Any]:
         "result": result + (f", {held} held by other work" if held else ""),
         "bad": bool(probe and probe["problem"]),
         "model": listed(sorted({str(device["name"]) for device in (probe or {}).get("devices") or []})),
-        "driver": str(node["driver_version"] or "–"),
-        "cuda": str(node["cuda_version"] or "–"),
-        "image": str(node["node_image_version"] or "–"),
+        "driver": str(node["driver_version"] or NONE_TOLD),
+        "cuda": str(node["cuda_version"] or NONE_TOLD),
+        "image": str(node["node_image_version"] or NONE_TOLD),
         "health": listed(f"{c['type']}: {c['message'] or c['reason']}" for c in ill) if ill else "",
     }
 

@@ -93,8 +93,8 @@ tbody tr:last-child > * { border-bottom: 0; }
 .cluster > summary { cursor: pointer; padding: .75rem 1.1rem; display: flex; flex-wrap: wrap; gap: .2rem .7rem;
   align-items: baseline; list-style: none; }
 .cluster > summary::-webkit-details-marker { display: none; }
-.cluster > summary::before { content: "›"; color: var(--soft); font-weight: 700; width: .7em; }
-.cluster[open] > summary::before { content: "⌄"; }
+.cluster > summary::before { content: "\203a"; color: var(--soft); font-weight: 700; width: .7em; }
+.cluster[open] > summary::before { content: "\2304"; }
 .cluster > summary h3 { display: inline; margin: 0; font-size: 1rem; overflow-wrap: anywhere; }
 .cluster > summary .line { flex: 1 1 20rem; min-width: 0; color: var(--soft); font-size: .88rem; overflow: hidden;
   text-overflow: ellipsis; white-space: nowrap; }
@@ -249,7 +249,7 @@ PAGE = r"""{% macro chart(c, extra) %}
  content="default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{{ digest }}'; img-src data:">
 <meta name="color-scheme" content="light dark">
 <link rel="icon" href="data:,">
-<title>{{ title }} – GPU evidence</title>
+<title>{{ title }} &ndash; GPU evidence</title>
 <style>{{ style | safe }}</style>
 </head>
 <body>
@@ -272,7 +272,8 @@ PAGE = r"""{% macro chart(c, extra) %}
 {% endif %}
 <dl class="tiles">
 {% for name, number, rest in tiles if clusters | length > 1 or name != 'Clusters' %}
-<div class="tile"><dt>{{ name }}</dt><dd><div class="n">{{ number }}</div><div class="s">{{ rest or '–' }}</div></dd></div>
+<div class="tile"><dt>{{ name }}</dt>
+<dd><div class="n">{{ number }}</div><div class="s">{{ rest or none_told }}</div></dd></div>
 {% endfor %}
 </dl>
 </header>
@@ -327,9 +328,9 @@ PAGE = r"""{% macro chart(c, extra) %}
 <br><span class="soft small">{{ c.place }}</span>
 {% endif %}
 </th><td><span class="badge {{ c.verdict }}">{{ c.badge }}</span></td><td class="num">{{ c.node_count }}</td>
-<td class="num">{{ c.gpus }}</td><td class="wide">{{ c.model or '–' }}</td>
-<td class="wide nowrap">{{ c.driver or '–' }}{{ ', ' ~ c.cuda if c.cuda }}</td>
-<td class="num wide">{{ c.accuracy or '–' }}</td><td class="wide nowrap">{{ c.time }}
+<td class="num">{{ c.gpus }}</td><td class="wide">{{ c.model or none_told }}</td>
+<td class="wide nowrap">{{ c.driver or none_told }}{{ ', ' ~ c.cuda if c.cuda }}</td>
+<td class="num wide">{{ c.accuracy or none_told }}</td><td class="wide nowrap">{{ c.time }}
 {% if c.older %}
 <br><span class="soft small">an earlier run</span>
 {% endif %}
@@ -399,7 +400,7 @@ PAGE = r"""{% macro chart(c, extra) %}
 <tbody>
 {% for n in c.nodes %}
 <tr><th scope="row">{{ n.name }}<br><span class="soft small">{{ n.size }}</span></th>
-<td>{{ n.count }}{{ ' of ' ~ n.capacity if n.capacity != n.count }}{{ ' × ' ~ n.model if n.model }}
+<td>{{ n.count }}{{ ' of ' ~ n.capacity if n.capacity != n.count }}{{ times ~ n.model if n.model }}
 <div class="gpus" aria-hidden="true">
 {%- for s in n.squares %}<i class="{{ s }}"></i>{% endfor %}
 {% if n.more %}
@@ -453,7 +454,8 @@ PAGE = r"""{% macro chart(c, extra) %}
 {% endif %}
 </th><td class="num">{{ s.at }}</td><td class="num">{{ s.took }}</td>
 <td{{ ' class=bad' if s.outcome == 'failed' }}>{{ s.outcome }}</td>
-<td class="lane"><span class="track {{ s.outcome }}"><span style="--l:{{ s.left }}%;--w:{{ s.width }}%"></span></span></td></tr>
+<td class="lane"><span class="track {{ s.outcome }}">
+<span style="--l:{{ s.left }}%;--w:{{ s.width }}%"></span></span></td></tr>
 {% endfor %}
 </tbody></table></div>
 {% endif %}

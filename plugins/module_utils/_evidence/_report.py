@@ -1,0 +1,244 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The two modules: one leaves the evidence of a cluster, the other makes one report of all that is there.
+
+A report is a record of what was seen, like a log, and no state of anything: nothing is reported as changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._files import locked, write_private
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
+from ansible_collections.aks.gpu.plugins.module_utils._evidence._document import (
+    READABLE,
+    Document,
+    EvidenceError,
+    document,
+    lines_of,
+    read_all,
+    summary_of,
+    unexplained,
+    write,
+)
+from ansible_collections.aks.gpu.plugins.module_utils._evidence._judge import FAULTY, UNSEEN, Asked, Found
+from ansible_collections.aks.gpu.plugins.module_utils._evidence._junit import junit_of
+from ansible_collections.aks.gpu.plugins.module_utils._evidence._page import page_of
+from ansible_collections.aks.gpu.plugins.module_utils._evidence._steps import run_of, steps_of, time_text
+
+PAGE, JUNIT, SUMMARY, LOCK = "index.html", "junit.xml", "summary.json", ".lock"
+PRIVATE_FOLDER = "aks-gpu-evidence"
+FAILED = "aks-gpu-failed"
+"""Folder in the private directory of the run: an empty file for each inventory host that failed."""
+MOST_NAMED = 50
+"""So many clusters are named in the summary that is returned; the file names all of them."""
+
+
+def plan_evidence(task: Task) -> Plan:
+    """Plans to judge a cluster by what was found, and to leave the evidence.
+
+    Args:
+        task: Its options are those of the module ``evidence``.
+    """
+    params = task.params
+    asked = Asked(
+        gpu_stack=params["gpu_stack"],
+        probe="asked" if params["probe_asked"] else "nobody asked for it",
+        job=params["job_name"] or "",
+        training=params["training"],
+        minimum_accuracy=params["minimum_accuracy"],
+        shared=params["shared"],
+    )
+    job = (params["job"] or {}).get("job") or {}
+    found = Found(gpus=params["gpus"] or {}, probe=params["probe"] or {}, job=job)
+    failure = _failure(params["failed_step"], params["failed_result"] or {})
+    if params["predicted"] and failure is None and not _is_there(asked, found):
+        line = f"{params['cluster_name'] or params['host']}: predicted only, so there is nothing to look at yet"
+        nothing = {
+            "verdict": "predicted",
+            "headline": line,
+            "checks": [],
+            "lines": [line],
+            "evidence": {},
+            "path": None,
+        }
+        return Plan(changed=False, result=nothing)
+    evidence = document(
+        host=params["host"],
+        cluster={
+            "subscription_id": params["subscription_id"],
+            "resource_group": params["resource_group"],
+            "name": params["cluster_name"],
+        },
+        node_pool=params["node_pool"] or "",
+        pool=params["pool"] or {},
+        asked=asked,
+        found=found,
+        failure=failure,
+        steps=steps_of(task.run_directory, params["host"]),
+        run=run_of(task.run_directory),
+        now=time_text(time.time()),
+        metrics=params["metrics"] or [],
+    )
+    directory = _directory(params["directory"], task.run_directory)
+
+    def leave() -> dict[str, Any]:
+        if task.run_directory and evidence["verdict"] in (FAULTY, UNSEEN):
+            _mark(task.run_directory, params["host"])
+        return {**_returned(evidence), "path": write(directory, evidence)}
+
+    return Plan(changed=False, result=_returned(evidence), apply=leave)
+
+
+def _failure(step: str | None, result: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Returns a step that failed, with the problems that it told, also those of probes."""
+    if step is None:
+        return None
+    problems = list(result.get("problems") or [])
+    for probe in result.get("probes") or []:
+        if probe.get("problem"):
+            subject, log = f"Node {probe['node']}", probe.get("log_tail") or []
+            problems.append({"subject": subject, "cause": "Probe", "message": probe["problem"], "log_tail": log})
+    return {"step": step, "message": result.get("msg"), "problems": problems}
+
+
+def _is_there(asked: Asked, found: Found) -> bool:
+    return bool(found.gpus.get("gpus_ready")) and (not asked.job or bool(found.job.get("complete")))
+
+
+def _returned(evidence: Document) -> dict[str, Any]:
+    told = {key: evidence[key] for key in ("verdict", "headline", "checks")}
+    return {**told, "lines": lines_of(evidence), "evidence": evidence, "path": None}
+
+
+def _directory(asked: str | None, run_directory: str | None) -> str:
+    if asked:
+        return asked
+    if run_directory is None:
+        raise EvidenceError(
+            "There is no directory for the evidence: this task does not run where Ansible does.",
+            hint="Set the option directory.",
+        )
+    return str(Path(run_directory) / PRIVATE_FOLDER)
+
+
+def _mark(run_directory: str, host: str) -> None:
+    folder = Path(run_directory) / FAILED
+    folder.mkdir(mode=0o700, exist_ok=True)
+    (folder / hashlib.sha256(host.encode("utf-8", "surrogatepass")).hexdigest()[:24]).touch()
+
+
+def plan_report(task: Task) -> Plan:
+    """Plans one report of all evidence of some directories.
+
+    Args:
+        task: Its options are those of the module ``evidence_report``.
+    """
+    params, run_directory = task.params, task.run_directory
+    hosts = params["hosts"] or []
+    directory = _directory(params["directory"], run_directory)
+    if params["only_if_all_failed"] and _others_go_on(run_directory, hosts):
+        return Plan(changed=False, result=_reported([], "", None))
+    run = run_of(run_directory)
+    there = params["sources"] or ([directory] if Path(directory).is_dir() else [])
+    evidence = read_all(there)
+    missing = _missing(hosts, evidence, run, run_directory)
+    replaced = {each["id"] for each in missing}
+    evidence = [*(each for each in evidence if each["id"] not in replaced), *missing]
+    files = _Files(Path(directory)) if params["directory"] else None
+
+    def make() -> dict[str, Any]:
+        for each in missing:
+            write(directory, each)
+        if files:
+            files.write(evidence, run["id"])
+        return _reported(evidence, run["id"], files)
+
+    return Plan(changed=False, result=_reported(evidence, run["id"], files), apply=make)
+
+
+def _others_go_on(run_directory: str | None, hosts: Sequence[str]) -> bool:
+    """Returns whether a host of the run has not failed; where nobody keeps account of that, none has."""
+    if run_directory is None:
+        return False
+    folder = Path(run_directory) / FAILED
+    failed = sum(1 for _each in folder.iterdir()) if folder.is_dir() else 0
+    return failed < len(set(hosts))
+
+
+def _missing(
+    hosts: Iterable[str], evidence: Sequence[Document], run: Mapping[str, str], run_directory: str | None
+) -> list[Document]:
+    left = {each["host"] for each in evidence if each["run"]["id"] == run["id"]}
+    known = {each["host"]: each for each in evidence}
+    now = time_text(time.time())
+    return [
+        unexplained(host, known.get(host), steps_of(run_directory, host), run, now)
+        for host in hosts
+        if host not in left
+    ]
+
+
+class _Files:
+    """The report's files."""
+
+    def __init__(self, directory: Path) -> None:
+        self.page = directory / PAGE
+        self.junit = directory / JUNIT
+        self.summary = directory / SUMMARY
+        self._directory = directory
+
+    def write(self, evidence: Sequence[Document], run: str) -> None:
+        """Writes them.
+
+        Raises:
+            EvidenceError: One of them can't be written.
+        """
+        summary = {"format": "aks.gpu/evidence-summary", "format_version": 1, **summary_of(evidence)}
+        texts = {
+            self.page: page_of(evidence, run),
+            self.junit: junit_of(evidence),
+            self.summary: json.dumps(summary, indent=1) + "\n",
+        }
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            with locked(self._directory / LOCK):
+                for path, text in texts.items():
+                    write_private(path, text, mode=READABLE)
+        except OSError as error:
+            reason = error.strerror or error
+            raise EvidenceError(f"The report can't be written to {self._directory}: {reason}.") from error
+
+
+def _reported(evidence: Sequence[Document], run: str, files: _Files | None) -> dict[str, Any]:
+    summary = summary_of(evidence)
+    of_run = summary_of([each for each in evidence if each["run"]["id"] == run])
+    return {
+        "made": bool(evidence),
+        "summary": {**summary, "failed": summary["failed"][:MOST_NAMED]},
+        "run_summary": {**of_run, "failed": of_run["failed"][:MOST_NAMED]},
+        "lines": _lines(of_run),
+        "page": str(files.page) if files else None,
+        "junit": str(files.junit) if files else None,
+        "summary_file": str(files.summary) if files else None,
+    }
+
+
+def _lines(summary: Mapping[str, Any]) -> list[str]:
+    """Returns what there is to say about a run, for a terminal."""
+    if not summary["clusters"]:
+        return []
+    good = summary["clusters"] - summary[FAULTY] - summary[UNSEEN]
+    lines = [each["headline"] for each in summary["failed"][:MOST_NAMED]]
+    if len(summary["failed"]) > MOST_NAMED:
+        lines.append(f"and {len(summary['failed']) - MOST_NAMED} more")
+    end = f"{good} of {summary['clusters']} clusters work, {summary['gpus']} GPU(s) on {summary['nodes']} node(s)"
+    return [*lines, end]
