@@ -86,7 +86,7 @@ _TROUBLES: tuple[tuple[str, str, str], ...] = (
     ("CUDA_ERROR_NO_DEVICE", "NoDevice", _NO_DEVICE_ADVICE),
     ("Found no NVIDIA driver on your system", "NoDevice", _NO_DEVICE_ADVICE),
     ("No CUDA GPUs are available", "NoDevice", _NO_DEVICE_ADVICE),
-    ("Torch not compiled with CUDA enabled", "NoDevice", "The image's PyTorch is one without CUDA: take another image."),
+    ("Torch not compiled with CUDA enabled", "NoDevice", "The PyTorch of the image is one without CUDA."),
     ("libcuda.so.1: cannot open shared object file", "NoDevice", _NO_DEVICE_ADVICE),
     (
         "CUDA_ERROR_OUT_OF_MEMORY",

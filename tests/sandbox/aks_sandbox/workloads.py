@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import datetime
 import fnmatch
+import gzip
+import posixpath
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from aks_sandbox import gpus
@@ -39,6 +41,8 @@ class Situation:
     article_image_runs_on_modern_gpus: bool
     driver_version: str = gpus.DRIVER_VERSION
     cuda_version: str = gpus.CUDA_VERSION
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """What ConfigMaps put into the container, by path."""
 
     @property
     def text(self) -> str:
@@ -65,6 +69,8 @@ def script(situation: Situation) -> Script:
             return play(situation)
     if _PROGRAMS.search(situation.text):
         return _programs(situation)
+    if _DIGITS in situation.text:
+        return _digits(situation)
     if "mnist" in situation.text.lower():
         return _own_mnist(situation)
     return _generic(situation)
@@ -143,6 +149,82 @@ def _own_mnist(situation: Situation) -> Script:
     return _spread(head, training, situation.training_seconds)
 
 
+def _digits(situation: Situation) -> Script:
+    """The role mnist's training script: what Python would say of its files, then what the script prints."""
+    program = next(word for word in situation.words if word.endswith(_DIGITS))
+    problem, lines, exit_code = _python_problem(situation, program), [MARK], 1
+    data = posixpath.join(posixpath.dirname(program), "digits.csv.gz")
+    name = "the CPU"
+    if problem is not None:
+        return _short(situation, [MARK, problem], 2)
+    lines.append("PyTorch 2.10.0+cu128, built for CUDA 12.8")
+    if not re.search(r"--device[ =]cpu", situation.text):
+        told, problem = _pytorch_devices(situation)
+        lines += told
+        if problem is not None:
+            return _short(situation, [*lines, problem], exit_code)
+        name = situation.devices[0].model.name
+    if data not in situation.files:
+        problem = f"FileNotFoundError: [Errno 2] No such file or directory: '{data}'"
+        return _short(situation, [*lines, problem], exit_code)
+    count = len(gzip.decompress(situation.files[data]).splitlines())
+    held_out = -(-count // 5)
+    lines.append(f"Training on {name} with {count - held_out} digits; {held_out} more are held out")
+    steps = _steps(situation, 500)
+    known = [(step, value) for step, value in _accuracy(situation, steps + 1, 10) if value is not None]
+    training = [f"Accuracy at step {step}: {value:.4f}" for step, value in known]
+    if steps % 10:
+        training.append(f"Accuracy at step {steps}: {known[-1][1]:.4f}")
+    training.append(f"Trained {steps} steps in {situation.training_seconds * 0.7:.1f} s on {name}")
+    training += [
+        f"Accuracy on device {number}: {known[-1][1]:.4f}"
+        for number in range(1, len(situation.devices) if name != "the CPU" else 0)
+    ]
+    return _spread(lines, training, situation.training_seconds)
+
+
+def _python_problem(situation: Situation, program: str) -> str | None:
+    """Why Python can't begin with a program; None when it can."""
+    source = situation.files.get(program)
+    if source is None:
+        return f"python3: can't open file '{program}': [Errno 2] No such file or directory"
+    try:
+        compile(source, program, "exec")
+    except SyntaxError as error:
+        return f'  File "{program}", line {error.lineno}: SyntaxError: {error.msg}'
+    return None
+
+
+def _pytorch_devices(situation: Situation) -> tuple[list[str], str | None]:
+    """The lines that tell driver and GPUs, and why PyTorch can't use them; None when it can."""
+    if not situation.devices:
+        return [], (
+            "No GPU can be used: Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU and "
+            f"installed a driver from http://www.nvidia.com/Download/index.aspx{_WITHOUT_GPU}"
+        )
+    lines = [f"Driver Version: {situation.driver_version}  CUDA Version: {situation.cuda_version}"]
+    major, minor = situation.cuda_version.split(".")
+    if int(major) < 12:
+        number = int(major) * 1000 + int(minor) * 10
+        return lines, (
+            f"No GPU can be used: The NVIDIA driver on your system is too old (found version {number}). Please update "
+            f"your GPU driver{_WITHOUT_GPU}"
+        )
+    for number, device in enumerate(situation.devices):
+        told = [
+            f"name: {device.model.name}" + (f" MIG {device.mig}" if device.mig else ""),
+            f"compute capability: {device.model.compute_capability}",
+            f"totalMemory: {device.model.memory_gib:.2f}GiB",
+            f"freeMemory: {device.model.memory_gib - 0.07:.2f}GiB",
+            f"pciBusID: {device.bus_id}",
+            f"uuid: {device.uuid}",
+        ]
+        lines.append(f"Found device {number} with properties: {', '.join(told)}")
+    if float(situation.devices[0].model.compute_capability) < 7:
+        return lines, "torch.AcceleratorError: CUDA error: no kernel image is available for execution on the device"
+    return lines, None
+
+
 def _steps(situation: Situation, default: int) -> int:
     found = re.search(r"--max[_-]steps[ =](\d+)", situation.text)
     return int(found.group(1)) if found else default
@@ -171,6 +253,8 @@ def _spread(head: list[str], training: list[str], seconds: float) -> Script:
     return Script(lines, seconds)
 
 
+_DIGITS = "train_digits.py"
+_WITHOUT_GPU = ". With --device cpu it trains without a GPU."
 _DATA = (
     ("train-images-idx3", 9912422),
     ("train-labels-idx1", 28881),
