@@ -198,13 +198,15 @@ def future_node(pool: Mapping[str, Any], stack: str | None) -> dict[str, Any]:
         stack: The ``gpu_stack`` of the pool, or None.
     """
     nvidia = (pool.get("gpu_profile") or {}).get("nvidia") or {}
+    tags = {str(key).lower(): str(text).lower() for key, text in (pool.get("tags") or {}).items()}
+    managed = nvidia.get("management_mode") == "Managed" or tags.get("enablemanagedgpuexperience") == "true"
     spot = str(pool.get("scale_set_priority")) == "Spot"
     known = {
         POOL_LABEL: pool.get("name"),
         "agentpool": pool.get("name"),
         SIZE_LABEL: pool.get("vm_size"),
         SPOT_LABEL: "spot" if spot else None,
-        MANAGED_LABEL: "enabled" if stack == "managed" or nvidia.get("management_mode") == "Managed" else None,
+        MANAGED_LABEL: "enabled" if stack == "managed" or managed else None,
         "kubernetes.azure.com/mode": str(pool.get("mode") or "User").lower(),
         "kubernetes.io/os": str(pool.get("os_type") or "Linux").lower(),
         "kubernetes.io/arch": "amd64",

@@ -32,10 +32,13 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._plan import Po
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._stacks import (
     DRIVER,
     GPU_IMAGE_HEADER,
+    MANAGED_TAG,
     MANAGEMENT,
     OS_TYPE,
     STACKS,
+    TAGS,
     Stack,
+    managed_by_tag,
     stack_of,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._vm_sizes import AMD, MINIMUM_SIZE, SizeFacts, facts
@@ -229,13 +232,27 @@ def stack_problems(current: Pool | None, values: Values, stack: Stack | None) ->
         if option == OS_TYPE and value is None and str(values.get(OS_SKU)).lower().startswith("windows"):
             value = "Windows"
         where = ""
-        if value is None and current is not None:
+        if value is None and current is not None and not (option == MANAGEMENT and managed_by_tag(_tags_of(current))):
             value = observed(row, properties_of(current))
             where = " of the existing pool"
         if value is not None and same(row, value, forbidden):
             text = f"{row.name}: {value}" if not isinstance(value, bool) else f"{row.name}: {str(value).lower()}"
             problems.append(f"{text}{where} excludes gpu_stack: {stack.name}.{_STACK_WAY_OUT.get(option, '')}")
-    return problems
+    return problems or _tag_problems(current, values, stack)
+
+
+def _tag_problems(current: Pool | None, values: Values, stack: Stack) -> list[str]:
+    existing = _tags_of(current)
+    if stack is STACKS["managed"] or not managed_by_tag(values.get(TAGS, existing)):
+        return []
+    where = " of the existing pool" if TAGS not in values else ""
+    text = f"tags: {MANAGED_TAG}=true{where} means managed GPUs, which excludes gpu_stack: {stack.name}."
+    return [text + _STACK_WAY_OUT[MANAGEMENT]]
+
+
+def _tags_of(current: Pool | None) -> Mapping[str, str]:
+    tags: Mapping[str, str] = observed(BY_OPTION[TAGS], properties_of(current or {}))
+    return tags
 
 
 def retirement_problems(stack: Stack | None, offered: Iterable[str] | None) -> list[str]:

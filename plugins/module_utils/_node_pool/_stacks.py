@@ -12,13 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import AUTOSCALER, BY_OPTION, Values, same
 
 DRIVER = ("gpu_profile", "driver")
 MANAGEMENT = ("gpu_profile", "nvidia", "management_mode")
 OS_TYPE = ("os_type",)
+TAGS = ("tags",)
 GPU_IMAGE_HEADER = "UseGPUDedicatedVHD"
+MANAGED_TAG = "EnableManagedGPUExperience"
+"""The tag that makes a pool one of managed GPUs as well, whatever its fields say."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,14 @@ STACKS: dict[str, Stack] = {
 }
 
 
+def managed_by_tag(tags: Mapping[str, Any] | None) -> bool:
+    """Says whether the tags of a pool make it one of managed GPUs."""
+    return any(key.lower() == MANAGED_TAG.lower() and str(text).lower() == "true" for key, text in (tags or {}).items())
+
+
 def stack_of(values: Values, headers: Mapping[str, str]) -> Stack | None:
-    """Returns the stack that the fields and headers of a new pool amount to, or None when they name none."""
-    if same(BY_OPTION[MANAGEMENT], values.get(MANAGEMENT), "Managed"):
+    """Returns the stack that fields, tags and headers of a new pool amount to, or None when they name none."""
+    if same(BY_OPTION[MANAGEMENT], values.get(MANAGEMENT), "Managed") or managed_by_tag(values.get(TAGS)):
         return STACKS["managed"]
     if any(name.lower() == GPU_IMAGE_HEADER.lower() and text.lower() == "true" for name, text in headers.items()):
         return STACKS["gpu_image"]

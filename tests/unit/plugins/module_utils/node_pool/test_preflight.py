@@ -200,6 +200,47 @@ def test_a_stack_is_checked_against_the_pool_that_is_there() -> None:
     assert stack_problems({"properties": {}}, {}, STACKS["operator"]) != []
 
 
+EXISTING: dict[str, Json] = {
+    "device_plugin": {"gpuProfile": {"driver": "Install", "nvidia": {"managementMode": "Unmanaged"}}},
+    "operator": {"gpuProfile": {"driver": "None"}},
+    "managed": {"gpuProfile": {"driver": "Install", "nvidia": {"managementMode": "Managed"}}},
+    "managed by tag": {"gpuProfile": {"driver": "Install"}, "tags": {"enableManagedGPUExperience": "True"}},
+    "older than these fields": {},
+}
+
+
+@pytest.mark.parametrize("existing", EXISTING)
+@pytest.mark.parametrize("wanted", STACKS)
+def test_going_from_one_stack_to_another_needs_a_new_pool(existing: str, wanted: str) -> None:
+    """The AKS GPU image can't be seen in Azure: custom headers never come back. Its nodes tell."""
+    fits = {
+        "device_plugin": ("device_plugin", "older than these fields"),
+        "gpu_image": ("device_plugin", "older than these fields"),
+        "managed": ("managed", "managed by tag"),
+        "operator": ("operator",),
+    }
+    problems = stack_problems({"properties": EXISTING[existing]}, {}, STACKS[wanted])
+    if existing in fits[wanted]:
+        assert problems == []
+    else:
+        assert all(f"gpu_stack: {wanted}" in problem for problem in problems)
+        assert "make a pool of another name" in problems[0]
+
+
+@pytest.mark.parametrize("stack", ["device_plugin", "gpu_image", "operator"])
+def test_the_tag_of_managed_gpus_counts_as_the_field(stack: str) -> None:
+    tagged = {"tags": {"EnableManagedGPUExperience": "true"}, **GOOD}
+    assert f"gpu_stack: {stack} contradicts the other options, which amount to gpu_stack: managed" in found(
+        stack=stack, **tagged
+    )
+    assert found(stack="managed", **tagged) == ""
+    autoscaled = {**tagged, "enable_auto_scaling": True, "min_count": 1, "max_count": 3}
+    assert "enable_auto_scaling: true excludes gpu_stack: managed" in found(**autoscaled)
+    plain = {"properties": EXISTING["device_plugin"]}
+    given = option_values({"tags": {"EnableManagedGPUExperience": "true"}})
+    assert "excludes gpu_stack" in stack_problems(plain, given, STACKS[stack])[0]
+
+
 def test_the_stack_follows_from_fields_and_headers() -> None:
     assert stack_of({}, {"UseGPUDedicatedVHD": "true", "usegen2vm": "true"}) is STACKS["gpu_image"]
     assert stack_of({}, {"UseGPUDedicatedVHD": "false"}) is None
