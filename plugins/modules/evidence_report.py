@@ -39,8 +39,8 @@ options:
     elements: str
   only_if_all_failed:
     description:
-      - Whether to do nothing as long as one of O(hosts) has not failed. For a C(rescue), because Ansible runs no further
-        play when all hosts have failed.
+      - Whether to do nothing as long as one of O(hosts) has not failed. For a C(rescue), because Ansible runs no
+        further play when all hosts have failed.
     type: bool
     default: false
 requirements:

@@ -74,7 +74,7 @@ def page_of(evidence: Sequence[Document], run: str) -> str:
     template = environment().from_string(PAGE)
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     text: str = template.render(style=STYLE, script=SCRIPT, digest=digest, **view_of(evidence, run))
-    return re.sub(r"\n\s*", "\n", text).encode("utf-8", errors="replace").decode("utf-8") if len(evidence) > 1 else text
+    return text.encode("utf-8", errors="replace").decode("utf-8")
 
 
 def view_of(evidence: Sequence[Document], run: str) -> dict[str, Any]:
@@ -417,7 +417,8 @@ def _timeline(steps: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
                 "width": _n(max(0.6, min(100 * seconds / span, 100 - min(left, 99.0)))),
             }
         )
-    told = f"{'And ' if rows else ''}{len(short)} steps of less than a second that only looked, {sum(short):.1f} s together."
+    told = f"{'And ' if rows else ''}{len(short)} steps of less than a second that only looked"
+    told += f", {sum(short):.1f} s together."
     return {"rows": rows, "short": told if short else "", "span": duration_text(span)}
 
 

@@ -41,8 +41,8 @@ def run_of(directory: str | None) -> dict[str, str]:
     """Returns ``id`` and ``started`` of the run that a private directory belongs to.
 
     Args:
-        directory: The private directory of the run; None where there is none, as on another machine than Ansible's. Then
-            the run is this task alone.
+        directory: The private directory of the run; None where there is none, as on another machine than Ansible's.
+            Then the run is this task alone.
     """
     new = {"id": secrets.token_hex(8), "started": time_text(time.time())}
     if directory is None:

@@ -178,7 +178,8 @@ SCRIPT = r"""
   function show() {
     var wanted = words.value.toLowerCase().split(/\s+/), kind = verdict.value, fit = 0, shown = 0;
     rows.forEach(function (row, index) {
-      var fits = (!kind || row.dataset.verdict === kind) && wanted.every(function (w) { return texts[index].indexOf(w) >= 0; });
+      var fits = !kind || row.dataset.verdict === kind;
+      fits = fits && wanted.every(function (word) { return texts[index].indexOf(word) >= 0; });
       fit += fits;
       var seen = fits && (all || shown < first);
       shown += seen;

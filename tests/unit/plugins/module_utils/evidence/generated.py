@@ -150,8 +150,8 @@ def cluster(number: int = 1, **more: Any) -> Document:
     if number % 23 == 5:
         failed = "start"
         text = (
-            f"Creating node pool gpunp of aks-{number:04}: Insufficient regional vcpu quota left for location westus2. left"
-            f" regional vcpu quota {number % 4}, requested quota 6. ErrCode_InsufficientVCPUQuota (HTTP 400)."
+            f"Creating node pool gpunp of aks-{number:04}: Insufficient regional vcpu quota left for location westus2."
+            f" left regional vcpu quota {number % 4}, requested quota 6. ErrCode_InsufficientVCPUQuota (HTTP 400)."
         )
         failure, found = {"step": "GPU node pool: start", "message": text}, Found()
     elif number % 23 == 11:
@@ -159,8 +159,8 @@ def cluster(number: int = 1, **more: Any) -> Document:
         trouble = {
             "subject": f"Node {names[0]}",
             "cause": "NotTolerated",
-            "message": "DaemonSet gpu-resources/nvidia-device-plugin-daemonset makes no Pod for it, it does not tolerate the"
-            " taint team=vision:NoSchedule",
+            "message": "DaemonSet gpu-resources/nvidia-device-plugin-daemonset makes no Pod for it, it does not"
+            " tolerate the taint team=vision:NoSchedule",
             "advice": "Add the toleration to the DaemonSet: device_plugin_taints.",
             "log_tail": [],
         }
