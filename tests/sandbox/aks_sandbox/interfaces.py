@@ -63,6 +63,19 @@ class NodePlane(Protocol):
         `direct`: past the gateway of the setting `api_server_gateway`.
         """
 
+    async def run_command(self, cluster_id: str, command: str, files: bytes, token: str | None) -> tuple[int, bytes]:
+        """Run a command with kubectl. Returns its exit code and its output, standard error included.
+
+        Args:
+            command: for a shell.
+            files: a zip of what is in its directory; may be empty.
+            token: whose rights it has; None: the administrator's.
+
+        Raises:
+            TimeoutError: it did not end.
+            ValueError: the files are no zip.
+        """
+
     async def node_counts(self, cluster_id: str) -> dict[str, int]:
         """Nodes that exist now, by pool."""
 
@@ -134,6 +147,7 @@ class Settings:
     )
     page_size: int = setting(0, "Items of a page of a list; 0: one page.")
     empty_last_page: bool = setting(False, "Lists end with a nextLink to an empty page.")
+    run_command_seconds: float = setting(0.5, "The start of a run-command's Pod; AKS's takes 5 to 20.")
     retry_after_seconds: int = setting(0, "Retry-After of long-running answers; 0: none, as AKS.")
     background_operation_seconds: float = setting(
         0.0, "A pool operation that ends is followed by an add-on's own operation on the cluster, so long."

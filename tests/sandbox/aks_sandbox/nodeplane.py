@@ -23,6 +23,7 @@ from aks_sandbox.interfaces import CountsChanged, Json, SandboxError, Settings
 from aks_sandbox.kubelet import EventRecorder, Kubelets
 from aks_sandbox.logs import KubeletServer, LogStore
 from aks_sandbox.nodes import PREEMPTION, ClusterFacts, SimulatedNode, base36
+from aks_sandbox.run_command import run, with_token
 from aks_sandbox.sizes import node_size
 
 _LOG = logging.getLogger(__name__)
@@ -530,6 +531,10 @@ class KubernetesNodePlane:
         if self._settings.api_server_gateway and not direct:
             server = await cluster.gateway(self.faults, self._directory.parent / "kubernetes.jsonl")
         return cluster.control_plane.kubeconfig(admin=admin, server=server)
+
+    async def run_command(self, cluster_id: str, command: str, files: bytes, token: str | None) -> tuple[int, bytes]:
+        text = self.cluster(cluster_id).control_plane.kubeconfig(admin=True)
+        return await run(command, files, with_token(text, token) if token else text, self._binaries.directory)
 
     async def node_counts(self, cluster_id: str) -> dict[str, int]:
         cluster = self.cluster(cluster_id)

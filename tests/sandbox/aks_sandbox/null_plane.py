@@ -66,6 +66,10 @@ class NullNodePlane:
         name = f"{name}-admin" if admin else name
         return _KUBECONFIG.format(name=name, user=user, key=self._key, token=self._token)
 
+    async def run_command(self, cluster_id: str, command: str, files: bytes, token: str | None) -> tuple[int, bytes]:
+        """There is nothing to run it on."""
+        return 1, b"There is no Kubernetes in this sandbox.\n"
+
     async def node_counts(self, cluster_id: str) -> dict[str, int]:
         """Counts by pool."""
         return dict(self._counts[cluster_id])

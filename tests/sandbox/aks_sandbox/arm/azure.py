@@ -17,6 +17,7 @@ from .monitor_data import MonitorData
 from .monitor_resources import MonitorResources
 from .operations import Operations
 from .recording import Recording
+from .run_command import RunCommands
 from .subscriptions import Subscriptions, new_subscription
 from .throttles import Throttles
 from .transport import Gateway
@@ -51,6 +52,7 @@ class Azure:
             self.world, plane, self.operations, self.compute, self.subscriptions, self.authorization
         )
         self.clusters = Clusters(self.world, plane, self.operations, self.subscriptions)
+        self.run_commands = RunCommands(self.world, plane, settings)
         self.monitor = MonitorResources(self.world, self.subscriptions)
         self.metrics = MonitorData(self.world, plane, self.identity, self.authorization, self.monitor)
         self.monitor.on_association = self.metrics.start
@@ -76,6 +78,7 @@ class Azure:
             route("GET", "/msi/token", identity.instance_metadata, None, secret=True),
             *self.subscriptions.routes(),
             *self.clusters.routes(),
+            *self.run_commands.routes(),
             *self.pools.routes(),
             *self.compute.routes(),
             *self.monitor.routes(),

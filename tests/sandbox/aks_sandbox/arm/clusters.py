@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import copy
 import hashlib
+import uuid
 from typing import Any
+
+import yaml
 
 from ..entra import with_kubelogin
 from ..interfaces import NodePlane
@@ -287,7 +290,24 @@ class Clusters:
                 "Getting static credential is not allowed because this cluster is set to disable local accounts.",
             )
         text = await self._plane.kubeconfig(cluster.key, admin=admin)
+        if (cluster.properties.get("apiServerAccessProfile") or {}).get("enablePrivateCluster"):
+            text = _at(text, _private_name(cluster))
         if cluster.properties.get("aadProfile") and not admin:
             text = with_kubelogin(text, self._world.subscriptions[cluster.subscription].tenant)
         name = "clusterAdmin" if admin else "clusterUser"
         return Reply(200, {"kubeconfigs": [{"name": name, "value": base64.b64encode(text.encode()).decode()}]})
+
+
+def _private_name(cluster: Cluster) -> str:
+    """The name of a private cluster's API server, which nobody outside its network resolves."""
+    if cluster.properties.get("privateFQDN"):
+        return str(cluster.properties["privateFQDN"])
+    zone = uuid.uuid5(uuid.NAMESPACE_URL, cluster.key)
+    return f"{cluster.properties['fqdn'].partition('.')[0]}.{zone}.privatelink.{cluster.location}.azmk8s.io"
+
+
+def _at(kubeconfig: str, host: str) -> str:
+    """A kubeconfig that leads to another host."""
+    config = yaml.safe_load(kubeconfig)
+    config["clusters"][0]["cluster"]["server"] = f"https://{host}:443"
+    return yaml.safe_dump(config, sort_keys=False)

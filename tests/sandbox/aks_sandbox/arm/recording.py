@@ -61,7 +61,10 @@ def _request_body(call: Call) -> Any:
         pairs = parse_qsl(call.body.decode(errors="replace"), keep_blank_values=True)
         return {name: REDACTED if name in SECRET_FIELDS else value for name, value in pairs}
     try:
-        return json.loads(call.body)
+        body = json.loads(call.body)
+        if isinstance(body, dict) and "clusterToken" in body:
+            body["clusterToken"] = REDACTED
+        return body
     except ValueError:
         return call.body.decode(errors="replace")
 
