@@ -1,4 +1,4 @@
-"""Builds Kubernetes' control plane, etcd, kubectl and KWOK from the Go module proxy; and kubelogin, where it is needed.
+"""Builds Kubernetes' control plane, etcd, kubectl and KWOK from the Go module proxy; kubelogin and Helm, where needed.
 
 Nothing but Go and a module proxy is needed; what is downloaded is checked by go.sum. The result is kept in the user's
 cache, in a directory named by a hash of everything that went into it.
@@ -33,6 +33,9 @@ GO_VERSION = (1, 26)
 
 KUBELOGIN_VERSION = "0.2.16"
 """What go.mod pins: the newest release that Go 1.26.0 builds."""
+
+HELM_VERSION = "3.21.4"
+"""What go.mod pins, with the control plane's versions of Kubernetes' libraries, which Go compiles once then."""
 
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
 _SOURCES = Path(__file__).resolve().parent.parent
@@ -124,6 +127,30 @@ def kubelogin(progress: Progress) -> Path:
 
     _cached(target, "kubelogin", f"kubelogin {KUBELOGIN_VERSION}", build, progress)
     return target / "kubelogin"
+
+
+def helm(progress: Progress) -> Path:
+    """Helm, which installs charts; built if the cache does not have it.
+
+    Takes about a minute when it must build after the control plane. It is no part of a sandbox: only tests of the GPU
+    Operator need it.
+
+    Args:
+        progress: gets lines of text for a person.
+
+    Raises:
+        BuildError: as of `binaries`.
+    """
+    package = "helm.sh/helm/v3"
+    ldflags = f"-s -w -X {package}/internal/version.version=v{HELM_VERSION}"
+    target = cache_directory() / f"helm-{HELM_VERSION}-{_digest('helm', texts=(ldflags, *_FLAGS))}"
+
+    def build(go: str, work: Path, output: Path) -> None:
+        progress(f"building Helm {HELM_VERSION} from the Go module proxy; once only, about a minute")
+        _go_build(go, _SOURCES / "helm", ldflags, output / "helm", "Helm", progress, f"{package}/cmd/helm")
+
+    _cached(target, "helm", f"Helm {HELM_VERSION}", build, progress)
+    return target / "helm"
 
 
 def _cached(target: Path, last: str, what: str, build: Callable[[str, Path, Path], None], progress: Progress) -> None:
@@ -351,5 +378,5 @@ def _said(line: str) -> None:
 
 
 if __name__ == "__main__":
-    for built in (binaries(_said).directory, kubelogin(_said)):
+    for built in (binaries(_said).directory, kubelogin(_said), helm(_said)):
         print(built)
