@@ -20,11 +20,11 @@ from harness import Ansible, Json
 ENTRA: Json = {"managed": True, "enableAzureRBAC": False, "adminGroupObjectIDs": [], "tenantID": "of-the-cluster"}
 
 
-@pytest.fixture(scope="module")
-def kubelogin() -> str:
-    """A PATH that begins with the directory of kubelogin."""
+@pytest.fixture
+def kubelogin(tmp_path: Path) -> Json:
+    """Variables by which kubelogin is found, and keeps its tokens for this test alone."""
     built = build.kubelogin(lambda line: print(line, file=sys.stderr, flush=True))
-    return f"{built.parent}{os.pathsep}{os.environ['PATH']}"
+    return {"PATH": f"{built.parent}{os.pathsep}{os.environ['PATH']}", "HOME": str(tmp_path)}
 
 
 @pytest.fixture
@@ -65,10 +65,10 @@ NOBODY = dict.fromkeys(("AZURE_CLIENT_ID", *PROOFS), "")
 
 
 @pytest.mark.parametrize("way", ["secret", "certificate", "workload identity", "managed identity"])
-def test_every_sign_in(entra: Sandbox, ansible: Ansible, kubelogin: str, way: str) -> None:
+def test_every_sign_in(entra: Sandbox, ansible: Ansible, kubelogin: Json, way: str) -> None:
     variables = entra.variables
     client_id = variables["AZURE_CLIENT_ID"]
-    environment = {**NOBODY, "PATH": kubelogin}
+    environment = {**NOBODY, **kubelogin}
     if way == "secret":
         sign_in = {"client_id": client_id, "secret": variables["AZURE_CLIENT_SECRET"]}
         # A certificate of somebody else's, which kubelogin would prefer.
@@ -94,12 +94,12 @@ def object_id(principal: str) -> str:
     return stable_id(f"{principal}/object")
 
 
-def test_main_job(entra: Sandbox, ansible: Ansible, kubelogin: str) -> None:
+def test_main_job(entra: Sandbox, ansible: Ansible, kubelogin: Json) -> None:
     """The whole of site.yml, by a service principal whom the API server knows from Entra ID only."""
     run = ansible.playbook(
         "aks.gpu.site",
         {"aks_resource_group": entra.resource_group, "aks_cluster_name": entra.cluster},
-        environment={"PATH": kubelogin},
+        environment=kubelogin,
     )
     assert run.changed
     assert run["Wait until the Job is complete"]["job"]["complete"]
@@ -129,7 +129,7 @@ def test_local_accounts_are_disabled(entra: Sandbox, ansible: Ansible) -> None:
     assert "Leave admin out" in result["msg"]
 
 
-def test_somebody_without_rights(entra: Sandbox, ansible: Ansible, kubelogin: str, tmp_path: Path) -> None:
+def test_somebody_without_rights(entra: Sandbox, ansible: Ansible, kubelogin: Json, tmp_path: Path) -> None:
     """Known to Entra ID, but not to Kubernetes RBAC: the message says what to do."""
     path = tmp_path / "config"
     variables = entra.variables
@@ -142,16 +142,16 @@ def test_somebody_without_rights(entra: Sandbox, ansible: Ansible, kubelogin: st
     plugin["env"] += [{"name": "AZURE_CLIENT_SECRET", "value": stranger["AZURE_CLIENT_SECRET"]}]
     path.write_text(yaml.safe_dump(config))
     options = {"kubeconfig": str(path), "node_pool": "gpunp", "wait_timeout": 5}
-    result = ansible.module("aks.gpu.wait_for_gpus", options, environment={"PATH": kubelogin})
+    result = ansible.module("aks.gpu.wait_for_gpus", options, environment=kubelogin)
     assert result["failed"]
     assert "Azure Kubernetes Service RBAC Admin" in result["msg"]
 
 
-def test_secret_that_is_wrong(entra: Sandbox, ansible: Ansible, kubelogin: str, tmp_path: Path) -> None:
+def test_secret_that_is_wrong(entra: Sandbox, ansible: Ansible, kubelogin: Json, tmp_path: Path) -> None:
     path = tmp_path / "config"
     assert not ansible.module("aks.gpu.kubeconfig", {**coordinates(entra), "path": str(path)})["failed"]
     options = {"kubeconfig": str(path), "name": "nobody"}
-    environment = {"PATH": kubelogin, "AZURE_CLIENT_SECRET": "wrong"}
+    environment = {**kubelogin, "AZURE_CLIENT_SECRET": "wrong"}
     result = ansible.module("aks.gpu.wait_for_job", options, environment=environment)
     assert result["failed"]
     assert "exec plugin kubelogin failed" in result["msg"]

@@ -397,3 +397,33 @@ def test_last_lines_of_each_of_several_pods(plugged: Cluster) -> None:
 def test_the_toleration_that_is_missing_is_named(plugged: Cluster) -> None:
     result = wait(plugged.job(tolerations=[{**TOLERATION, "value": "cpu"}]), unschedulable_grace=1)
     explains(result, "Unschedulable", "taints that it does not tolerate: sku=gpu:NoSchedule")
+
+
+@pytest.mark.parametrize(
+    ("cause", "options", "words"),
+    [
+        ("PatternNotFound", {"log_pattern": "^Test PASSED"}, "no line of its log matches ^Test PASSED"),
+        ("AccuracyNotTold", {"minimum_accuracy": 0.9}, "its log tells no accuracy, and 0.9 or more is asked for"),
+    ],
+)
+def test_complete_but_not_good_enough(plugged: Cluster, cause: str, options: Json, words: str) -> None:
+    explains(wait(plugged.job(), **options), cause, words)
+
+
+def test_accuracy_that_is_too_low(plugged: Cluster) -> None:
+    plugged.sandbox.set(workload_seconds=1.0)
+    image = "mcr.microsoft.com/azuredocs/samples-tf-mnist-demo:gpu"
+    options = plugged.job(image=image, args=["--max_steps", "100"])
+    explains(wait(options, minimum_accuracy=0.999), "AccuracyTooLow", "0.999 or more is asked for", "more steps")
+
+
+def test_log_that_is_gone(plugged: Cluster) -> None:
+    options = plugged.job()
+    assert not wait(options)["failed"]
+    plugged.core.delete_collection_namespaced_pod("default", label_selector="batch.kubernetes.io/job-name=work")
+    plugged.until(
+        lambda: (
+            not plugged.core.list_namespaced_pod("default", label_selector="batch.kubernetes.io/job-name=work").items
+        )
+    )
+    tells(wait(options, log_pattern="runs"), "LogGone", "its Pods are gone, and with them what they told")
