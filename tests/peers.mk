@@ -3,7 +3,7 @@
 #
 # What is compared with others, broken on purpose, and measured; none of it is part of `make test`.
 
-.PHONY: peers clients faults fuzz bench matrix docs
+.PHONY: peers clients faults fuzz bench imports matrix docs
 
 peers: ## our node_pool and azure.azcollection's through the same cases; ARGS="CASE …", ARGS=--ours
 	@$(PYTHON) tests/tools/inside.py test tests/peers/peers.py $(ARGS)
@@ -14,7 +14,10 @@ clients: ## the az CLI, unmodified, against the sandbox, in turn with our module
 faults: ## every request of the main job broken in every way; ARGS="REQUEST/FAULT …"
 	@$(PYTHON) tests/tools/inside.py test tests/faults/matrix.py $(ARGS)
 
-bench: ## what a task loads and installs, beside azure.azcollection's
+bench: ## what a fleet costs, and what azure.azcollection, az and kubectl cost: one table; ARGS="ROW …"
+	@$(PYTHON) tests/tools/inside.py test bench/fleet.py $(ARGS)
+
+imports: ## what a task loads and installs, beside azure.azcollection's
 	@$(PYTHON) tests/tools/inside.py demo bench/imports.py $(ARGS)
 
 fuzz: ## generated pools and options through the planner, 10,000 cases and more
