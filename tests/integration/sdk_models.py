@@ -96,7 +96,7 @@ def _of_type(hint: Any, value: Any, where: str) -> list[str]:
     if hint is Any or value is None:
         return []
     if origin in (typing.Union, types.UnionType):
-        options = [each for each in arguments if each is not type(None)]
+        options = [each for each in arguments if each is not types.NoneType]
         known = next((each for each in options if isinstance(each, type) and issubclass(each, enum.Enum)), None)
         if known is not None:
             values = {str(each.value).lower() for each in known}
