@@ -220,5 +220,6 @@ def tool_environment(python: Path) -> dict[str, str]:
         ANSIBLE_CONFIG=str(no_settings),
         ANSIBLE_HOME=str(ROOT / ".dev" / "ansible"),
         ANSIBLE_COLLECTIONS_PATH=str(COLLECTIONS),
+        KUBECACHEDIR=str(ROOT / ".dev" / "kube-cache"),
     )
     return environment

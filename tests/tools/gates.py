@@ -279,7 +279,7 @@ def working_pythons() -> Iterator[tuple[list[str], list[str]]]:
 
 
 def galaxy_importer(run: Run) -> None:
-    printed = run("python", "-m", "galaxy_importer.main", tarball(), cwd=LOGS)
+    printed = run("python", "-m", "galaxy_importer.main", tarball(), cwd=LOGS, HOME=str(LOGS))
     if complaints := re.findall(r"^(?:WARNING|ERROR).*", printed, re.MULTILINE):
         raise GateFailed(f"{len(complaints)} complaints")
 
