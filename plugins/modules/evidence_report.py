@@ -37,12 +37,12 @@ options:
         looked at.
     type: list
     elements: str
-  only_if_all_failed:
+  unless_going:
     description:
-      - Whether to do nothing as long as one of O(hosts) has not failed. For a C(rescue), because Ansible runs no
-        further play when all hosts have failed.
-    type: bool
-    default: false
+      - Inventory hosts. Nothing is done as long as M(aks.gpu.evidence) has not found a fault with each of them in this
+        run. For a C(rescue), because Ansible runs no further play when all hosts have failed.
+    type: list
+    elements: str
 requirements:
   - Jinja2, which ansible-core brings
 seealso:
@@ -162,7 +162,7 @@ ARGUMENTS = ArgumentSpec(
         "directory": {"type": "path"},
         "sources": {"type": "list", "elements": "path"},
         "hosts": {"type": "list", "elements": "str"},
-        "only_if_all_failed": {"type": "bool", "default": False},
+        "unless_going": {"type": "list", "elements": "str"},
     }
 )
 

@@ -36,7 +36,7 @@ MOST_SQUARES = 16
 SHORT_SECONDS = 1.0
 MANY = 50
 """From so many clusters on, the browser is spared the details of those that nobody opens."""
-LEFT, BOTTOM, TOP, RIGHT = 52, 26, 14, 14
+LEFT, BOTTOM, TOP, RIGHT = 68, 26, 14, 14
 
 
 @dataclass(frozen=True)
@@ -313,7 +313,7 @@ def _device(device: dict[str, Any]) -> str:
 
 def _curve(job: dict[str, Any], minimum: float | None) -> dict[str, Any]:
     points = [(float(point["step"]), float(point["accuracy"])) for point in job["accuracy"]]
-    frame = Frame(560, 200, 0.0, 1.0)
+    frame = Frame(440, 200, 0.0, 1.0)
     told = f"{len(points)} steps, from {percent(points[0][1])} to {percent(points[-1][1])}"
     least = {"y": frame.y(minimum), "label": f"asked for: {percent(minimum)}"} if minimum is not None else None
     return {
@@ -332,7 +332,7 @@ def _metric(series: dict[str, Any]) -> dict[str, Any] | None:
         return None
     values = [value for _time, value in points]
     lowest, highest = min(0.0, *values), max(values)
-    frame = Frame(340, 130, lowest, highest if highest > lowest else lowest + 1.0)
+    frame = Frame(360, 135, lowest, highest if highest > lowest else lowest + 1.0)
     dimensions = ", ".join(f"{key} {value}" for key, value in sorted((series.get("dimensions") or {}).items()))
     name, unit = str(series.get("name") or ""), str(series.get("unit") or "")
     last = amount(values[-1], unit)

@@ -131,9 +131,13 @@ def _directory(asked: str | None, run_directory: str | None) -> str:
 
 
 def _mark(run_directory: str, host: str) -> None:
-    folder = Path(run_directory) / FAILED
-    folder.mkdir(mode=0o700, exist_ok=True)
-    (folder / hashlib.sha256(host.encode("utf-8", "surrogatepass")).hexdigest()[:24]).touch()
+    marker = _marker(run_directory, host)
+    marker.parent.mkdir(mode=0o700, exist_ok=True)
+    marker.touch()
+
+
+def _marker(run_directory: str, host: str) -> Path:
+    return Path(run_directory) / FAILED / hashlib.sha256(host.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
 def plan_report(task: Task) -> Plan:
@@ -145,7 +149,7 @@ def plan_report(task: Task) -> Plan:
     params, run_directory = task.params, task.run_directory
     hosts = params["hosts"] or []
     directory = _directory(params["directory"], run_directory)
-    if params["only_if_all_failed"] and _others_go_on(run_directory, hosts):
+    if _are_going(run_directory, params["unless_going"] or []):
         return Plan(changed=False, result=_reported([], "", None))
     run = run_of(run_directory)
     there = params["sources"] or ([directory] if Path(directory).is_dir() else [])
@@ -165,13 +169,9 @@ def plan_report(task: Task) -> Plan:
     return Plan(changed=False, result=_reported(evidence, run["id"], files), apply=make)
 
 
-def _others_go_on(run_directory: str | None, hosts: Sequence[str]) -> bool:
-    """Returns whether a host of the run has not failed; where nobody keeps account of that, none has."""
-    if run_directory is None:
-        return False
-    folder = Path(run_directory) / FAILED
-    failed = sum(1 for _each in folder.iterdir()) if folder.is_dir() else 0
-    return failed < len(set(hosts))
+def _are_going(run_directory: str | None, hosts: Iterable[str]) -> bool:
+    """Returns whether one of these hosts has not failed; where nobody keeps account of that, none is going."""
+    return run_directory is not None and not all(_marker(run_directory, host).exists() for host in hosts)
 
 
 def _missing(

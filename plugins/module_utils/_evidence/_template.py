@@ -86,6 +86,7 @@ thead th { color: var(--soft); font-weight: 600; font-size: .82rem; white-space:
   border-bottom-color: var(--line); }
 tbody th { font-weight: 600; overflow-wrap: anywhere; }
 tbody tr:last-child > * { border-bottom: 0; }
+.nodes tbody th { min-width: 11rem; } .time tbody th { min-width: 9.5rem; }
 .num { text-align: right; white-space: nowrap; }
 .nowrap { white-space: nowrap; }
 .cluster { background: var(--card); border: 1px solid var(--line); border-radius: 10px; margin: 0 0 .6rem; }
@@ -125,7 +126,7 @@ pre { margin: .5rem 0 0; padding: .8rem 1rem; background: var(--paper); border: 
   white-space: pre-wrap; overflow-wrap: anywhere; }
 .fold > summary { cursor: pointer; color: var(--link); font-size: .88rem; }
 svg.chart { display: block; width: 100%; height: auto; max-width: 620px; }
-.charts svg.chart { max-width: 340px; }
+.charts svg.chart { max-width: 360px; }
 svg.chart text { fill: var(--soft); font-size: 12px; }
 .rest { margin: .5rem 0 0; }
 svg.chart .grid { stroke: var(--hair); } svg.chart .axis { stroke: var(--line); }
