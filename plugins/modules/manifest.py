@@ -58,6 +58,12 @@ options:
         the Pod template of a Job.
     type: bool
     default: false
+  namespaces_exist:
+    description:
+      - Refuse objects in a namespace that is not there also where nothing would be changed. By default check mode
+        predicts them, because an earlier task may be about to create the namespace.
+    type: bool
+    default: false
   only_own:
     description:
       - With O(state=absent), leave objects that this module did not create.
@@ -170,6 +176,7 @@ ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
             "field_manager": {"type": "str", "default": "aks.gpu"},
             "force_conflicts": {"type": "bool", "default": False},
             "recreate_immutable": {"type": "bool", "default": False},
+            "namespaces_exist": {"type": "bool", "default": False},
             "only_own": {"type": "bool", "default": False},
             "only_if_empty": {"type": "bool", "default": False},
             "wait": {"type": "bool", "default": True},

@@ -232,6 +232,16 @@ def test_missing_namespace(manifest: Any) -> None:
     assert result["failed"]
     assert f'namespaces "{SPACE}" not found' in result["msg"]
     assert "Put the Namespace in front" in result["msg"]
+    strict = manifest(CONFIG, check=True, namespaces_exist=True)
+    assert strict["failed"]
+    assert f"there is no namespace {SPACE}" in strict["msg"]
+    assert actions(manifest(NAMESPACE, CONFIG, check=True, namespaces_exist=True)) == ["created", "created"]
+
+
+def test_missing_namespace_stops_before_the_first_object(manifest: Any, core: kubernetes.client.CoreV1Api) -> None:
+    at_home = {**CONFIG, "metadata": {"name": "at-home", "namespace": "default"}}
+    assert manifest(at_home, CONFIG)["failed"]
+    assert "at-home" not in {found.metadata.name for found in core.list_namespaced_config_map("default").items}
 
 
 def test_secret_is_never_shown(ansible: Ansible, kubeconfig: str, manifest: Any) -> None:

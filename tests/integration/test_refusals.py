@@ -23,6 +23,12 @@ from harness import Ansible, pools
         pytest.param({"node_pool_vm_size": "Standard_D4s_v3"}, ["Standard_D4s_v3", "GPU"], id="size without GPUs"),
         pytest.param({"node_pool_vm_size": "Standard_NV4as_v4"}, ["Standard_NV4as_v4", "AMD"], id="AMD size"),
         pytest.param({"node_pool_vm_size": "Standard_NC6"}, ["Standard_NC6", "retired"], id="retired size"),
+        pytest.param({"mnist_namespace": "nowhere"}, ["there is no namespace nowhere"], id="namespace of the Job"),
+        pytest.param(
+            {"mnist_workload": "custom", "mnist_completions": "all"},
+            ["mnist_template or mnist_definition", "mnist_completions"],
+            id="workload",
+        ),
         pytest.param({"gpu_stack": "gpu_image"}, ["2025-01-10", "gpu_stack: managed"], id="retired GPU image"),
         pytest.param(
             {"node_pool_custom_headers": {"UseGPUDedicatedVHD": "true"}},

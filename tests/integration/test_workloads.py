@@ -218,13 +218,18 @@ def test_run_recognised_and_removed(role: Workloads, variables: Json, made: list
 def test_what_is_named_alike_but_not_ours_stays(role: Workloads) -> None:
     role.core.create_namespaced_config_map("default", {"metadata": {"name": NAME}, "data": {"a": "b"}})
     by_hand = yaml.safe_load((ROOT / "tests" / "unit" / "roles" / "article_job.yaml").read_text())
+    by_hand["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"] = {"nvidia.com/gpu": "1"}
     role.batch.create_namespaced_job("default", by_hand, field_manager="kubectl-client-side-apply")
     before = role.objects()
     assert role.run(mnist_state="absent").changed == 0
     assert role.objects() == before
     run = role.run(mnist_run_again=True, fails=True)
     assert run.changed == 0
+    assert "mnist_force_conflicts" in run.failures[-1]
     assert role.objects() == before
+    forced = role.run(mnist_run_again=True, mnist_force_conflicts=True)
+    assert told(forced)["complete"]
+    assert role.objects()[f"job/{NAME}"] != before[f"job/{NAME}"]
 
 
 def test_a_workload_takes_the_place_of_another(role: Workloads) -> None:
@@ -392,7 +397,7 @@ def test_bad_input_is_refused_all_at_once_and_before_anything(role: Workloads) -
     (message,) = role.run(fails=True, mnist_workload="tensorflow").failures
     assert "article, digits, vector_add, custom" in message
     (message,) = role.run(fails=True, mnist_template="own.yaml.j2", mnist_name="train", mnist_namespace="ml").failures
-    assert "Job" in message
+    assert 'namespaces "ml" not found' in message
     role.run(fails=True, mnist_definition={**own(["true"]), "metadata": {"name": "other"}})
     assert role.objects() == {}
 

@@ -44,6 +44,7 @@ SETTLE_SECONDS = 30.0
 """How long what is about to be ready may take: a new CustomResourceDefinition, a namespace's service account."""
 
 MASK = "********"
+NAMESPACE_FIRST = "Put the Namespace in front of what lives in it."
 
 
 @dataclass
@@ -58,6 +59,7 @@ class Step:
         after: The object to come; None when it is deleted.
         reason: Why it is left alone.
         problem: Why the action is impossible; None when it is possible.
+        homeless: Its namespace is not there, and no step before it brings that.
     """
 
     manifest: dict[str, Any]
@@ -67,6 +69,7 @@ class Step:
     after: dict[str, Any] | None = None
     reason: str = ""
     problem: str | None = None
+    homeless: bool = False
 
     @property
     def writes(self) -> bool:
@@ -266,8 +269,10 @@ class _Work:
 
         Raises:
             KubernetesError: The server refused.
+            Failure: A namespace is not there; nothing was changed then.
             DeadlineExceeded: A deletion took longer than ``wait_timeout``.
         """
+        self._look_for_homes(steps)
         deadline = self.task.deadline(self.task.params["wait_timeout"])
         for step in steps:
             if step.action == "deleted":
@@ -275,6 +280,17 @@ class _Work:
             elif step.writes:
                 self._bring_about(step, deadline)
         return {**_result(steps), "changed": any(step.writes for step in steps)}
+
+    def _look_for_homes(self, steps: list[Step]) -> None:
+        """Refuses objects in namespaces that are not there, which a prediction takes for still to come."""
+        names = {step.manifest["metadata"]["namespace"] for step in steps if step.homeless}
+        if not names:
+            return
+        kind = self.resources.type_of("v1", "Namespace")
+        missing = [name for name in sorted(names) if self.resources.get(kind, None, name) is None]
+        if missing:
+            text = ", ".join(f'namespaces "{name}" not found' for name in missing)
+            raise Failure(f"{text}. Nothing was changed.", hint=NAMESPACE_FIRST)
 
     def _step(self, found: dict[str, Any], coming_kinds: set[tuple[str, str]]) -> Step:
         step = Step(found, None)
@@ -313,6 +329,9 @@ class _Work:
             step.after = self._apply(step, dry_run=True)
         except KubernetesError as error:
             if _lacks_namespace(error):
+                step.homeless = not _is_terminating(error)
+                if step.homeless and self.task.params["namespaces_exist"]:
+                    step.problem = f"there is no namespace {metadata.get('namespace')}."
                 step.action = "created"
                 step.after = self._validated_elsewhere(step, PROBE_NAMESPACE)
             elif _is_immutable(error):
@@ -429,8 +448,7 @@ class _Work:
                     raise Failure(f"{describe(step.manifest)}: {_conflict_text(error)}") from error
                 waiting = deadline if _is_terminating(error) else settle
                 if not (_is_terminating(error) or _is_settling(error)) or waiting.expired:
-                    first = "Put the Namespace in front of it in the definition."
-                    hint = first if _lacks_namespace(error) else error.hint
+                    hint = NAMESPACE_FIRST if _lacks_namespace(error) else error.hint
                     raise KubernetesError(
                         f"{describe(step.manifest)}: {error.message}",
                         hint=hint,
