@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the aks.gpu authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Jobs as AWX runs them: a private data directory, and ansible-runner that sends it to a worker and processes its answer.
+"""Jobs as AWX runs them: a private data directory, ansible-runner that sends it to a worker and reads its answer.
 
 The worker has what the execution environment has (tests/requirements-ee.txt and the collection's tarball), what it is
-sent, and nothing else: not the checkout, not this process's environment, not its home. What a container would add is that
-it can't look at the rest of the machine.
+sent, and nothing else: not the checkout, not this process's environment, not its home. A container would keep it from
+looking at the rest of the machine besides.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Job:
     """One job of AWX.
 
     Attributes:
-        folder: Holds the private data directory that is sent, the worker's, and the one with the answer.
+        folder: Holds the private data directory, and the worker's home.
         image: Where the worker runs.
         playbook: Of the project.
         project: A folder with the project's files.
@@ -125,13 +125,13 @@ class Job:
 
     @property
     def sent(self) -> Path:
-        """The private data directory that `transmit` sends."""
+        """The private data directory that `transmit` sends and `process` writes the answer to."""
         return self.folder / "sent"
 
     @property
     def artifacts(self) -> Path:
         """What `process` has written."""
-        return self.folder / "processed" / "artifacts" / "job"
+        return self.sent / "artifacts" / "job"
 
     def start(self) -> None:
         """Start transmit | worker | process, each a process of its own."""
@@ -150,7 +150,7 @@ class Job:
             **common,  # type: ignore[call-overload]
         )
         self.worker = subprocess.Popen(
-            [runner, "worker", "--private-data-dir", str(node / "private")],
+            [runner, "worker", "--private-data-dir", str(node / "private"), "--delete"],
             env=worker,
             stdin=self.transmit.stdout,
             stdout=subprocess.PIPE,
@@ -158,7 +158,7 @@ class Job:
             **common,  # type: ignore[call-overload]
         )
         self.process = subprocess.Popen(
-            [runner, "process", str(self.folder / "processed"), "-i", "job"],
+            [runner, "process", str(self.sent), "-i", "job"],
             env=here,
             stdin=self.worker.stdout,
             stdout=self.log,
@@ -189,6 +189,11 @@ class Job:
         """The counts of the recap: ok, changed, failures … by host."""
         (last,) = [event for event in self.events() if event["event"] == "playbook_on_stats"]
         data: Json = last["event_data"]
+        return data
+
+    def handed_on(self) -> Json:
+        """What `set_stats` hands to the next job of a workflow."""
+        data: Json = self.stats()["artifact_data"]
         return data
 
     def output(self) -> str:
