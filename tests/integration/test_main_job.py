@@ -14,7 +14,7 @@ from azure.mgmt.containerservice.models import AgentPool
 from environment import ROOT
 from harness import Ansible, Json, PlaybookRun, kubernetes_client, pools
 
-PLUGIN = ("nvidia-device-plugin-daemonset", "gpu-resources")
+PLUGINS = {"daemonset/nvidia-device-plugin-gpunp", "daemonset/nvidia-device-plugin-daemonset"}
 JOB = ("samples-tf-mnist-demo", "default")
 ARTICLE_TAINT = ["sku=gpu:NoSchedule"]
 
@@ -101,8 +101,7 @@ def test_main_job(
     job = kubernetes.client.BatchV1Api(client).read_namespaced_job(*JOB)
     assert job.status is not None
     assert job.status.succeeded == 1
-    has_plugin = f"daemonset/{PLUGIN[0]}" in user_objects(sandbox)
-    assert has_plugin == (stack == "device_plugin")
+    assert bool(PLUGINS & user_objects(sandbox)) == (stack == "device_plugin")
     puts = [write for write in sandbox.writes(mark) if "/agentpools/gpunp" in write["url"].lower()]
     headers = {name.lower(): value for name, value in puts[0]["request_headers"].items()}
     assert headers.get("usegpudedicatedvhd") == ("true" if stack == "gpu_image" else None)
@@ -135,6 +134,13 @@ def test_cleanup_leaves_a_pool_that_somebody_else_made(sandbox: Sandbox, ansible
     assert changed_tasks(left) == []
     assert "aks.gpu did not create it" in " ".join(left.output.split())
     assert set(pools(sandbox)) == {"nodepool1", "gpunp"}
+
+    # Nor is the device plugin taken from under it.
+    site.run("site")
+    assert changed_tasks(site.predict("cleanup")) == changed_tasks(site.run("cleanup"))
+    assert set(pools(sandbox)) == {"nodepool1", "gpunp"}
+    assert PLUGINS & user_objects(sandbox)
+    assert [node["status"]["allocatable"]["nvidia.com/gpu"] for node in gpu_nodes(sandbox)] == ["1"]
     assert changed_tasks(site.run("cleanup", node_pool_only_own=False)) != []
     assert set(pools(sandbox)) == {"nodepool1"}
 

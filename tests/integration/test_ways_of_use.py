@@ -15,7 +15,8 @@ from environment import ROOT
 from harness import Ansible, Json, PlaybookRun, kubernetes_client, pools
 
 JOB = ("samples-tf-mnist-demo", "default")
-PLUGIN = ("nvidia-device-plugin-daemonset", "gpu-resources")
+PLUGIN = ("nvidia-device-plugin-gpunp", "gpu-resources")
+ARTICLE_PLUGIN = "gpu-resources/nvidia-device-plugin-daemonset"
 
 
 def cluster_variables(sandbox: Sandbox) -> dict[str, Any]:
@@ -58,7 +59,8 @@ def test_roles_in_a_fleet_playbook(sandbox: Sandbox, ansible: Ansible) -> None:
         "node_pool_availability_zones": "",
         "node_pool_max_pods": "",
         "node_pool_spot_max_price": "",
-        "device_plugin_time_slicing_replicas": "",
+        "device_plugin_sharing": "",
+        "device_plugin_sharing_replicas": "",
         "mnist_max_steps": "200",
         "mnist_args": "",
         "mnist_completions": "",
@@ -97,7 +99,11 @@ def test_roles_in_a_fleet_playbook(sandbox: Sandbox, ansible: Ansible) -> None:
 def test_verify_and_options(sandbox: Sandbox, ansible: Ansible) -> None:
     """The verdict with and without a Job, time slicing, a replaced Job, and a clean-up that leaves what is not ours."""
     variables = cluster_variables(sandbox)
-    variables |= {"device_plugin_time_slicing_replicas": "4", "gpu_verify_gpus_per_node": "4", "mnist_max_steps": 200}
+    variables |= {
+        "device_plugin_sharing": "time_slicing",
+        "device_plugin_sharing_replicas": "4",
+        "mnist_max_steps": 200,
+    }
     first = ansible.playbook("aks.gpu.site", variables)
     assert [node["allocatable"] for node in first["Wait until every node of the pool offers its GPUs"]["nodes"]] == [4]
 
@@ -132,7 +138,7 @@ def test_verify_and_options(sandbox: Sandbox, ansible: Ansible) -> None:
     assert set(pools(sandbox)) == {"nodepool1", "gpunp"}
     apps = kubernetes.client.AppsV1Api(core.api_client)
     assert [item.metadata.name for item in apps.list_namespaced_daemon_set(PLUGIN[1]).items] == [PLUGIN[0]]
-    used = ansible.playbook([_plugin_only(sandbox, device_plugin_state="absent", node_pool_name="other")])
+    used = ansible.playbook([_plugin_only(sandbox, device_plugin_state="absent")])
     assert changed_tasks(used) == []
     assert "would lose their GPUs" in used["Say why the device plugin stays"]["msg"]
     assert [item.metadata.name for item in apps.list_namespaced_daemon_set(PLUGIN[1]).items] == [PLUGIN[0]]
@@ -178,7 +184,7 @@ def test_two_device_plugins_never_meet(sandbox: Sandbox, ansible: Ansible) -> No
         assert refused.changed == 0
         message = " ".join(refused.failures)
         assert "hand out each GPU twice" in message
-        assert [name in message for name in ("kube-system/theirs", "/".join(reversed(PLUGIN)))].count(True) == named
+        assert [name in message for name in ("kube-system/theirs", ARTICLE_PLUGIN)].count(True) == named
     apps.delete_namespaced_daemon_set("theirs", "kube-system")
     ansible.playbook([_plugin_only(sandbox, device_plugin_state="absent")], arguments=by_plugin)
 
@@ -220,13 +226,6 @@ def test_other_pools(sandbox: Sandbox, ansible: Ansible, variables: dict[str, An
     assert f"{sandbox.cluster} works" in "\n".join(first["Show what was found"]["msg"])
     assert set(pools(sandbox)["gpunp"]["properties"]["nodeTaints"]) == set(taints)
     assert changed_tasks(ansible.playbook("aks.gpu.site", variables)) == []
-
-
-def test_a_pool_for_the_gpu_operator_is_predicted(sandbox: Sandbox, ansible: Ansible) -> None:
-    run = ansible.playbook("aks.gpu.site", {**cluster_variables(sandbox), "gpu_stack": "operator"}, check=True)
-    pool = run["GPU node pool: make it what it should be"]["node_pool"]
-    assert pool["gpu_profile"]["driver"] == "None"
-    assert "skip_reason" in run["Apply the namespace and the DaemonSet of the device plugin"]
 
 
 def test_a_job_that_cannot_succeed_fails_early(sandbox: Sandbox, ansible: Ansible) -> None:

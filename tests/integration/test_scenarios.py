@@ -1,0 +1,273 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each way to a GPU from nothing to verified: predicted without a write, done, done again unchanged, cleaned up.
+
+The default and the article's ways are in test_main_job.py.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import kubernetes
+import pytest
+from aks_sandbox import build
+from aks_sandbox.testing import Sandbox
+from ansible_package import collection
+from environment import COLLECTIONS, ROOT
+from harness import Ansible, Json, PlaybookRun, kubernetes_client, pools
+from test_main_job import changed_tasks, gpu_nodes, shown, user_objects
+
+CHART = ROOT / "tests" / "charts" / "gpu-operator"
+A100 = "Standard_NC24ads_A100_v4"
+
+
+class Scenario:
+    """The playbooks with the variables of one way, in check mode always with every write refused."""
+
+    def __init__(self, sandbox: Sandbox, ansible: Ansible, environment: dict[str, str] | None = None) -> None:
+        self.sandbox = sandbox
+        self._ansible = ansible
+        self._environment = environment
+        self._cluster = {"aks_resource_group": sandbox.resource_group, "aks_cluster_name": sandbox.cluster}
+
+    def run(self, name: str, variables: Json, *, check: bool = False, fails: bool = False, **more: Any) -> PlaybookRun:
+        every = {**self._cluster, **variables}
+        arguments = {"check": check, "fails": fails, "environment": self._environment, **more}
+        if not check:
+            return self._ansible.playbook(f"aks.gpu.{name}", every, **arguments)
+        mark = self.sandbox.mark()
+        with self.sandbox.having(refuse_writes=True):
+            run = self._ansible.playbook(f"aks.gpu.{name}", every, **arguments)
+        assert not self.sandbox.writes(mark)
+        return run
+
+    def done(self, variables: Json, **more: Any) -> PlaybookRun:
+        """From nothing to verified, as predicted; again without a change."""
+        predicted = self.run("site", variables, check=True, **more)
+        first = self.run("site", variables, **more)
+        assert changed_tasks(predicted) == changed_tasks(first) != []
+        assert changed_tasks(self.run("site", variables, **more)) == []
+        return first
+
+    def cleaned(self, variables: Json, left: set[str], **more: Any) -> PlaybookRun:
+        """Clean-up as predicted, complete, and again without a change."""
+        predicted = self.run("cleanup", variables, check=True, **more)
+        first = self.run("cleanup", variables, **more)
+        assert changed_tasks(predicted) == changed_tasks(first) != []
+        assert set(pools(self.sandbox)) == {"nodepool1"}
+        assert user_objects(self.sandbox) == left
+        assert changed_tasks(self.run("cleanup", variables, **more)) == []
+        return first
+
+
+@pytest.fixture
+def scenario(sandbox: Sandbox, ansible: Ansible) -> Scenario:
+    return Scenario(sandbox, ansible)
+
+
+def offered(sandbox: Sandbox, name: str) -> list[str]:
+    """What kubectl's own client reads as allocatable, node by node."""
+    return [node["status"]["allocatable"].get(name, "0") for node in gpu_nodes(sandbox)]
+
+
+@pytest.mark.parametrize(
+    ("variables", "name", "count"),
+    [
+        pytest.param({"gpu_stack": "managed"}, "nvidia.com/gpu", "1", id="managed"),
+        pytest.param(
+            {"node_pool_vm_size": A100, "node_pool_gpu_instance_profile": "MIG1g"},
+            "nvidia.com/gpu",
+            "7",
+            id="MIG single",
+        ),
+        pytest.param(
+            {
+                "node_pool_vm_size": A100,
+                "node_pool_gpu_instance_profile": "MIG1g",
+                "device_plugin_mig_strategy": "mixed",
+                "device_plugin_pass_device_specs": False,
+            },
+            "nvidia.com/mig-1g.10gb",
+            "7",
+            id="MIG mixed",
+        ),
+        pytest.param(
+            {"device_plugin_sharing": "time_slicing", "device_plugin_sharing_replicas": 4},
+            "nvidia.com/gpu",
+            "4",
+            id="sliced",
+        ),
+        pytest.param(
+            {
+                "device_plugin_sharing": "time_slicing",
+                "device_plugin_sharing_replicas": 4,
+                "device_plugin_sharing_rename": True,
+            },
+            "nvidia.com/gpu.shared",
+            "4",
+            id="sliced and renamed",
+        ),
+        pytest.param(
+            {"device_plugin_sharing": "mps", "device_plugin_sharing_replicas": 10}, "nvidia.com/gpu", "10", id="MPS"
+        ),
+    ],
+)
+def test_a_way_to_a_gpu(sandbox: Sandbox, scenario: Scenario, variables: Json, name: str, count: str) -> None:
+    at_the_start = user_objects(sandbox)
+    first = scenario.done(variables)
+    assert offered(sandbox, name) == [count]
+    assert f"{sandbox.cluster} works" in shown(first)
+    assert (
+        "does not understand" in first.output or "understands nvidia.com/gpu only" in " ".join(first.output.split())
+    ) == (name != "nvidia.com/gpu")
+    scenario.cleaned(variables, at_the_start)
+
+
+def test_spot_with_eviction(sandbox: Sandbox, scenario: Scenario) -> None:
+    """Azure takes the only node away while nobody runs a playbook; another one comes, and is proven."""
+    at_the_start = user_objects(sandbox)
+    variables = {"node_pool_scale_set_priority": "Spot", "node_pool_spot_max_price": "-1"}
+    scenario.done(variables)
+    (first,) = gpu_nodes(sandbox)
+    name = first["metadata"]["name"]
+    sandbox.set(spot_evictions=[name])
+    until(lambda: name not in [node["metadata"]["name"] for node in gpu_nodes(sandbox)])
+    # The finished Job and its log went with the node: it is run again on request, on the node that comes.
+    again = scenario.run("site", {**variables, "mnist_run_again": True})
+    assert f"{sandbox.cluster} works" in shown(again)
+    assert [node["metadata"]["name"] for node in gpu_nodes(sandbox)] != [name]
+    scenario.cleaned(variables, at_the_start)
+
+
+def test_autoscaler_from_zero(sandbox: Sandbox, scenario: Scenario) -> None:
+    """A pool without a node is as it should be; the Job makes the autoscaler bring one, which is proven then."""
+    at_the_start = user_objects(sandbox)
+    variables = {"node_pool_min_count": 0, "node_pool_max_count": 2}
+    first = scenario.done(variables)
+    assert f"{sandbox.cluster} works" in shown(first)
+    assert offered(sandbox, "nvidia.com/gpu") == ["1"]
+    assert pools(sandbox)["gpunp"]["properties"]["minCount"] == 0
+    scenario.cleaned(variables, at_the_start)
+
+
+def test_two_pools_of_different_sizes(sandbox: Sandbox, scenario: Scenario) -> None:
+    """Two hosts that name one cluster: each pool has its own taints, sharing and MIG; each goes without the other."""
+    at_the_start = user_objects(sandbox)
+    inventory = {
+        "all": {
+            "hosts": {
+                "small": {
+                    "node_pool_name": "t4",
+                    "node_pool_node_taints": ["sku=t4:NoSchedule"],
+                    "device_plugin_sharing": "time_slicing",
+                    "device_plugin_sharing_replicas": 4,
+                },
+                "large": {
+                    "node_pool_name": "a100",
+                    "node_pool_vm_size": A100,
+                    "node_pool_node_taints": ["sku=a100:NoSchedule"],
+                    "node_pool_gpu_instance_profile": "MIG3g",
+                    "device_plugin_mig_strategy": "mixed",
+                },
+            },
+            "vars": {"mnist_name": "mnist-{{ node_pool_name }}"},
+        }
+    }
+    first = scenario.done({}, inventory=inventory)
+    found = {
+        node["metadata"]["labels"]["agentpool"]: {
+            name: count for name, count in node["status"]["allocatable"].items() if "nvidia" in name
+        }
+        for node in gpu_nodes(sandbox)
+    }
+    assert found == {"t4": {"nvidia.com/gpu": "4"}, "a100": {"nvidia.com/mig-3g.40gb": "2"}}
+    assert first.stats.keys() == {"small", "large"}
+
+    one = scenario.run("cleanup", {}, inventory=inventory, arguments=["--limit", "small"])
+    assert changed_tasks(one) != []
+    assert set(pools(sandbox)) == {"nodepool1", "a100"}
+    assert user_objects(sandbox) - at_the_start == {
+        "namespace/gpu-resources", "daemonset/nvidia-device-plugin-a100", "job/mnist-a100",
+    }  # fmt: skip
+    scenario.cleaned({}, at_the_start, inventory=inventory)
+
+
+def test_two_hosts_with_one_pool_are_refused(sandbox: Sandbox, scenario: Scenario) -> None:
+    mark = sandbox.mark()
+    inventory = {"all": {"hosts": {"one": {}, "other": {"node_pool_name": "GPUNP"}}}}
+    for playbook in ("site", "cleanup"):
+        refused = scenario.run(playbook, {}, inventory=inventory, fails=True)
+        assert "one and other name the same node pool gpunp of cluster myakscluster" in " ".join(refused.failures)
+    assert sandbox.writes(mark) == []
+
+
+@pytest.fixture
+def with_helm(sandbox: Sandbox, ansible: Ansible, tmp_path: Path) -> Scenario:
+    """A scenario with what the GPU Operator needs: Helm, and the collection kubernetes.core."""
+    helm = build.helm(print)
+    paths = os.pathsep.join((str(COLLECTIONS), str(collection("kubernetes.core"))))
+    homes = {f"HELM_{name}_HOME": str(tmp_path / name) for name in ("CACHE", "CONFIG", "DATA")}
+    path = os.pathsep.join((str(helm.parent), os.environ["PATH"]))
+    return Scenario(sandbox, ansible, {"ANSIBLE_COLLECTIONS_PATH": paths, "PATH": path, **homes})
+
+
+OPERATOR = {"gpu_stack": "operator", "gpu_operator_chart": str(CHART)}
+
+
+def test_gpu_operator(sandbox: Sandbox, with_helm: Scenario) -> None:
+    at_the_start = user_objects(sandbox)
+    first = with_helm.done(OPERATOR)
+    assert f"{sandbox.cluster} works" in shown(first)
+    assert offered(sandbox, "nvidia.com/gpu") == ["1"]
+    assert pools(sandbox)["gpunp"]["properties"]["gpuProfile"]["driver"] == "None"
+    assert "daemonset/nvidia-device-plugin-gpunp" not in user_objects(sandbox)
+
+    values = {**OPERATOR, "gpu_operator_values": {"devicePlugin": {"version": "v0.18.3"}}}
+    upgraded = with_helm.run("site", values)
+    assert changed_tasks(upgraded) == ["aks.gpu.gpu_operator : Helm release of the GPU Operator: present"]
+    kept = with_helm.run("cleanup", {**values, "cleanup_node_pool": False, "cleanup_device_plugin": True})
+    assert "would lose their GPUs" in kept["Say why the operator is left"]["msg"]
+
+    for stack in ("device_plugin", "managed"):
+        refused = with_helm.run("site", {"gpu_stack": stack, "node_pool_name": "other"}, fails=True)
+        assert "ClusterPolicy cluster-policy" in " ".join(refused.failures)
+        assert refused.changed == 0
+    with_helm.cleaned(values, at_the_start)
+
+
+def test_a_foreign_gpu_operator_is_used_and_left(sandbox: Sandbox, with_helm: Scenario, ansible: Ansible) -> None:
+    theirs = with_helm.run("site", {**OPERATOR, "node_pool_name": "theirs", "mnist_name": "theirs"})
+    assert theirs.changed
+    client = kubernetes.client.CoreV1Api(kubernetes_client(sandbox))
+    client.delete_namespaced_config_map("aks-gpu-gpu-operator", "gpu-operator")
+    # Somebody else's needs neither Helm nor the collection here.
+    bare = Scenario(sandbox, ansible)
+    mine = {"gpu_stack": "operator", "node_pool_name": "mine", "mnist_name": "mine"}
+    assert f"{sandbox.cluster} works" in shown(bare.run("site", mine))
+    cleaned = bare.run("cleanup", mine)
+    assert "it is left as it is" in cleaned["Say why the operator is left"]["msg"]
+    assert "daemonset/nvidia-driver-daemonset" in user_objects(sandbox)
+    with_helm.run("cleanup", {**OPERATOR, "node_pool_name": "theirs", "mnist_name": "theirs"})
+
+
+def test_what_the_gpu_operator_needs_is_asked_for_by_name(sandbox: Sandbox, scenario: Scenario) -> None:
+    mark = sandbox.mark()
+    refused = scenario.run("site", {"gpu_stack": "operator", "gpu_operator_helm": "/no/such/helm"}, fails=True)
+    message = " ".join(" ".join(refused.failures).split())
+    assert "ansible-galaxy collection install kubernetes.core" in message
+    assert "there is no /no/such/helm: install it" in message
+    assert sandbox.writes(mark) == []
+    assert refused.changed == 0
+
+
+def until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.2)
