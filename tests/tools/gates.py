@@ -294,7 +294,7 @@ def unit(run: Run) -> None:
 
 
 def sandbox(run: Run) -> None:
-    run.pytest("tests/sandbox/tests")
+    run.pytest("--numprocesses=2", "--dist=loadfile", "tests/sandbox/tests")
 
 
 def integration(run: Run) -> None:
