@@ -129,7 +129,9 @@ def job_completes(cluster: Cluster) -> Change:
 
     def prepare() -> None:
         with contextlib.suppress(requests.HTTPError):
-            cluster.send("DELETE", f"{path}/work")
+            cluster.send("DELETE", f"{path}/work", {"propagationPolicy": "Background"})
+            while cluster.send("GET", f"{path}/work"):
+                time.sleep(0.1)
         cluster.send("POST", path, job)
         cluster.send("PATCH", f"{path}/work/status", {"status": {"startTime": _now()}})
 
@@ -303,7 +305,7 @@ def main() -> int:
     options = parser.parse_args()
     figures = measure(options.runs)
     say(f"\nFrom the change to the reaction, seconds, {options.runs} times each, {os.cpu_count()} CPUs:\n")
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (change, name, f"{statistics.median(values):.2f}", f"{min(values):.2f}", f"{max(values):.2f}")
         for change, name, values in figures
     ]

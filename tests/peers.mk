@@ -3,7 +3,7 @@
 #
 # What is compared with others, broken on purpose, and measured; none of it is part of `make test`.
 
-.PHONY: peers clients faults fuzz bench imports matrix docs workload
+.PHONY: peers clients faults fuzz bench reaction imports matrix docs workload
 
 peers: ## our node_pool and azure.azcollection's through the same cases; ARGS="CASE …", ARGS=--ours
 	@$(PYTHON) tests/tools/inside.py test tests/peers/peers.py $(ARGS)
@@ -16,6 +16,10 @@ faults: ## every request of the main job broken in every way; ARGS="REQUEST/FAUL
 
 bench: ## what a fleet costs, and what azure.azcollection, az and kubectl cost: one table; ARGS="ROW …"
 	@$(PYTHON) tests/tools/inside.py test bench/fleet.py $(ARGS)
+	@$(if $(ARGS),:,$(PYTHON) tests/tools/inside.py demo bench/reaction.py)
+
+reaction: ## from a change in the cluster to our reaction, beside kubernetes.core's and kubectl wait's; ARGS="--runs N"
+	@$(PYTHON) tests/tools/inside.py demo bench/reaction.py $(ARGS)
 
 imports: ## what a task loads and installs, beside azure.azcollection's
 	@$(PYTHON) tests/tools/inside.py demo bench/imports.py $(ARGS)

@@ -5,20 +5,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
-import socket
 import ssl
-import struct
 import threading
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import yaml
 from aks_sandbox.certificates import Authority
 
-Json = dict[str, Any]
+T = TypeVar("T")
 CHUNK = 65536
 
 
@@ -50,18 +50,19 @@ class Relay:
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.load_cert_chain(certificate, key)
         self._authority = base64.b64encode(authority.certificate.encode()).decode()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._open: set[socket.socket] = set()
-        self._lock = threading.Lock()
+        self._open: set[asyncio.StreamWriter] = set()
         self._carried = bytearray()
         self._refusing = False
         self.connections = 0
-        threading.Thread(target=self._accept, name="relay", daemon=True).start()
+        # One thread for all: OpenSSL does not let two read and write the same connection.
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="relay", daemon=True).start()
+        self._listener = self._call(self._listen())
+        self._port = int(self._listener.sockets[0].getsockname()[1])
 
     def kubeconfig(self) -> str:
         """A kubeconfig that leads through the relay, YAML."""
-        port = self._listener.getsockname()[1]
-        cluster = {"server": f"https://localhost:{port}", "certificate-authority-data": self._authority}
+        cluster = {"server": f"https://localhost:{self._port}", "certificate-authority-data": self._authority}
         return yaml.safe_dump(
             {
                 "apiVersion": "v1",
@@ -74,72 +75,64 @@ class Relay:
         )
 
     def cut(self, *, stay: bool = False) -> None:
-        """Reset all connections; with `stay`, refuse new ones until `mend`."""
-        with self._lock:
-            self._refusing = stay
-            sockets, self._open = self._open, set()
-        for each in sockets:
-            _reset(each)
+        """Reset all connections; with `stay`, reset new ones too until `mend`."""
+        self._call(self._reset_all(stay))
 
     def mend(self) -> None:
-        """Accept connections again."""
+        """Let connections live again."""
         self._refusing = False
 
     def carried(self, text: str) -> bool:
         """Has the server sent this text?"""
-        with self._lock:
-            return text.encode() in self._carried
+        return text.encode() in bytes(self._carried)
 
     def close(self) -> None:
         """Stop."""
-        self._listener.close()
+        self._loop.call_soon_threadsafe(self._listener.close)
         self.cut(stay=True)
+        self._loop.call_soon_threadsafe(self._loop.stop)
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                accepted, _address = self._listener.accept()
-            except OSError:
-                return
-            if self._refusing:
-                _reset(accepted)
-                continue
-            threading.Thread(target=self._carry, args=(accepted,), name="relay", daemon=True).start()
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
-    def _carry(self, accepted: socket.socket) -> None:
-        try:
-            client = self._tls.wrap_socket(accepted, server_side=True)
-            plain = socket.create_connection((self._server.hostname or "", self._server.port or 443))
-            server = self._upstream.wrap_socket(plain, server_hostname=self._server.hostname)
-        except OSError:
-            _reset(accepted)
+    async def _listen(self) -> asyncio.Server:
+        return await asyncio.start_server(self._carry, "127.0.0.1", 0, ssl=self._tls)
+
+    async def _reset_all(self, stay: bool) -> None:
+        self._refusing = stay
+        for writer in self._open:
+            writer.transport.abort()
+        self._open.clear()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._refusing:
+            writer.transport.abort()
             return
-        with self._lock:
-            self.connections += 1
-            self._open |= {client, server}
-        threading.Thread(target=self._pump, args=(client, server, False), name="relay", daemon=True).start()
-        self._pump(server, client, True)
-
-    def _pump(self, source: socket.socket, target: socket.socket, answers: bool) -> None:
         try:
-            while data := source.recv(CHUNK):
-                if answers:
-                    with self._lock:
-                        self._carried += data
-                target.sendall(data)
+            server, to_server = await asyncio.open_connection(
+                self._server.hostname, self._server.port, ssl=self._upstream
+            )
         except OSError:
-            pass
-        with self._lock:
-            self._open -= {source, target}
-        for each in (source, target):
-            _reset(each)
+            writer.transport.abort()
+            return
+        self.connections += 1
+        self._open |= {writer, to_server}
+        pumps = {
+            asyncio.ensure_future(self._pump(reader, to_server, None)),
+            asyncio.ensure_future(self._pump(server, writer, self._carried)),
+        }
+        await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        for pump in pumps:
+            pump.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
+        self._open -= {writer, to_server}
+        for each in (writer, to_server):
+            each.transport.abort()
 
-
-def _reset(connection: socket.socket) -> None:
-    """Close it the rude way."""
-    with contextlib.suppress(OSError):
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
-    with contextlib.suppress(OSError):
-        connection.close()
+    async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, kept: bytearray | None) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(CHUNK):
+                if kept is not None:
+                    kept += data
+                target.write(data)
+                await target.drain()

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -107,10 +108,9 @@ def test_main_job(entra: Sandbox, ansible: Ansible, kubelogin: Json) -> None:
 
 def test_what_azure_hands_out(entra: Sandbox) -> None:
     """The sandbox's answer is AKS's: kubelogin with a browser and a code, for AKS's application."""
-    found = entra.container_service().managed_clusters.list_cluster_user_credentials(
-        entra.resource_group, entra.cluster
-    )
-    user = yaml.safe_load(bytes(found.kubeconfigs[0].value))["users"][0]["user"]
+    clusters = entra.container_service().managed_clusters
+    found: Any = clusters.list_cluster_user_credentials(entra.resource_group, entra.cluster).kubeconfigs
+    user = yaml.safe_load(bytes(found[0].value))["users"][0]["user"]
     assert user["exec"]["command"] == "kubelogin"
     assert user["exec"]["args"][-2:] == ["--login", "devicecode"]
     assert SERVER_ID in user["exec"]["args"]

@@ -29,7 +29,7 @@ def peer_python() -> Path:
     Raises:
         SetUpError: It could not be made.
     """
-    core = _pinned("ansible-core")
+    core = pinned("ansible-core")
 
     def install(pip: Pip) -> None:
         with tempfile.TemporaryDirectory(prefix="aks-gpu-peer-") as folder:
@@ -60,6 +60,7 @@ def cli_python() -> Path:
     return kept_environment("azure-cli", [AZURE_CLI], f"{AZURE_CLI} (once: about 700 MB, several minutes)", install)
 
 
-def _pinned(package: str) -> str:
+def pinned(package: str) -> str:
+    """The requirement of a package as tests/constraints.txt pins it."""
     lines = (ROOT / "tests" / "constraints.txt").read_text().splitlines()
     return next(line for line in lines if line.startswith(f"{package}=="))
