@@ -1,0 +1,243 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Never two device plugins on a node: what each GPU stack meets in a cluster, in every combination."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+
+ROLES = Path(__file__).parents[3] / "roles"
+STACKS = ("device_plugin", "gpu_image", "managed", "operator")
+OTHERS = ("gpu_image", "managed", "operator")
+LABEL = "nvidia.com/gpu.deploy.operands"
+
+
+def variable(role: str, name: str, **variables: Any) -> Any:
+    """A variable of a role as its tasks see it: defaults, the role's own vars, then what is given."""
+    loader = DataLoader()
+    layers: dict[str, Any] = {}
+    for path in (ROLES / role / "defaults/main.yml", ROLES / role / "vars/main.yml"):
+        layers.update(loader.load_from_file(str(path), trusted_as_template=True))
+    return Templar(loader=loader, variables={**layers, **variables}).template(trust_as_template(f"{{{{ {name} }}}}"))
+
+
+def node(pool: str = "gpunp", gpus_from: str | None = "node", *sets: str, **labels: str) -> dict[str, Any]:
+    return {
+        "name": f"aks-{pool}",
+        "node_pool": pool,
+        "gpus_from": gpus_from,
+        "daemon_sets": list(sets),
+        "labels": labels,
+    }
+
+
+def found(*nodes: dict[str, Any], plugins: tuple[str, ...] = (), policies: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {"nodes": list(nodes), "pool_device_plugins": list(plugins), "cluster_policies": list(policies)}
+
+
+OURS, ARTICLE = "gpu-resources/nvidia-device-plugin-gpunp", "gpu-resources/nvidia-device-plugin-daemonset"
+OPERATORS, THEIRS = "gpu-operator/nvidia-device-plugin-daemonset", "kube-system/theirs"
+
+MET: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {
+    "nothing": (found(), (), ""),
+    "our DaemonSet for this pool": (found(plugins=(OURS,)), OTHERS, OURS),
+    "our DaemonSet serving this pool": (found(node("gpunp", "daemon_set", OURS), plugins=(OURS,)), OTHERS, OURS),
+    "the article's DaemonSet": (found(plugins=(ARTICLE,)), STACKS, ARTICLE),
+    "somebody's DaemonSet in another namespace": (found(plugins=(THEIRS,)), STACKS, THEIRS),
+    "two of them": (found(plugins=(OURS, THEIRS)), STACKS, THEIRS),
+    "the operator's ClusterPolicy": (
+        found(policies=("cluster-policy",)),
+        ("device_plugin", "gpu_image", "managed"),
+        "ClusterPolicy cluster-policy",
+    ),
+    "the operator with its DaemonSet": (
+        found(plugins=(OPERATORS,), policies=("cluster-policy",)),
+        ("device_plugin", "gpu_image", "managed"),
+        OPERATORS,
+    ),
+    "a managed node of this pool": (found(node("gpunp", "managed")), ("device_plugin",), "aks-gpunp"),
+    "a node of the GPU image of this pool": (found(node("gpunp", "node")), ("device_plugin",), "aks-gpunp"),
+    "a managed node of another pool": (found(node("other", "managed")), (), ""),
+    "a node of the GPU image of another pool": (found(node("other", "node")), (), ""),
+    "our DaemonSet for another pool": (
+        found(node("other", "daemon_set", "gpu-resources/nvidia-device-plugin-other")),
+        (),
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("met", MET)
+def test_a_second_device_plugin_is_refused(met: str, stack: str) -> None:
+    there, refusing, names = MET[met]
+    problems = variable("device_plugin", "device_plugin_problems", gpu_stack=stack, device_plugin_found=there)
+    if stack not in refusing:
+        assert problems == []
+        return
+    text = " ".join(problems)
+    assert names in text
+    assert text.endswith("Two device plugins on one node would hand out each GPU twice.")
+
+
+@pytest.mark.parametrize("gpus_from", ["node", "managed"])
+@pytest.mark.parametrize("pool", ["gpunp", "other"])
+def test_the_articles_manifest_reaches_every_pool(gpus_from: str, pool: str) -> None:
+    problems = variable(
+        "device_plugin",
+        "device_plugin_problems",
+        device_plugin_manifest="article",
+        device_plugin_found=found(node(pool, gpus_from)),
+    )
+    assert f"aks-{pool} already bring a device plugin" in problems[0]
+
+
+@pytest.mark.parametrize("labels", [{LABEL: "false"}, {LABEL: False}, f"team=vision,{LABEL}=false"])
+def test_a_pool_that_the_operator_keeps_off(labels: Any) -> None:
+    there = found(policies=("cluster-policy",))
+    assert variable(
+        "device_plugin", "device_plugin_problems", node_pool_node_labels=labels, device_plugin_found=there
+    ) == []  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"device_plugin_sharing": "time_slicing"}, "needs device_plugin_sharing_replicas"),
+        ({"device_plugin_sharing": "mps", "device_plugin_sharing_replicas": "1"}, "of 2 or more"),
+        (
+            {
+                "device_plugin_sharing": "mps",
+                "device_plugin_sharing_replicas": 4,
+                "node_pool_gpu_instance_profile": "MIG1g",
+            },
+            "does not go with MIG",
+        ),
+        ({"device_plugin_manifest": "article", "device_plugin_mig_strategy": "mixed"}, "knows neither MIG nor sharing"),
+    ],
+)
+def test_options_that_exclude_each_other(options: dict[str, Any], says: str) -> None:
+    (problem,) = variable("device_plugin", "device_plugin_problems", device_plugin_found=found(), **options)
+    assert says in problem
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({}, False),
+        ({"device_plugin_mig_strategy": "mixed"}, True),
+        ({"device_plugin_mig_strategy": "mixed", "node_pool_enable_auto_scaling": "no"}, False),
+        ({"device_plugin_sharing": "time_slicing", "device_plugin_sharing_rename": "yes"}, True),
+        ({"device_plugin_sharing": "time_slicing"}, False),
+        ({"device_plugin_sharing_rename": "yes"}, False),
+    ],
+)
+def test_what_the_autoscaler_does_not_understand_is_told(options: dict[str, Any], told: bool) -> None:
+    assert variable("device_plugin", "device_plugin_autoscaled", **options) is told
+
+
+@pytest.mark.parametrize(
+    ("result", "stays"),
+    [
+        pytest.param(None, ["aks-gpunp"], id="the pool was not looked at"),
+        pytest.param({"node_pool": None}, [], id="the pool has gone"),
+        pytest.param({"node_pool": {"name": "gpunp"}}, ["aks-gpunp"], id="the pool is somebody else's and stays"),
+        pytest.param({"skipped": True}, ["aks-gpunp"], id="the pool was to stay"),
+    ],
+)
+def test_the_plugin_stays_while_nodes_need_it(result: Any, stays: list[str]) -> None:
+    used = found(
+        node("gpunp", "daemon_set", OURS), node("other", "daemon_set", "gpu-resources/nvidia-device-plugin-other")
+    )
+    more = {} if result is None else {"node_pool_result": result}
+    assert variable("device_plugin", "device_plugin_still_used", device_plugin_used=used, **more) == stays
+
+
+# The GPU Operator -------------------------------------------------------------------------------------------------
+
+MARK = {False: "unchanged", True: "deleted"}
+SERVED = node("gpunp", "daemon_set", OPERATORS)
+
+
+def operator(name: str, there: dict[str, Any], ours: bool = False, **more: Any) -> Any:
+    mark = {"resources": [{"kind": "ConfigMap", "action": MARK[ours]}, {"kind": "Namespace", "action": "left"}]}
+    return variable(
+        "gpu_operator",
+        name,
+        gpu_operator_found=there,
+        gpu_operator_mark=mark,
+        gpu_operator_needs_collection=False,
+        gpu_operator_program=["helm"],
+        **more,
+    )
+
+
+@pytest.mark.parametrize(
+    ("there", "refused"),
+    [
+        pytest.param(found(), False, id="no GPU node"),
+        pytest.param(found(node("other", None)), False, id="a node without a device plugin"),
+        pytest.param(found(node("other", "managed")), True, id="managed"),
+        pytest.param(found(node("other", "node")), True, id="GPU image"),
+        pytest.param(found(node("other", "daemon_set", OURS)), True, id="our DaemonSet"),
+        pytest.param(found(node("other", None, THEIRS)), True, id="somebody's DaemonSet, not yet running"),
+        pytest.param(found(SERVED), False, id="its own"),
+        pytest.param(found(node("other", "managed", **{LABEL: "false"})), False, id="kept off by the label"),
+        pytest.param(found(node("other", "managed"), policies=("theirs",)), False, id="somebody else's operator"),
+    ],
+)
+def test_the_operator_is_not_put_beside_another_plugin(there: dict[str, Any], refused: bool) -> None:
+    problems = operator("gpu_operator_problems", there)
+    assert len(problems) == refused
+    if refused:
+        assert "hand out each GPU twice" in problems[0]
+        assert LABEL in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("to_be", "ours", "there", "more", "says"),
+    [
+        ("present", False, found(), {}, ""),
+        ("present", True, found(SERVED, policies=("p",)), {}, ""),
+        ("present", False, found(policies=("theirs",)), {}, "left as it is"),
+        ("absent", False, found(policies=("theirs",)), {}, "left as it is"),
+        ("absent", False, found(), {}, "has not installed"),
+        ("absent", True, found(SERVED, policies=("p",)), {}, "would lose their GPUs"),
+        ("absent", True, found(SERVED, policies=("p",)), {"gpu_operator_keep_while_used": "no"}, ""),
+        ("absent", True, found(SERVED, policies=("p",)), {"node_pool_result": {"node_pool": None}}, ""),
+        ("absent", True, found(policies=("p",)), {}, ""),
+    ],
+)
+def test_when_the_operator_is_left(
+    to_be: str, ours: bool, there: dict[str, Any], more: dict[str, Any], says: str
+) -> None:
+    text = operator("gpu_operator_left", there, ours, gpu_operator_to_be=to_be, **more)
+    assert says in text
+    assert bool(text) == bool(says)
+
+
+@pytest.mark.parametrize(
+    ("chart", "repository"),
+    [
+        ("gpu-operator", "https://helm.ngc.nvidia.com/nvidia"),
+        ("oci://registry.example/charts/gpu-operator", ""),
+        ("/charts/gpu-operator", ""),
+    ],
+)
+def test_where_the_chart_comes_from(chart: str, repository: str) -> None:
+    assert variable("gpu_operator", "gpu_operator_chart_repository", gpu_operator_chart=chart) == repository
+
+
+@pytest.mark.parametrize(
+    ("release", "version"),
+    [({"status": {}}, ""), ({"status": {"chart": "gpu-operator-v25.3.4"}}, "v25.3.4"),
+     ({"status": {"chart": "my-gpu-operator-1.2.3-rc.1"}}, "1.2.3-rc.1")],
+)  # fmt: skip
+def test_an_installed_version_stays(release: dict[str, Any], version: str) -> None:
+    assert variable("gpu_operator", "gpu_operator_installed_version", gpu_operator_helm_release=release) == version
