@@ -16,8 +16,8 @@ version_added: 0.1.0
 author: the aks.gpu authors
 description:
   - A host is a GPU node pool of a cluster. Several hosts may name the same cluster, but each its own node pool.
-  - Looks at C(aks_subscription_id), C(aks_resource_group), C(aks_cluster_name) and C(node_pool_name) of each host. Letter
-    case does not count, as Azure has it.
+  - Looks at C(aks_subscription_id), C(aks_resource_group), C(aks_cluster_name) and C(node_pool_name) of each host.
+    Letter case does not count, as Azure has it.
 options:
   _input:
     description: The hosts.

@@ -18,7 +18,7 @@ version_added: 0.1.0
 author: the aks.gpu authors
 description:
   - Says whether Ansible finds a module by its full name.
-  - A task file that names a module of a collection that is missing can't be read. So it is included after this test only.
+  - A task file that names a module of a collection that is missing can't be read. So it is included after this test.
 options:
   _input:
     description: The full name of a module.
