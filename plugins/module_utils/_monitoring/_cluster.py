@@ -1,0 +1,131 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A cluster's own part of monitoring: what it looks like, and the body of an update that changes nothing else. Pure."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.aks.gpu.plugins.module_utils._monitoring._places import (
+    AAD_KEY,
+    WORKSPACE_KEY,
+    addon_workspace,
+    insights_profile,
+    omsagent,
+    prometheus_profile,
+)
+
+PROFILE = "profile"
+ADDON_METHOD = "addon"
+METHODS = (PROFILE, ADDON_METHOD)
+
+_READ_ONLY = (
+    "provisioningState",
+    "powerState",
+    "maxAgentPools",
+    "currentKubernetesVersion",
+    "fqdn",
+    "privateFQDN",
+    "azurePortalFQDN",
+    "resourceUID",
+    "status",
+)
+_READ_ONLY_OF_POOLS = ("provisioningState", "currentOrchestratorVersion", "nodeImageVersion", "eTag", "status")
+"""``nodeImageVersion`` in a PUT would roll the node image back."""
+_TOP = ("location", "tags", "sku", "identity", "extendedLocation", "kind")
+
+
+def writable(cluster: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the body of a PUT that changes nothing: what GET returned, without what only AKS may say.
+
+    Args:
+        cluster: The managed cluster as ARM has it. Keys that are not known are kept.
+    """
+    known = {"id", "name", "type", "eTag", "etag", "systemData", "properties", *_TOP}
+    body = {key: copy.deepcopy(value) for key, value in cluster.items() if key in _TOP or key not in known}
+    identity = body.get("identity")
+    if isinstance(identity, dict):
+        identity = {key: value for key, value in identity.items() if key not in ("principalId", "tenantId")}
+        assigned = identity.get("userAssignedIdentities")
+        if assigned:
+            identity["userAssignedIdentities"] = {key: {} for key in assigned}
+        body["identity"] = identity
+    properties = {
+        key: copy.deepcopy(value) for key, value in (cluster.get("properties") or {}).items() if key not in _READ_ONLY
+    }
+    for pool in properties.get("agentPoolProfiles") or ():
+        for key in _READ_ONLY_OF_POOLS:
+            pool.pop(key, None)
+    for addon in (properties.get("addonProfiles") or {}).values():
+        if isinstance(addon, dict):
+            addon.pop("identity", None)
+    body["properties"] = properties
+    return body
+
+
+def insights_state(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns how Container Insights is set: ``enabled``, ``method`` and ``workspace``."""
+    profile, addon = insights_profile(properties), omsagent(properties)[1]
+    by_addon = bool(addon.get("enabled")) and not profile.get("enabled")
+    enabled = by_addon or bool(profile.get("enabled"))
+    workspace = addon_workspace(addon) if by_addon else profile.get("logAnalyticsWorkspaceResourceId")
+    return {
+        "enabled": enabled,
+        "method": (ADDON_METHOD if by_addon else PROFILE) if enabled else None,
+        "workspace": workspace or addon_workspace(addon),
+    }
+
+
+def set_insights(properties: dict[str, Any], enabled: bool, workspace: str | None, method: str) -> None:
+    """Sets Container Insights in the properties of a body. What is there besides stays, the workspace as well.
+
+    Args:
+        properties: Changed in place.
+        enabled: On or off.
+        workspace: ARM id; None leaves the one that is set.
+        method: One of ``METHODS``.
+    """
+    if method == PROFILE:
+        profile = {**insights_profile(properties), "enabled": enabled}
+        if workspace:
+            profile["logAnalyticsWorkspaceResourceId"] = workspace
+        properties["azureMonitorProfile"] = {
+            **(properties.get("azureMonitorProfile") or {}),
+            "containerInsights": profile,
+        }
+        return
+    key, addon = omsagent(properties)
+    config = dict(addon.get("config") or {})
+    if workspace:
+        config = {name: value for name, value in config.items() if name.lower() != WORKSPACE_KEY.lower()}
+        config[WORKSPACE_KEY] = workspace
+    if enabled:
+        config = {name: value for name, value in config.items() if name.lower() != AAD_KEY.lower()}
+        config[AAD_KEY] = "true"
+    properties["addonProfiles"] = {
+        **(properties.get("addonProfiles") or {}),
+        key: {**addon, "enabled": enabled, "config": config},
+    }
+
+
+def uses_own_sign_in(properties: Mapping[str, Any]) -> bool:
+    """Says whether the add-on signs in by its managed identity, so that a data collection rule directs it."""
+    config = omsagent(properties)[1].get("config") or {}
+    return any(name.lower() == AAD_KEY.lower() and str(value).lower() == "true" for name, value in config.items())
+
+
+def set_prometheus(properties: dict[str, Any], enabled: bool) -> None:
+    """Switches Managed Prometheus in the properties of a body. Its other settings stay.
+
+    Args:
+        properties: Changed in place.
+        enabled: On or off.
+    """
+    properties["azureMonitorProfile"] = {
+        **(properties.get("azureMonitorProfile") or {}),
+        "metrics": {**prometheus_profile(properties), "enabled": enabled},
+    }

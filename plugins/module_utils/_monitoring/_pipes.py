@@ -1,0 +1,270 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The way of a cluster's data to a workspace: a data collection rule, and the association of the cluster with it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.aks.gpu.plugins.module_utils._azure._client import ArmClient
+from ansible_collections.aks.gpu.plugins.module_utils._monitoring._places import ASSOCIATIONS, canonical
+
+API = "data_collection"
+
+CREATED_BY = "aks.gpu.created-by"
+"""Tag of the rules that this collection made."""
+PREVIOUS_RULE = "aks.gpu.previous-rule"
+"""Tag: the rule that the cluster was associated with before."""
+PREVIOUS_WORKSPACE = "aks.gpu.previous-workspace"
+"""Tag: the workspace that the data went to before."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What is sent.
+
+    Attributes:
+        name: Of the stream, as in a rule.
+        association: The name that AKS expects the association to have.
+        prefix: Of the rule's name.
+        destination: The key of a rule's destinations.
+        field: The key of a destination that names the workspace.
+        label: The destination's own name.
+        source: The rule's data source.
+        has_endpoint: Whether the rule needs a data collection endpoint.
+        longest_name: Of rule and endpoint, in characters.
+    """
+
+    name: str
+    association: str
+    prefix: str
+    destination: str
+    field: str
+    label: str
+    source: Mapping[str, Any]
+    has_endpoint: bool = False
+    longest_name: int = 64
+
+
+INSIGHTS_STREAM = Stream(
+    name="Microsoft-ContainerInsights-Group-Default",
+    association="ContainerInsightsExtension",
+    prefix="MSCI",
+    destination="logAnalytics",
+    field="workspaceResourceId",
+    label="ciworkspace",
+    source={
+        "extensions": [
+            {
+                "name": "ContainerInsightsExtension",
+                "extensionName": "ContainerInsights",
+                "streams": ["Microsoft-ContainerInsights-Group-Default"],
+                "extensionSettings": {
+                    "dataCollectionSettings": {
+                        "interval": "1m",
+                        "namespaceFilteringMode": "Off",
+                        "enableContainerLogV2": True,
+                    }
+                },
+            }
+        ]
+    },
+)
+PROMETHEUS_STREAM = Stream(
+    name="Microsoft-PrometheusMetrics",
+    association="ContainerInsightsMetricsExtension",
+    prefix="MSProm",
+    destination="monitoringAccounts",
+    field="accountResourceId",
+    label="MonitoringAccount1",
+    source={"prometheusForwarder": [{"name": "PrometheusDataSource", "streams": ["Microsoft-PrometheusMetrics"]}]},
+    has_endpoint=True,
+    longest_name=44,
+)
+
+Step = tuple[str, Callable[[], Any]]
+"""What a step does, for progress and diff, and the doing."""
+
+
+class Pipe:
+    """One stream of one cluster, as it is in Azure.
+
+    Args:
+        client: Of Resource Manager.
+        stream: Which.
+        cluster_id: ARM id of the cluster.
+        location: The region of the cluster.
+    """
+
+    def __init__(self, client: ArmClient, stream: Stream, cluster_id: str, location: str) -> None:
+        self._client = client
+        self.stream = stream
+        cluster_name = cluster_id.rpartition("/")[2]
+        group = cluster_id.partition("/providers/")[0]
+        name = f"{stream.prefix}-{location}-{cluster_name}"[: stream.longest_name].rstrip("-_")
+        self.rule_id = f"{group}/providers/Microsoft.Insights/dataCollectionRules/{name}"
+        self.endpoint_id = f"{group}/providers/Microsoft.Insights/dataCollectionEndpoints/{name}"
+        self.association_id = f"{cluster_id}{ASSOCIATIONS}/{stream.association}"
+        self._location = location
+        self.association: dict[str, Any] | None = None
+        self.associated: dict[str, Any] | None = None
+        self.own: dict[str, Any] | None = None
+
+    def read(self) -> Pipe:
+        """Reads the association, the rule that it names, and the rule of the name that this collection gives.
+
+        Raises:
+            AzureError: They can't be read.
+        """
+        self.association = self._client.find(
+            self.association_id, API, doing=f"Reading the association {self.stream.association}"
+        )
+        rule_id = self.associated_rule_id
+        self.own = self._client.find(self.rule_id, API, doing="Reading the data collection rule")
+        if rule_id and rule_id.lower() == self.rule_id.lower():
+            self.associated = self.own
+        elif rule_id:
+            self.associated = self._client.find(rule_id, API, doing="Reading the data collection rule")
+        return self
+
+    @property
+    def associated_rule_id(self) -> str | None:
+        """ARM id of the rule that the cluster is associated with."""
+        found = ((self.association or {}).get("properties") or {}).get("dataCollectionRuleId")
+        return canonical(found) if found else None
+
+    @property
+    def workspace(self) -> str | None:
+        """ARM id of the workspace that the stream goes to, or None."""
+        return self._workspace_of(self.associated)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this collection made the rule."""
+        return CREATED_BY in self._tags
+
+    @property
+    def previous_workspace(self) -> str | None:
+        """Where the data went before this collection directed it elsewhere."""
+        return self._tags.get(PREVIOUS_WORKSPACE)
+
+    @property
+    def _tags(self) -> dict[str, str]:
+        return (self.own or {}).get("tags") or {}
+
+    def _workspace_of(self, rule: Mapping[str, Any] | None) -> str | None:
+        properties = (rule or {}).get("properties") or {}
+        flowing = {
+            name
+            for flow in properties.get("dataFlows") or ()
+            if self.stream.name in (flow.get("streams") or ())
+            for name in flow.get("destinations") or ()
+        }
+        for each in (properties.get("destinations") or {}).get(self.stream.destination) or ():
+            if each.get("name") in flowing and each.get(self.stream.field):
+                return canonical(each[self.stream.field])
+        return None
+
+    def leads_to(self, workspace: str) -> bool:
+        """Says whether the stream goes to a workspace already."""
+        return (self.workspace or "").lower() == workspace.lower()
+
+    def steps_on(self, workspace: str, location: str, previous: str | None) -> list[Step]:
+        """Returns what makes the stream go to a workspace.
+
+        Args:
+            workspace: ARM id.
+            location: The region of the workspace, which is the rule's.
+            previous: The workspace that the cluster's data went to so far, or None.
+        """
+        if self.leads_to(workspace):
+            return []
+        steps: list[Step] = []
+        name = self.rule_id.rpartition("/")[2]
+        if (self._workspace_of(self.own) or "").lower() != workspace.lower():
+            if self.stream.has_endpoint and self.own is None:
+                steps.append((f"data collection endpoint {name}", lambda: self._put_endpoint(location)))
+            steps.append((f"data collection rule {name}", lambda: self._put_rule(workspace, location, previous)))
+        if (self.associated_rule_id or "").lower() != self.rule_id.lower():
+            steps.append((f"association {self.stream.association}", lambda: self._associate(self.rule_id)))
+        return steps
+
+    def steps_off(self) -> list[Step]:
+        """Returns what puts everything of the stream back that this collection made or changed."""
+        steps: list[Step] = []
+        name = self.rule_id.rpartition("/")[2]
+        before = self._tags.get(PREVIOUS_RULE)
+        ours = (self.associated_rule_id or "").lower() == self.rule_id.lower()
+        if ours and before:
+            steps.append((f"association {self.stream.association}", lambda: self._associate(before)))
+        elif ours and self.is_own:
+            steps.append((f"association {self.stream.association}", lambda: self._delete(self.association_id)))
+        if self.is_own:
+            steps.append((f"data collection rule {name}", lambda: self._delete(self.rule_id)))
+            if self.stream.has_endpoint:
+                steps.append((f"data collection endpoint {name}", lambda: self._delete(self.endpoint_id)))
+        elif self.own is not None and self.previous_workspace:
+            steps.append((f"data collection rule {name}", self._direct_back))
+        return steps
+
+    def _put_endpoint(self, location: str) -> None:
+        body = {
+            "location": location,
+            "kind": "Linux",
+            "tags": {CREATED_BY: "aks.gpu"},
+            "properties": {"networkAcls": {"publicNetworkAccess": "Enabled"}},
+        }
+        self._client.put(self.endpoint_id, API, body, doing="Creating the data collection endpoint")
+
+    def _put_rule(self, workspace: str, location: str, previous: str | None) -> None:
+        """Makes the rule, or directs the one of that name elsewhere without touching its other settings."""
+        if self.own is not None:
+            self._direct(workspace, {PREVIOUS_WORKSPACE: self._workspace_of(self.own)} if not self.is_own else {})
+            return
+        stream = self.stream
+        tags = {CREATED_BY: "aks.gpu"}
+        if self.associated_rule_id:
+            tags[PREVIOUS_RULE] = self.associated_rule_id
+        if previous and previous.lower() != workspace.lower():
+            tags[PREVIOUS_WORKSPACE] = previous
+        properties: dict[str, Any] = {
+            "dataSources": copy.deepcopy(dict(stream.source)),
+            "destinations": {stream.destination: [{"name": stream.label, stream.field: workspace}]},
+            "dataFlows": [{"streams": [stream.name], "destinations": [stream.label]}],
+        }
+        if stream.has_endpoint:
+            properties["dataCollectionEndpointId"] = self.endpoint_id
+        body = {"location": location, "kind": "Linux", "tags": tags, "properties": properties}
+        self._client.put(self.rule_id, API, body, doing="Creating the data collection rule")
+
+    def _direct(self, workspace: str | None, tags: Mapping[str, str | None]) -> None:
+        assert self.own is not None
+        body = {
+            key: copy.deepcopy(self.own[key]) for key in ("location", "kind", "tags", "properties") if key in self.own
+        }
+        for key in ("provisioningState", "immutableId"):
+            body["properties"].pop(key, None)
+        for each in body["properties"]["destinations"][self.stream.destination]:
+            each[self.stream.field] = workspace
+        merged = {**(body.get("tags") or {}), **tags}
+        body["tags"] = {key: value for key, value in merged.items() if value is not None}
+        self._client.put(self.rule_id, API, body, doing="Directing the data collection rule")
+
+    def _direct_back(self) -> None:
+        self._direct(self.previous_workspace, {PREVIOUS_WORKSPACE: None})
+
+    def _associate(self, rule_id: str) -> None:
+        properties = {
+            "dataCollectionRuleId": rule_id,
+            "description": "Deleting this association stops the collection of data for this AKS cluster.",
+        }
+        doing = f"Associating the cluster with {rule_id.rpartition('/')[2]}"
+        self._client.put(self.association_id, API, {"properties": properties}, doing=doing)
+
+    def _delete(self, resource_id: str) -> None:
+        self._client.delete(resource_id, API, doing=f"Deleting {resource_id.rpartition('/')[2]}")

@@ -1,0 +1,299 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Container Insights and Managed Prometheus on and off, on a sandbox without Kubernetes; read back by plain GETs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from aks_sandbox.testing import Sandbox
+from monitoring_harness import Monitored, monitoring_environment
+
+Json = dict[str, Any]
+
+USERS: Json = {
+    "azureMonitorProfile": {"metrics": {"enabled": False, "kubeStateMetrics": {"metricLabelsAllowlist": "pods=[app]"}}},
+    "addonProfiles": {"azurepolicy": {"enabled": True, "config": {"version": "v2"}}},
+    "somethingNew": {"nobody": "knows it"},
+    "apiServerAccessProfile": {"authorizedIPRanges": ["10.0.0.0/8"]},
+}
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Sandbox]:
+    with Sandbox.started("monitoring", kubernetes=False, settings={"clock_speed": 20.0}) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def cluster(shared: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Monitored]:
+    for name, value in monitoring_environment(shared).items():
+        monkeypatch.setenv(name, value)
+    shared.clear_faults()
+    found = Monitored(shared)
+    shared.act("cluster", cluster=found.name, properties=USERS, tags={"team": "vision"})
+    yield found
+    shared.clear_faults()
+    found.forget()
+
+
+def rest_of(body: Json) -> Json:
+    """A cluster without what monitoring and time change."""
+    properties = {
+        key: value
+        for key, value in body["properties"].items()
+        if key not in ("azureMonitorProfile", "provisioningState")
+    }
+    properties["addonProfiles"] = {
+        key: value for key, value in (properties.get("addonProfiles") or {}).items() if key != "omsagent"
+    }
+    properties["agentPoolProfiles"] = [
+        {key: value for key, value in pool.items() if key not in ("eTag", "provisioningState")}
+        for pool in properties["agentPoolProfiles"]
+    ]
+    return {**{key: value for key, value in body.items() if key != "eTag"}, "properties": properties}
+
+
+def test_on_by_the_profile(cluster: Monitored) -> None:
+    workspace = cluster.workspace("logs-one")
+    before = cluster.cluster()
+    mark = cluster.sandbox.mark()
+    options = {"container_insights": True, "workspace": "logs-one"}
+    predicted = cluster.run("monitoring", check=True, **options)
+    assert cluster.sandbox.writes(mark) == []
+    made, again, checked = (cluster.run("monitoring", check=check, **options) for check in (False, False, True))
+    assert [each["changed"] for each in (predicted, made, again, checked)] == [True, True, False, False]
+    assert predicted["monitoring"] == made["monitoring"] == again["monitoring"] == checked["monitoring"]
+    assert made["diff"]["before"]["container_insights"]["enabled"] is False
+    assert made["diff"]["after"]["container_insights"]["enabled"] is True
+    assert any("data collection rule MSCI-westus2-" in text for text in made["diff"]["after"]["written"])
+    after = cluster.cluster()
+    assert after["properties"]["azureMonitorProfile"]["containerInsights"] == {
+        "enabled": True,
+        "logAnalyticsWorkspaceResourceId": workspace["id"],
+    }
+    assert after["properties"]["azureMonitorProfile"]["metrics"] == USERS["azureMonitorProfile"]["metrics"]
+    assert rest_of(after) == rest_of(before)
+    rule = cluster.rules()[f"MSCI-westus2-{cluster.name}"]
+    assert cluster.associations() == {"ContainerInsightsExtension": rule["id"]}
+    assert rule["properties"]["dataFlows"] == [
+        {"streams": ["Microsoft-ContainerInsights-Group-Default"], "destinations": ["ciworkspace"]}
+    ]
+
+
+def test_the_update_carries_the_etag_and_nothing_that_only_aks_may_say(cluster: Monitored) -> None:
+    cluster.workspace("logs-one")
+    etag = cluster.cluster()["eTag"]
+    mark = cluster.sandbox.mark()
+    assert cluster.run("monitoring", container_insights=True, workspace="logs-one")["changed"]
+    (put,) = [
+        each
+        for each in cluster.sandbox.writes(mark)
+        if each["method"] == "PUT" and each["url"].partition("?")[0].endswith(f"/managedClusters/{cluster.name}")
+    ]
+    assert put["request_headers"]["if-match"] == etag
+    body = put["request_body"]
+    assert not {"provisioningState", "powerState", "fqdn"} & set(body["properties"])
+    assert not {"principalId", "tenantId"} & set(body["identity"])
+    for pool in body["properties"]["agentPoolProfiles"]:
+        assert not {"nodeImageVersion", "eTag", "provisioningState"} & set(pool)
+    assert all(pool["rollbacks"] == [] for pool in cluster.sandbox.status()["clusters"][0]["pools"])
+
+
+def test_off_restores_and_never_blanks_the_workspace(cluster: Monitored) -> None:
+    workspace = cluster.workspace("logs-one")
+    before = cluster.cluster()
+    cluster.run("monitoring", container_insights=True, workspace="logs-one")
+    results = cluster.four("monitoring", container_insights=False)
+    assert [each["changed"] for each in results] == [True, True, False, False]
+    after = cluster.cluster()
+    assert after["properties"]["azureMonitorProfile"]["containerInsights"] == {
+        "enabled": False,
+        "logAnalyticsWorkspaceResourceId": workspace["id"],
+    }
+    assert rest_of(after) == rest_of(before)
+    assert cluster.associations() == {}
+    assert cluster.rules() == {}
+    kept = cluster.of_kind("Microsoft.OperationalInsights/workspaces", "2023-09-01")
+    assert list(kept) == ["logs-one"]
+    again = cluster.run("monitoring", container_insights=True)
+    assert again["monitoring"]["container_insights"]["workspace"] == workspace["id"]
+
+
+def test_on_by_the_addon(cluster: Monitored) -> None:
+    workspace = cluster.workspace("logs-one")
+    results = cluster.four("monitoring", container_insights=True, workspace=workspace["id"], method="addon")
+    assert [each["changed"] for each in results] == [True, True, False, False]
+    addons = cluster.cluster()["properties"]["addonProfiles"]
+    assert addons["omsagent"] == {
+        "enabled": True,
+        "config": {"logAnalyticsWorkspaceResourceID": workspace["id"], "useAADAuth": "true"},
+    }
+    assert addons["azurepolicy"] == USERS["addonProfiles"]["azurepolicy"]
+    assert "containerInsights" not in cluster.cluster()["properties"]["azureMonitorProfile"]
+    # It stays with the way by which it is on.
+    assert not cluster.run("monitoring", container_insights=True)["changed"]
+    refused = cluster.run("monitoring", container_insights=True, method="profile")
+    assert refused["failed"]
+    assert "is on by the addon" in refused["msg"]
+    off = cluster.four("monitoring", container_insights=False)
+    assert [each["changed"] for each in off] == [True, True, False, False]
+    assert cluster.cluster()["properties"]["addonProfiles"]["omsagent"] == {
+        "enabled": False,
+        "config": {"logAnalyticsWorkspaceResourceID": workspace["id"], "useAADAuth": "true"},
+    }
+
+
+def test_an_api_that_does_not_know_the_profile(cluster: Monitored) -> None:
+    cluster.workspace("logs-one")
+    with cluster.sandbox.having(container_insights_in_profile=False):
+        made = cluster.run("monitoring", container_insights=True, workspace="logs-one")
+    assert not made["failed"], made["msg"]
+    assert made["monitoring"]["container_insights"]["method"] == "addon"
+    assert cluster.cluster()["properties"]["addonProfiles"]["omsagent"]["enabled"]
+
+
+def test_a_workspace_is_created_only_when_asked_for(cluster: Monitored) -> None:
+    cluster.workspace("logs-one")
+    mark = cluster.sandbox.mark()
+    refused = cluster.run("monitoring", container_insights=True, workspace="logs-two")
+    assert refused["failed"]
+    assert "there is no Log Analytics workspace logs-two in myResourceGroup" in refused["msg"]
+    assert "The subscription has logs-one (in myResourceGroup)" in refused["msg"]
+    assert cluster.sandbox.writes(mark) == []
+    results = cluster.four("monitoring", container_insights=True, workspace="logs-two", create_workspace=True)
+    assert [each["changed"] for each in results] == [True, True, False, False]
+    made = cluster.of_kind("Microsoft.OperationalInsights/workspaces", "2023-09-01")["logs-two"]
+    assert made["location"] == "westus2"
+    assert made["properties"]["sku"] == {"name": "PerGB2018"}
+
+
+def test_every_problem_is_named_at_once(cluster: Monitored) -> None:
+    mark = cluster.sandbox.mark()
+    refused = cluster.run(
+        "monitoring",
+        container_insights=True,
+        workspace="x",
+        prometheus=False,
+        azure_monitor_workspace="metrics-one",
+        create_azure_monitor_workspace=True,
+    )
+    assert refused["failed"]
+    assert "workspace: 'x' is no name of one" in refused["msg"]
+    assert "azure_monitor_workspace is of use with prometheus: true only" in refused["msg"]
+    assert cluster.sandbox.writes(mark) == []
+    none = cluster.run("monitoring", container_insights=True, prometheus=True)
+    assert "(1) workspace is needed: the cluster has none so far. The subscription has none." in none["msg"]
+    assert "(2) azure_monitor_workspace is needed" in none["msg"]
+
+
+def test_another_workspace_and_back(cluster: Monitored) -> None:
+    """A cluster that somebody has monitored by a rule of their own is put back to just that."""
+    first, second = cluster.workspace("logs-one"), cluster.workspace("logs-two")
+    rule = cluster.put(
+        "Microsoft.Insights/dataCollectionRules",
+        "their-rule",
+        "2022-06-01",
+        kind="Linux",
+        properties={
+            "destinations": {"logAnalytics": [{"name": "theirs", "workspaceResourceId": first["id"]}]},
+            "dataFlows": [{"streams": ["Microsoft-ContainerInsights-Group-Default"], "destinations": ["theirs"]}],
+        },
+    )
+    association = (
+        f"{cluster.path}/providers/Microsoft.Insights/dataCollectionRuleAssociations/ContainerInsightsExtension"
+    )
+    cluster.arm.ask("PUT", association, {"properties": {"dataCollectionRuleId": rule["id"]}}, "2022-06-01")
+    profile = {"enabled": True, "logAnalyticsWorkspaceResourceId": first["id"], "syslogPort": 28331}
+    cluster.sandbox.act(
+        "cluster", cluster=cluster.name, properties={"azureMonitorProfile": {"containerInsights": profile}}
+    )
+    assert not cluster.run("monitoring", container_insights=True)["changed"]
+    assert not cluster.run("monitoring", container_insights=True, workspace="logs-one")["changed"]
+    kept = cluster.run("monitoring", container_insights=False, only_own=True)
+    assert not kept["changed"]
+    assert cluster.cluster()["properties"]["azureMonitorProfile"]["containerInsights"] == profile
+    moved = cluster.four("monitoring", container_insights=True, workspace="logs-two")
+    assert [each["changed"] for each in moved] == [True, True, False, False]
+    now = cluster.cluster()["properties"]["azureMonitorProfile"]["containerInsights"]
+    assert now == {**profile, "logAnalyticsWorkspaceResourceId": second["id"]}
+    back = cluster.four("monitoring", container_insights=False, only_own=True)
+    assert [each["changed"] for each in back] == [True, True, False, False]
+    assert cluster.cluster()["properties"]["azureMonitorProfile"]["containerInsights"] == profile
+    assert cluster.associations() == {"ContainerInsightsExtension": rule["id"]}
+    assert list(cluster.rules()) == ["their-rule"]
+
+
+def test_prometheus_on_and_off(cluster: Monitored) -> None:
+    account = cluster.account("metrics-one")
+    before = cluster.cluster()
+    results = cluster.four("monitoring", prometheus=True, azure_monitor_workspace="metrics-one")
+    assert [each["changed"] for each in results] == [True, True, False, False]
+    assert results[0]["monitoring"] == results[1]["monitoring"]
+    metrics = cluster.cluster()["properties"]["azureMonitorProfile"]["metrics"]
+    assert metrics == {**USERS["azureMonitorProfile"]["metrics"], "enabled": True}
+    rule = cluster.rules()[f"MSProm-westus2-{cluster.name}"]
+    assert rule["properties"]["destinations"]["monitoringAccounts"][0]["accountResourceId"] == account["id"]
+    endpoints = cluster.of_kind("Microsoft.Insights/dataCollectionEndpoints", "2022-06-01")
+    assert rule["properties"]["dataCollectionEndpointId"] == endpoints[f"MSProm-westus2-{cluster.name}"]["id"]
+    assert cluster.associations() == {"ContainerInsightsMetricsExtension": rule["id"]}
+    off = cluster.four("monitoring", prometheus=False)
+    assert [each["changed"] for each in off] == [True, True, False, False]
+    assert rest_of(cluster.cluster()) == rest_of(before)
+    assert cluster.cluster()["properties"]["azureMonitorProfile"] == USERS["azureMonitorProfile"]
+    assert (cluster.associations(), cluster.rules()) == ({}, {})
+    assert cluster.of_kind("Microsoft.Insights/dataCollectionEndpoints", "2022-06-01") == {}
+
+
+def test_both_in_one_update(cluster: Monitored) -> None:
+    cluster.workspace("logs-one")
+    cluster.account("metrics-one")
+    mark = cluster.sandbox.mark()
+    cluster.run(
+        "monitoring",
+        container_insights=True,
+        workspace="logs-one",
+        prometheus=True,
+        azure_monitor_workspace="metrics-one",
+    )
+    updates = [
+        each
+        for each in cluster.sandbox.writes(mark)
+        if each["url"].partition("?")[0].endswith(f"/managedClusters/{cluster.name}")
+    ]
+    assert len(updates) == 1
+
+
+def test_somebody_else_was_quicker(cluster: Monitored) -> None:
+    cluster.workspace("logs-one")
+    cluster.sandbox.fault("PUT", f"/managedClusters/{cluster.name}\\?", precondition_failed=True)
+    cluster.sandbox.act("cluster", cluster=cluster.name, properties={"somethingElse": 1})
+    made = cluster.run("monitoring", container_insights=True, workspace="logs-one")
+    assert not made["failed"], made["msg"]
+    properties = cluster.cluster()["properties"]
+    assert properties["azureMonitorProfile"]["containerInsights"]["enabled"]
+    assert properties["somethingElse"] == 1
+
+
+def test_without_permission(cluster: Monitored, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster.workspace("logs-one")
+    for name in ("AZURE_CLIENT_ID", "AZURE_SECRET", "AZURE_CLIENT_SECRET"):
+        monkeypatch.setenv(name, cluster.sandbox.variables[name])
+    refused = cluster.run("monitoring", container_insights=True, workspace="logs-one")
+    assert refused["failed"]
+    assert refused["code"] == "AuthorizationFailed"
+
+
+def test_a_provider_that_is_not_registered(cluster: Monitored) -> None:
+    cluster.sandbox.act("provider", namespace="Microsoft.Monitor", state="NotRegistered")
+    refused = cluster.run(
+        "monitoring",
+        prometheus=True,
+        azure_monitor_workspace="metrics-two",
+        create_azure_monitor_workspace=True,
+    )
+    assert refused["code"] == "MissingSubscriptionRegistration"
+    assert "aks.gpu.resource_provider" in refused["msg"]
