@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -211,3 +212,19 @@ def test_always(sandbox: Sandbox, ansible: Ansible, owner: dict[str, str], tmp_p
                             environment=owner)  # fmt: skip
     assert not result["failed"], result
     assert commands(sandbox, mark)
+
+
+def test_more_than_a_command_hands_on(
+    private: Sandbox, ansible: Ansible, owner: dict[str, str], tmp_path: Path
+) -> None:
+    way = handle(private, ansible, tmp_path / "config", owner)
+    core = kubernetes.client.CoreV1Api(kubernetes_client(private))
+    noise = base64.b64encode(os.urandom(600_000)).decode()
+    core.create_namespaced_config_map("default", {"metadata": {"name": "large"}, "data": {"noise": noise}})
+    definition = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "large", "namespace": "default"}}
+    try:
+        result = ansible.module("aks.gpu.manifest", {**way, "definition": definition}, environment=owner)
+    finally:
+        core.delete_namespaced_config_map("large", "default")
+    assert result["failed"]
+    assert "larger than the 512 KB" in result["msg"]

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Task
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import Access, RunCommand, access_of
@@ -163,7 +163,7 @@ def unpacked(status: int, output: str) -> list[Answer]:
             f"AKS's run-command could not ask the API server: it ended with {status} and said: {said}", transient=True
         )
     try:
-        stream = gzip.decompress(base64.b64decode(found[1]))
+        stream = gzip.decompress(base64.b64decode("".join(found[1].split()), validate=True))
     except (binascii.Error, OSError, EOFError, zlib.error) as error:
         raise Unreachable(f"The output of AKS's run-command can't be read: {error}.", transient=True) from error
     answers = []
@@ -281,8 +281,9 @@ class RunCommandWatch(Watch):
             try:
                 self._look(state)
                 seen, pause = True, min(LONGEST_PAUSE, pause * 1.5) if seen else FIRST_PAUSE
-            except KubernetesError as error:
-                if not is_transient(error):
+            except Failure as error:
+                # Once it has worked, a command that can't be run, for want of room for its Pod, say, may work again.
+                if not seen and not (isinstance(error, KubernetesError) and is_transient(error)):
                     raise
                 if deadline.expired and not seen:
                     raise DeadlineExceeded(f"The cluster did not answer in time. {error}") from error

@@ -1,0 +1,135 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Requests in files of a run-command, answers in its output; and what becomes of an output that is none."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import zipfile
+
+import pytest
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import Access, Credentials
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Ask
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError, Unreachable
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import (
+    COMMAND,
+    SCRIPT,
+    RunCommandClient,
+    observe,
+    packed,
+    unpacked,
+    wire,
+)
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def printed(*answers: bytes) -> str:
+    """What the script prints."""
+    stream = b"".join(b"%d\n%s" % (len(answer), answer) for answer in answers)
+    text = base64.encodebytes(gzip.compress(stream)).decode()
+    return f"Warning: something else\naks-gpu-begin\n{text}aks-gpu-end\n"
+
+
+def http(status: str, body: bytes, *fields: str) -> bytes:
+    return "\r\n".join([f"HTTP/1.0 {status}", *fields, "", ""]).encode() + body
+
+
+def client(*outputs: tuple[int, str] | Exception) -> tuple[RunCommandClient, list[tuple[str, bytes]]]:
+    """A client whose commands print these outputs in turn, and the commands that it ran."""
+    coming, ran = iter(outputs), []
+
+    def execute(command: str, files: bytes) -> tuple[int, str]:
+        ran.append((command, files))
+        output = next(coming)
+        if isinstance(output, Exception):
+            raise output
+        return output
+
+    access = Access("https://private", Credentials({}, {}, "/nowhere", lambda *_values: None))
+    return RunCommandClient(access, execute), ran
+
+
+@given(bodies=st.lists(st.binary(max_size=200), max_size=5))
+def test_answers_of_any_bytes(bodies: list[bytes]) -> None:
+    answers = unpacked(0, printed(*(http("200 OK", body, "Content-Type: x") for body in bodies)))
+    assert [answer.content for answer in answers] == bodies
+
+
+def test_files_of_a_command() -> None:
+    request = wire("PATCH", "/api/v1/x?dryRun=All", {"Content-Type": "application/yaml"}, b"{}")
+    assert request == (
+        b"PATCH /api/v1/x?dryRun=All HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/yaml\r\n"
+        b"Content-Length: 2\r\n\r\n{}"
+    )
+    archive = zipfile.ZipFile(io.BytesIO(packed([request, b"second"])))
+    assert archive.namelist() == ["aks-gpu.sh", "r0", "r1"]
+    assert archive.read("aks-gpu.sh").decode() == SCRIPT
+    assert archive.read("r0") == request
+
+
+def test_a_request_and_what_it_is_refused_with() -> None:
+    refused = (
+        b'{"kind": "Status", "reason": "NotFound", "message": "nodes \\"x\\" not found", "details": {"kind": "nodes"}}'
+    )
+    remote, ran = client((0, printed(http("200 OK", b'{"a": 1}'))), (0, printed(http("404 Not Found", refused))))
+    assert remote.get("/api/v1/nodes", labelSelector="a=b", limit=None) == {"a": 1}
+    with pytest.raises(KubernetesError) as caught:
+        remote.get("/api/v1/nodes/x")
+    assert (caught.value.status, caught.value.reason, caught.value.message) == (404, "NotFound", 'nodes "x" not found.')
+    assert [command for command, _files in ran] == [COMMAND, COMMAND]
+    first = zipfile.ZipFile(io.BytesIO(ran[0][1])).read("r0")
+    assert first.startswith(b"GET /api/v1/nodes?labelSelector=a%3Db HTTP/1.0")
+
+
+def test_many_at_once() -> None:
+    forbidden = http("403 Forbidden", b'{"message": "pods is forbidden: User", "reason": "Forbidden"}')
+    remote, ran = client((0, printed(http("200 OK", b"{}"), forbidden, http("200 OK", b"a\nb"))))
+    found, refused, text = remote.exchange([Ask("/a"), Ask("/b"), Ask("/c", accept="*/*")])
+    assert (found, text, len(ran)) == ({}, "a\nb", 1)
+    assert isinstance(refused, KubernetesError)
+    assert refused.status == 403
+
+
+@pytest.mark.parametrize(
+    ("status", "output", "words", "transient"),
+    [
+        (127, "bash: kubectl: command not found", "ended with 127 and said: bash: kubectl", True),
+        (0, "", "said: nothing", True),
+        (0, "aks-gpu-begin\nH4sIA", "larger than the 512 KB", False),
+        (0, "aks-gpu-begin\n!!!!\naks-gpu-end", "can't be read", True),
+        (0, printed(b""), "did not answer", True),
+    ],
+)
+def test_output_that_is_none(status: int, output: str, words: str, transient: bool) -> None:
+    with pytest.raises(Unreachable, match=words) as caught:
+        unpacked(status, output)
+    assert caught.value.transient is transient
+
+
+def test_looks_go_on_when_a_command_could_not_be_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
+    node = b'{"items": [{"metadata": {"uid": "1", "name": "%s"}}]}'
+    remote, _ran = client(
+        (0, printed(http("200 OK", node % b"a"))),
+        Failure("AKS could not do it."),
+        (0, printed(http("200 OK", node % b"b"))),
+    )
+    with observe(remote, {"nodes": Query("/api/v1/nodes")}) as watch:
+        states = watch.states(Deadline(60))
+        assert [each["metadata"]["name"] for each in next(states).all("nodes")] == ["a"]
+        assert next(states).lost == "AKS could not do it."
+        state = next(states)
+        assert (state.lost, [each["metadata"]["name"] for each in state.all("nodes")]) == (None, ["b"])
+
+
+def test_the_first_look_has_to_succeed() -> None:
+    remote, _ran = client(Failure("You may not."))
+    with observe(remote, {"nodes": Query("/api/v1/nodes")}) as watch, pytest.raises(Failure, match="You may not"):
+        next(watch.states(Deadline(60)))
