@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -207,13 +207,17 @@ def test_two_hosts_with_one_pool_are_refused(sandbox: Sandbox, scenario: Scenari
 
 
 @pytest.fixture
-def with_helm(sandbox: Sandbox, ansible: Ansible, tmp_path: Path) -> Scenario:
+def with_helm(sandbox: Sandbox, ansible: Ansible, tmp_path: Path) -> Iterator[Scenario]:
     """A scenario with what the GPU Operator needs: Helm, and the collection kubernetes.core."""
     helm = build.helm(print)
     paths = os.pathsep.join((str(COLLECTIONS), str(collection("kubernetes.core"))))
     homes = {f"HELM_{name}_HOME": str(tmp_path / name) for name in ("CACHE", "CONFIG", "DATA")}
     path = os.pathsep.join((str(helm.parent), os.environ["PATH"]))
-    return Scenario(sandbox, ansible, {"ANSIBLE_COLLECTIONS_PATH": paths, "PATH": path, **homes})
+    yield Scenario(sandbox, ansible, {"ANSIBLE_COLLECTIONS_PATH": paths, "PATH": path, **homes})
+    # Helm leaves the kinds of a chart, and other tests find what is of them.
+    kinds = kubernetes.client.ApiextensionsV1Api(kubernetes_client(sandbox))
+    if "clusterpolicies.nvidia.com" in [kind.metadata.name for kind in kinds.list_custom_resource_definition().items]:
+        kinds.delete_custom_resource_definition("clusterpolicies.nvidia.com")
 
 
 OPERATOR = {"gpu_stack": "operator", "gpu_operator_chart": str(CHART)}
