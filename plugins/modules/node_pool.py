@@ -319,6 +319,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+settled:
+  description: Whether the pool is as asked and nothing is under way, so that there is nothing to wait for.
+  returned: success
+  type: bool
+  sample: true
 node_pool:
   description:
     - The pool, in check mode as it would be. Null when O(state=absent), unless O(only_own) leaves it.

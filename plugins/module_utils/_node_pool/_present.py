@@ -127,9 +127,19 @@ def plan_node_pool(task: Task) -> Plan:
     session = connect(task)
     params = task.params
     access = NodePoolAccess(session, params["resource_group"], params["cluster_name"], params["name"])
-    if params["state"] == "absent":
-        return _plan_absent(task, access)
-    return _Present(task, access).plan()
+    planned = _plan_absent(task, access) if params["state"] == "absent" else _Present(task, access).plan()
+    apply = planned.apply
+    return replace(
+        planned,
+        result=_with_settled(planned.result, planned.changed),
+        apply=None if apply is None else lambda: _with_settled(apply(), False),
+    )
+
+
+def _with_settled(result: dict[str, Any], pending: bool) -> dict[str, Any]:
+    """Returns a result that also says whether there is anything left to do or to wait for."""
+    pool = result["node_pool"]
+    return {"settled": not pending and (pool is None or pool["provisioning_state"] == "Succeeded"), **result}
 
 
 # --- absent ------------------------------------------------------------------------------------------------------
@@ -152,7 +162,9 @@ def _plan_absent(task: Task, access: NodePoolAccess) -> Plan:
     if state_of(current) == DELETING and not task.params["abort"]:
         waiting = task.params["wait"]
         return Plan(
-            changed=False, result={"node_pool": None}, apply=(lambda: _gone(access, current)) if waiting else None
+            changed=False,
+            result={"node_pool": None, "settled": False},
+            apply=(lambda: _gone(access, current)) if waiting else None,
         )
     decision = plan(current, None)
     return Plan(
@@ -167,7 +179,8 @@ def _plan_absent(task: Task, access: NodePoolAccess) -> Plan:
 def _delete(task: Task, access: NodePoolAccess, seen: Pool) -> dict[str, Any]:
     current = access.read() if isinstance(seen, Glimpse) else seen
     if current is None or (state_of(current) == DELETING and not task.params["abort"]):
-        return _gone(access, current) if current is not None and task.params["wait"] else {"node_pool": None}
+        waiting = current is not None and task.params["wait"]
+        return _gone(access, current) if waiting else {"node_pool": None, "settled": current is None}
     if task.params["only_own"] and not is_our_own(current):
         raise Failure(f"Node pool {access.name} was replaced by somebody else meanwhile.", hint="Run again.")
     if task.params["abort"] and not is_settled(current):
@@ -180,7 +193,7 @@ def _delete(task: Task, access: NodePoolAccess, seen: Pool) -> dict[str, Any]:
             raise
         return _gone(access, None)
     if not task.params["wait"]:
-        return {"node_pool": None}
+        return {"node_pool": None, "settled": False}
     access.finish(answer, f"Deleting {access.what}")
     return _gone(access, None)
 
