@@ -16,6 +16,7 @@ from typing import Any
 
 import kubernetes
 import pytest
+import yaml
 from aks_sandbox import build
 from aks_sandbox.testing import Sandbox
 from ansible_package import collection
@@ -144,15 +145,28 @@ def test_spot_with_eviction(sandbox: Sandbox, scenario: Scenario) -> None:
     scenario.cleaned(variables, at_the_start)
 
 
-def test_autoscaler_from_zero(sandbox: Sandbox, scenario: Scenario) -> None:
-    """A pool without a node is as it should be; the Job makes the autoscaler bring one, which is proven then."""
+def test_autoscaler_from_zero(sandbox: Sandbox, scenario: Scenario, ansible: Ansible, tmp_path: Path) -> None:
+    """A pool without a node is as it should be; the Job makes the autoscaler bring one. The user's kubeconfig is theirs."""
     at_the_start = user_objects(sandbox)
     variables = {"node_pool_min_count": 0, "node_pool_max_count": 2}
     first = scenario.done(variables)
     assert f"{sandbox.cluster} works" in shown(first)
     assert offered(sandbox, "nvidia.com/gpu") == ["1"]
     assert pools(sandbox)["gpunp"]["properties"]["minCount"] == 0
-    scenario.cleaned(variables, at_the_start)
+
+    config = tmp_path / "config"
+    theirs = {"contexts": [{"name": "theirs", "context": {"cluster": "theirs", "user": "theirs"}}]}
+    config.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", **theirs}))
+    entry = {
+        "resource_group": sandbox.resource_group,
+        "cluster_name": sandbox.cluster,
+        "path": str(config),
+        "merge": True,
+    }
+    ansible.module("aks.gpu.kubeconfig", entry)
+    assert sandbox.cluster in config.read_text()
+    scenario.cleaned({**variables, "cleanup_kubeconfig": str(config)}, at_the_start)
+    assert [each["name"] for each in yaml.safe_load(config.read_text())["contexts"]] == ["theirs"]
 
 
 def test_two_pools_of_different_sizes(sandbox: Sandbox, scenario: Scenario) -> None:
