@@ -146,7 +146,7 @@ def test_spot_with_eviction(sandbox: Sandbox, scenario: Scenario) -> None:
 
 
 def test_autoscaler_from_zero(sandbox: Sandbox, scenario: Scenario, ansible: Ansible, tmp_path: Path) -> None:
-    """A pool without a node is as it should be; the Job makes the autoscaler bring one. The user's kubeconfig is theirs."""
+    """A pool without a node is as it should be; the Job makes the autoscaler bring one. A kubeconfig stays theirs."""
     at_the_start = user_objects(sandbox)
     variables = {"node_pool_min_count": 0, "node_pool_max_count": 2}
     first = scenario.done(variables)
