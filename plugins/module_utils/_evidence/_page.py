@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -36,6 +35,8 @@ MOST_SQUARES = 16
 SHORT_SECONDS = 1.0
 MANY = 50
 """From so many clusters on, the browser is spared the details of those that nobody opens."""
+LARGEST = 1e300
+"""Beyond it, and for what is no number, a point is left out of its chart."""
 LEFT, BOTTOM, TOP, RIGHT = 68, 26, 14, 14
 
 
@@ -327,12 +328,12 @@ def _curve(job: dict[str, Any], minimum: float | None) -> dict[str, Any]:
 
 def _metric(series: dict[str, Any]) -> dict[str, Any] | None:
     points = [(_epoch(time), float(value)) for time, value in series.get("points") or [] if value is not None]
-    points = sorted(point for point in points if all(map(math.isfinite, point)))
+    points = sorted(point for point in points if abs(point[1]) < LARGEST)
     if not points:
         return None
     values = [value for _time, value in points]
     lowest, highest = min(0.0, *values), max(values)
-    frame = Frame(360, 135, lowest, highest if highest > lowest else lowest + 1.0)
+    frame = Frame(360, 135, lowest, highest if highest > lowest else lowest + max(1.0, abs(lowest)))
     dimensions = ", ".join(f"{key} {value}" for key, value in sorted((series.get("dimensions") or {}).items()))
     name, unit = str(series.get("name") or ""), str(series.get("unit") or "")
     last = amount(values[-1], unit)

@@ -86,7 +86,7 @@ thead th { color: var(--soft); font-weight: 600; font-size: .82rem; white-space:
   border-bottom-color: var(--line); }
 tbody th { font-weight: 600; overflow-wrap: anywhere; }
 tbody tr:last-child > * { border-bottom: 0; }
-.nodes tbody th { min-width: 11rem; } .time tbody th { min-width: 9.5rem; }
+.fleet tbody th { min-width: 7.5rem; } .nodes tbody th { min-width: 11rem; } .time tbody th { min-width: 9.5rem; }
 .num { text-align: right; white-space: nowrap; }
 .nowrap { white-space: nowrap; }
 .cluster { background: var(--card); border: 1px solid var(--line); border-radius: 10px; margin: 0 0 .6rem; }
@@ -100,6 +100,7 @@ tbody tr:last-child > * { border-bottom: 0; }
 .cluster > summary .line { flex: 1 1 20rem; min-width: 0; color: var(--soft); font-size: .88rem; overflow: hidden;
   text-overflow: ellipsis; white-space: nowrap; }
 .cluster[open] > summary .line { white-space: normal; overflow-wrap: anywhere; }
+.cluster.does_not_work[open] > summary .line, .cluster.not_looked_at[open] > summary .line { display: none; }
 .inside { padding: .4rem 1.1rem 1.2rem; display: grid; gap: 1.5rem; grid-template-columns: minmax(0, 1fr); }
 .two { display: grid; gap: 1.5rem 2rem; grid-template-columns: repeat(2, minmax(0, 1fr)); }
 @media (max-width: 860px) { .two { grid-template-columns: minmax(0, 1fr); } }
@@ -152,7 +153,8 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
   .fleet .wide { display: none; } th, td { padding: .45rem .6rem; }
   .tools label, .tools input, .tools select { width: 100%; }
   .cluster > summary .line { flex-basis: 100%; }
-  .inside { padding: .3rem .8rem 1rem; }
+  .cluster.does_not_work[open] > summary .line, .cluster.not_looked_at[open] > summary .line { display: none; }
+.inside { padding: .3rem .8rem 1rem; }
   .time td.lane { min-width: 90px; }
 }
 @media print {
@@ -229,7 +231,7 @@ PAGE = r"""{% macro chart(c, extra) %}
 {% endfor %}
 {% if extra %}
 <line class="least" x1="{{ c.left }}" x2="{{ c.right }}" y1="{{ extra.y }}" y2="{{ extra.y }}"/>
-<text class="least" x="{{ c.left + 6 }}" y="{{ extra.y - 5 }}">{{ extra.label }}</text>
+<text class="least" x="{{ c.right }}" y="{{ extra.y + 15 }}" text-anchor="end">{{ extra.label }}</text>
 {% endif %}
 <polyline class="curve" points="{{ c.points }}"/>
 <circle class="dot" cx="{{ c.end[0] }}" cy="{{ c.end[1] }}" r="4.5"/>
@@ -320,7 +322,7 @@ PAGE = r"""{% macro chart(c, extra) %}
 </div>
 <div class="scroll" tabindex="0" role="region" aria-labelledby="h-fleet">
 <table class="fleet" id="fleet">
-<thead><tr><th scope="col">Cluster</th><th scope="col">Verdict</th><th scope="col" class="num">Nodes</th>
+<thead><tr><th scope="col">Cluster</th><th scope="col">Verdict</th><th scope="col" class="num wide">Nodes</th>
 <th scope="col" class="num">GPUs</th><th scope="col" class="wide">GPU</th><th scope="col" class="wide">Driver, CUDA</th>
 <th scope="col" class="num wide">Accuracy</th><th scope="col" class="wide">Looked at</th></tr></thead>
 <tbody>
@@ -329,7 +331,7 @@ PAGE = r"""{% macro chart(c, extra) %}
 {% if c.place %}
 <br><span class="soft small">{{ c.place }}</span>
 {% endif %}
-</th><td><span class="badge {{ c.verdict }}">{{ c.badge }}</span></td><td class="num">{{ c.node_count }}</td>
+</th><td><span class="badge {{ c.verdict }}">{{ c.badge }}</span></td><td class="num wide">{{ c.node_count }}</td>
 <td class="num">{{ c.gpus }}</td><td class="wide">{{ c.model or none_told }}</td>
 <td class="wide nowrap">{{ c.driver or none_told }}{{ ', ' ~ c.cuda if c.cuda }}</td>
 <td class="num wide">{{ c.accuracy or none_told }}</td><td class="wide nowrap">{{ c.time }}
@@ -347,7 +349,7 @@ PAGE = r"""{% macro chart(c, extra) %}
 <section aria-labelledby="h-each">
 <h2 id="h-each">{{ 'Each cluster' if clusters | length > 1 else 'In detail' }}</h2>
 {% for c in clusters %}
-<details class="cluster" id="c{{ c.index }}"{{ ' open' if clusters | length == 1 }}>
+<details class="cluster {{ c.verdict }}" id="c{{ c.index }}"{{ ' open' if clusters | length == 1 }}>
 <summary><h3>{{ c.name }}</h3> <span class="badge {{ c.verdict }}">{{ c.badge }}</span>
 <span class="line">{{ c.headline }}</span></summary>
 <div class="inside">
