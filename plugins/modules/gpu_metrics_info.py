@@ -291,6 +291,14 @@ clusters:
       type: list
       elements: dict
       sample: []
+    plots:
+      description:
+        - Series to draw, as M(aks.gpu.evidence) takes them. C(nodeGpuCapacity) and C(containerGpuRequests) are sums of
+          the cluster, duty cycle and memory are those of each GPU.
+      returned: always
+      type: list
+      elements: dict
+      sample: []
 messages:
   description: What a user should know.
   returned: success

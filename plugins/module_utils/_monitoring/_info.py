@@ -522,7 +522,39 @@ def _summary(cluster: MonitoredCluster, series: list[Series], idle_percent: floa
         "capacity_by_node": {each.dimensions["node"]: each.value for each in of("nodeGpuCapacity")},
         "newest": {source: time_text(when) for source, when in newest.items()},
         "idle": list(_idle(live, idle_percent)),
+        "plots": list(_plots(own)),
     }
+
+
+_PLOTTED_GPUS = ("containerGpuDutyCycle", "containerGpumemoryUsedBytes")
+_PLOTTED_SUMS = ("nodeGpuCapacity", "containerGpuRequests")
+_PLOTTED_DIMENSIONS = ("node", "gpu_id", "pod", "container")
+
+
+def _plots(own: list[Series]) -> Iterable[dict[str, Any]]:
+    """Returns what a report draws: capacity against requests as sums, duty cycle and memory of each GPU."""
+    for name in (*_PLOTTED_SUMS, *_PLOTTED_GPUS):
+        source = next(
+            (each for each in SOURCES if any(one.metric.name == name and one.source == each for one in own)), ""
+        )
+        series = [each for each in own if each.metric.name == name and each.source == source]
+        if name in _PLOTTED_GPUS:
+            for each in series:
+                shown = {key: each.dimensions[key] for key in _PLOTTED_DIMENSIONS if each.dimensions.get(key)}
+                yield _plot(each.metric.name, each.metric.unit, shown, dict(each.points))
+        elif series:
+            sums: dict[datetime.datetime, float] = {}
+            for each in series:
+                for start, value in each.points:
+                    sums[start] = sums.get(start, 0.0) + value
+            yield _plot(name, series[0].metric.unit, {}, sums)
+
+
+def _plot(
+    name: str, unit: str, dimensions: dict[str, str], points: Mapping[datetime.datetime, float]
+) -> dict[str, Any]:
+    pairs = [[time_text(start), value] for start, value in sorted(points.items())]
+    return {"name": name, "unit": unit, "dimensions": dimensions, "points": pairs}
 
 
 def _idle(live: list[Series], percent: float) -> Iterable[dict[str, Any]]:

@@ -256,7 +256,7 @@ def duration(text: str) -> float:
     """
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
     if not parts or "".join(number + unit for number, unit in parts) != text.replace(" ", ""):
-        raise ValueError(text)
+        raise ValueError(f"{text!r} is no duration")
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 

@@ -4,8 +4,8 @@
 
 """Questions to Log Analytics and to an Azure Monitor workspace, and what their answers mean.
 
-Log Analytics is asked by plain requests: azure-monitor-query takes 1.5 MB and nearly as long to import as everything
-else of a task, for one POST (``docs/metrics.md`` has the figures); its answers are the same.
+Log Analytics is asked by plain requests: azure-monitor-query would be one more library to install and to import, for
+one POST (``docs/metrics.md`` has the figures); its answers are the same.
 """
 
 from __future__ import annotations

@@ -266,10 +266,12 @@ class Query:
         if self._take("{"):
             while not self._take("}"):
                 kind, label, _position = self._tokens[self._at]
+                if kind != "name":
+                    raise self._unexpected()
                 self._at += 1
                 operator = self._take("=", "!=", "=~", "!~")
                 value = self._tokens[self._at]
-                if kind != "name" or operator is None or value[0] != "string":
+                if operator is None or value[0] != "string":
                     raise self._unexpected()
                 self._at += 1
                 matchers.append((label, operator, _unquoted(value[1])))
