@@ -1,0 +1,102 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`awx import < examples/awx/assets.yml`, by AWX's own client; and its field names against what that client knows."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from awx_server import Awx, serving
+from environment import ROOT, virtual_environment
+
+Json = dict[str, Any]
+
+FILE = ROOT / "examples" / "awx" / "assets.yml"
+ASSETS: Json = {name: value for name, value in yaml.safe_load(FILE.read_text()).items() if name[:2] != "x-"}
+NODE_FIELDS = ["identifier", "unified_job_template"]
+MODULES = {
+    "execution_environments": "execution_environments",
+    "projects": "projects",
+    "inventory": "inventory",
+    "inventory_sources": "inventory",
+    "job_templates": "job_templates",
+    "workflow_job_templates": "workflow_job_templates",
+}
+"""In which file of awxkit.api.pages each kind of object is described."""
+
+
+@pytest.fixture(scope="module")
+def programs() -> Path:
+    return virtual_environment("awx").parent
+
+
+def fields(kind: str) -> list[str]:
+    return sorted({name for each in ASSETS[kind] for name in each} - {"related", "natural_key"})
+
+
+def do_import(programs: Path, url: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(programs / "awx"), "--conf.host", url, "--conf.token", "token", "-f", "yaml", "import"],
+        input=FILE.read_text(),
+        env={"PATH": os.defpath, "HOME": "/nonexistent"},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+
+
+def test_awx_import(programs: Path) -> None:
+    lists = {("inventories" if kind == "inventory" else kind): fields(kind) for kind in ASSETS}
+    awx = Awx({**lists, "workflow_job_template_nodes": NODE_FIELDS})
+    with serving(awx) as url:
+        for _unused in range(2):
+            done = do_import(programs, url)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert "rror" not in done.stdout + done.stderr
+
+    templates = awx.objects["job_templates"]
+    assert len(templates) == 4
+    for template in templates.values():
+        for field in ("organization", "inventory", "project", "execution_environment"):
+            assert template[field] == 1, field
+        assert awx.attached[f"/api/v2/job_templates/{template['id']}/credentials/"][0] == 1
+        survey = f"/api/v2/job_templates/{template['id']}/survey_spec/" in awx.surveys
+        assert survey is template["survey_enabled"]
+    (source,) = awx.objects["inventory_sources"].values()
+    assert (source["inventory"], source["source_project"], source["credential"]) == (1, 1, 1)
+
+    names = {number: each["name"] for number, each in templates.items()}
+    nodes = awx.objects["workflow_job_template_nodes"]
+    jobs = {each["identifier"]: names[each["unified_job_template"]] for each in nodes.values()}
+    assert jobs == {
+        "provision": "GPU site",
+        "verify": "GPU verify",
+        "metrics": "GPU metrics",
+        "cleanup": "GPU cleanup",
+    }
+    after = {
+        (nodes[int(path.split("/")[4])]["identifier"], path.split("/")[5]): {nodes[each]["identifier"] for each in ends}
+        for path, ends in awx.attached.items()
+        if path.endswith("_nodes/")
+    }
+    assert after == {
+        ("provision", "success_nodes"): {"verify"},
+        ("provision", "failure_nodes"): {"cleanup"},
+        ("verify", "success_nodes"): {"metrics"},
+        ("verify", "failure_nodes"): {"cleanup"},
+    }
+
+
+@pytest.mark.parametrize("kind", ASSETS)
+def test_field_names(programs: Path, kind: str) -> None:
+    """A name that AWX doesn't know would be dropped without a word."""
+    (file,) = programs.parent.glob(f"lib/python3*/site-packages/awxkit/api/pages/{MODULES[kind]}.py")
+    known = file.read_text()
+    unknown = [name for name in fields(kind) if f"'{name}'" not in known and f"{name}=" not in known]
+    assert not unknown
