@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the aks.gpu authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A server that answers `awx import` as AWX's API does, and keeps what it was told. It judges nothing and runs nothing."""
+"""A server that answers `awx import` as AWX's API does, and keeps what it was told."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def serving(awx: Awx) -> Iterator[str]:
 
         do_GET = do_POST = do_PUT = do_PATCH = do_OPTIONS = _handle  # noqa: N815
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: ARG002
+        def log_message(self, format: str, *args: Any) -> None:
             """Keep quiet."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
