@@ -40,7 +40,7 @@ from ansible.release import __version__ as core_version
 from ansible.utils.display import Display
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import RUN_DIRECTORY_VARIABLE, SINCE_VARIABLE
 from ansible_collections.aks.gpu.plugins.module_utils._evidence import _steps
-from ansible_collections.aks.gpu.plugins.plugin_utils import _isolation
+from ansible_collections.aks.gpu.plugins.plugin_utils import _fleet_progress, _isolation
 
 display = Display()
 
@@ -189,20 +189,25 @@ class InProcessAction(NormalAction):
         text: str = super()._compute_environment_string(values)  # type: ignore[no-untyped-call]
         if self._is_local() and self._connection.become is None and RUN_DIRECTORY_VARIABLE not in values:
             values[RUN_DIRECTORY_VARIABLE] = RUN_DIRECTORY
-            values[SINCE_VARIABLE] = repr(self._since())
+            since = self._since()
+            if since is not None:
+                values[SINCE_VARIABLE] = repr(since)
             text = self._connection._shell.env_prefix(**values)
         if isinstance(raw_environment_out, dict):
             raw_environment_out.clear()
             raw_environment_out.update(values)
         return text
 
-    def _since(self) -> float:
+    def _since(self) -> float | None:
         """Returns how new what the task finds out from other tasks of the run must be, as ``time.monotonic`` has it.
 
         A task must see all that was done before it began. Under the strategy linear no host is ahead of the others:
         what was so when the first host of the batch began the task is new enough for all of them. Elsewhere, for a
-        handler, which may run again, and for another attempt of ``until``, it has to be newer than the attempt.
+        handler, which may run again, and for another attempt of ``until``, it has to be newer than the attempt. An item
+        of a loop must see what the items before have done: it shares nothing (None).
         """
+        if self._task_vars.get("ansible_loop_var") is not None:
+            return None
         now = time.monotonic()
         batch = self._task_vars.get("ansible_play_batch") or ()
         if self._runs > 1 or not batch or isinstance(self._task, Handler) or not self._is_linear():
@@ -271,8 +276,15 @@ class InProcessAction(NormalAction):
 
     def _progress_line(self, text: str) -> None:
         """Shows a line of progress: on standard error, because a callback may write JSON to standard output."""
-        host = self._task_vars.get("inventory_hostname", "")
+        host = str(self._task_vars.get("inventory_hostname", ""))
         label = self._item_label()
+        batch = self._task_vars.get("ansible_play_batch") or ()
+        if len(batch) > _fleet_progress.MANY:
+            directory = Path(RUN_DIRECTORY, f"progress-{self._task._uuid}")
+            line = _fleet_progress.summary(directory, f"{host} {label}", text)
+            if line is not None:
+                display.display(f"[{len(batch)} hosts] {line}", stderr=True)
+            return
         display.display(f"[{host}] {f'({label}) ' if label else ''}{text}", stderr=True)
 
     def _item_label(self) -> str:

@@ -363,6 +363,34 @@ def test_progress_is_shown_with_host_and_item_but_not_under_no_log(playbooks: Pl
     assert "quiet" not in run.output
 
 
+def many(count: int) -> dict[str, Any]:
+    return {"all": {"hosts": {f"c{n}": {"ansible_connection": "local"} for n in range(count)}}}
+
+
+def test_progress_of_many_hosts_is_summed_up(playbooks: Playbooks) -> None:
+    run = playbooks.run(
+        [task("wait", "test.way.waits", secret=SECRET)], "always", play={"hosts": "all"}, inventory=many(12)
+    )
+    lines = [line for line in run.output.splitlines() if "gpunp" in line and line.startswith("[")]
+    assert lines == ["[12 hosts] gpunp: ******** Creating: 1"]
+
+
+def test_progress_leaves_json_on_standard_output_whole(playbooks: Playbooks) -> None:
+    book = playbooks.folder / "json.yml"
+    tasks = [task("wait", "test.way.waits", secret=SECRET, name="{{ item }}", task_loop=["gpu1", "gpu2"])]
+    book.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
+    callback = {"ANSIBLE_CALLBACK_PLUGINS": str(WAY / "callback"), "ANSIBLE_STDOUT_CALLBACK": "as_json"}
+    done = subprocess.run(
+        [str(BINARIES / "ansible-playbook"), str(book)],
+        env={**os.environ, **playbooks.environment("always"), **callback},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["hosts"] == ["localhost"]
+    assert "(gpu1) gpunp: ******** Creating" in done.stderr
+
+
 OBSTACLES: dict[str, tuple[dict[str, Any], str]] = {
     "asynchronous": ({"task_async": 60, "task_poll": 5}, "it is asynchronous"),
     "becoming": (

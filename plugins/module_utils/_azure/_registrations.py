@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Preview features and resource providers of a subscription: registered, unregistered, awaited."""
+"""Preview features and resource providers of a subscription: registered, unregistered, awaited.
+
+They belong to the subscription: when a run's task is for many clusters of it, one of them asks and acts for all.
+"""
 
 from __future__ import annotations
 
@@ -124,27 +127,34 @@ def plan_feature(task: Task) -> Plan:
     registering = params["state"] == "registered"
     wanted = ("Registered",) if registering else GONE
     under_way = "Registering" if registering else "Unregistering"
-    body = feature.read()
+    body = session.once(f"feature {feature.path}", feature.read)
     state = before = feature.state(body)
 
     def returned(body: Mapping[str, Any], state: str) -> dict[str, Any]:
         shown = {"id": body.get("id") or feature.path, "name": name, "namespace": namespace, "state": state}
         return {"feature": shown, "previous_state": before}
 
-    def apply() -> dict[str, Any]:
+    acted: list[bool] = []
+
+    def act() -> Mapping[str, Any]:
+        acted.append(True)
         found = body if state == under_way else feature.act("register" if registering else "unregister")
         if registering:
             feature.stop_when_pending(feature.state(found))
         if params["wait"] and feature.state(found) not in wanted:
             found = feature.wait(wanted)
-        return returned(found, feature.state(found))
+        return found
 
+    def apply() -> dict[str, Any]:
+        found = session.once(f"{params['state']} {params['wait']} {feature.path}", act)
+        return {"changed": bool(acted) and not attaching, **returned(found, feature.state(found))}
+
+    attaching = state == under_way
     if state in wanted:
         return Plan(changed=False, result=returned(body, state))
     if registering:
         feature.stop_when_pending(state)
     predicted = wanted[0] if params["wait"] else under_way
-    attaching = state == under_way
     return Plan(
         changed=not attaching,
         result=returned(body, predicted),
@@ -165,7 +175,7 @@ def plan_resource_provider(task: Task) -> Plan:
         "providers",
         f"resource provider {namespace}",
     )
-    body = provider.read()
+    body = session.once(f"provider {provider.path}", provider.read)
     state = provider.state(body)
 
     def returned(body: Mapping[str, Any], state: str) -> dict[str, Any]:
@@ -176,11 +186,18 @@ def plan_resource_provider(task: Task) -> Plan:
         }
         return {"resource_provider": shown}
 
-    def apply() -> dict[str, Any]:
+    acted: list[bool] = []
+
+    def act() -> Mapping[str, Any]:
+        acted.append(True)
         found = body if attaching else provider.act("register")
         if params["wait"] and provider.state(found) != "Registered":
             found = provider.wait(("Registered",))
-        return returned(found, provider.state(found))
+        return found
+
+    def apply() -> dict[str, Any]:
+        found = session.once(f"register {params['wait']} {provider.path}", act)
+        return {"changed": bool(acted) and changed, **returned(found, provider.state(found))}
 
     attaching = state == "Registering" and not params["refresh"]
     changed = params["refresh"] or state not in ("Registered", "Registering")

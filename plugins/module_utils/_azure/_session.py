@@ -59,11 +59,16 @@ class Session:
     snapshot: Snapshot | None = None
 
     def once(self, what: str, ask: Callable[[], Any]) -> Any:
-        """Returns what Azure says of the subscription, asked for once by the tasks that may share the answer.
+        """Returns what Azure answers, asked or told once by the tasks that may share the answer.
+
+        Meanwhile the other tasks wait, as long as their own deadline lets them.
 
         Args:
             what: The question, with everything that the answer depends on.
             ask: Asks Azure for something that JSON can carry.
+
+        Raises:
+            DeadlineExceeded: Another task asks, and has not come to an end.
         """
         since = self.since
         if since is None:
@@ -72,7 +77,11 @@ class Session:
         def asked() -> list[Any]:
             return [time.monotonic(), ask()]
 
-        return self.shared.get(key_of(self.principal, what), lambda fact: bool(fact[0] >= since), asked)[1]
+        def new_enough(fact: Any) -> bool:
+            return bool(fact[0] >= since)
+
+        key = key_of(self.principal, what)
+        return self.shared.get(key, new_enough, asked, patience=max(1.0, self.client.deadline.remaining()))[1]
 
 
 def connect(task: Task) -> Session:

@@ -37,18 +37,24 @@ class SharedFacts:
         self._directory = directory
         self._memory: dict[str, Any] = {}
 
-    def get(self, key: str, valid: Callable[[Any], bool], fetch: Callable[[], Any]) -> Any:
+    def get(
+        self, key: str, valid: Callable[[Any], bool], fetch: Callable[[], Any], patience: float = LOCK_SECONDS
+    ) -> Any:
         """Returns a fact, and fetches it when there is no valid one. Meanwhile other tasks wait for the same key.
 
         Args:
             key: See ``key_of``.
             valid: Says whether a fact found may still be used.
             fetch: Returns the fact as something that JSON can carry.
+            patience: How many seconds to wait for another task that fetches it.
+
+        Raises:
+            DeadlineExceeded: Another task fetches it, and has not come to an end.
         """
         found = self._found(key)
         if found is not None and valid(found):
             return found
-        with self._locked(key):
+        with self._locked(key, patience):
             found = self._read(key)
             if found is None or not valid(found):
                 found = fetch()
@@ -64,7 +70,7 @@ class SharedFacts:
             stale: Says whether the fact found is the wrong one.
         """
         self._memory.pop(key, None)
-        with self._locked(key):
+        with self._locked(key, LOCK_SECONDS):
             found = self._read(key)
             if self._directory is not None and found is not None and stale(found):
                 self._path(key).unlink(missing_ok=True)
@@ -87,7 +93,7 @@ class SharedFacts:
         if self._directory is not None:
             write_private(self._path(key), json.dumps(fact))
 
-    def _locked(self, key: str) -> contextlib.AbstractContextManager[None]:
+    def _locked(self, key: str, patience: float) -> contextlib.AbstractContextManager[None]:
         if self._directory is None:
             return contextlib.nullcontext()
-        return locked(self._path(key).with_suffix(".lock"), timeout=LOCK_SECONDS)
+        return locked(self._path(key).with_suffix(".lock"), timeout=patience)

@@ -503,7 +503,10 @@ class _Present:
         feature = stack.feature
         access = self.access
         try:
-            state = feature_state(access.client, access.subscription_id, AKS_NAMESPACE, feature)
+            state = access.session.once(
+                f"state of {AKS_NAMESPACE}/{feature}",
+                lambda: feature_state(access.client, access.subscription_id, AKS_NAMESPACE, feature),
+            )
         except AzureError as error:
             if error.status in (403, 404):
                 return
