@@ -1,11 +1,12 @@
 # Copyright: (c) 2026, the aks.gpu authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make faults`: every request of creating, changing and deleting a GPU pool, broken in every way, and a table.
+"""`make faults`: every request of the main job, to Azure and to the API server, broken in every way; and two tables.
 
-A cell says `ok` when the run converged all the same, `error` when it ended with a clear error, each with its seconds;
-either way a second run converged, and no pool was duplicated, deleted or scaled by accident. `BAD` is explained below
-the table, and the exit status is 1.
+A cell says `ok` when the run converged all the same, `error` when it ended with a clear error, each with its seconds,
+and `resumed` when ansible-playbook was killed; in each case the same tasks, run again, converged and changed nothing
+more, and nothing was duplicated, deleted or scaled by accident. `BAD` is explained below the tables, and the exit
+status is 1.
 """
 
 from __future__ import annotations
@@ -16,13 +17,19 @@ import contextlib
 import os
 import queue
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from emulated import Emulated, emulated
+import fault_cells as azure_side
+import kubernetes_cells as kubernetes_side
+from emulated import emulated
 from environment import link_collection, say
-from fault_cells import FAULTS, JOBS, REQUESTS, Fault, Job, Outcome, applies, requests_of, run_cell
+from fault_runs import Fault, Outcome
 from peers import print_table
 
 from playbooks import Ansible, without_foreign_settings
@@ -31,20 +38,19 @@ QUICK = {"clock_speed": 20.0, "throttles": False}
 Cell = tuple[str, str, str]
 
 
-class Sandboxes:
-    """As many sandboxes as cells run at a time, each with Ansible."""
+class Places:
+    """As many places, each a sandbox and Ansible in it, as cells run at a time."""
 
-    def __init__(self, stack: contextlib.ExitStack, number: int) -> None:
-        self._free: queue.Queue[tuple[Emulated, Ansible]] = queue.Queue()
-        for index in range(number):
-            azure = stack.enter_context(emulated(name=f"faults-{os.getpid()}-{index}"))
-            azure.set(**QUICK)
-            environment = {**without_foreign_settings(), **azure.environment}
-            self._free.put((azure, Ansible(Path(sys.executable), link_collection(), environment)))
+    def __init__(self) -> None:
+        self._free: queue.Queue[Any] = queue.Queue()
+
+    def add(self, place: Any) -> None:
+        """One more."""
+        self._free.put(place)
 
     @contextlib.contextmanager
-    def one(self):  # type: ignore[no-untyped-def]
-        """A sandbox that nobody else uses meanwhile."""
+    def one(self) -> Iterator[Any]:
+        """A place that nobody else uses meanwhile."""
         taken = self._free.get()
         try:
             yield taken
@@ -52,39 +58,110 @@ class Sandboxes:
             self._free.put(taken)
 
 
-def run(chosen: set[str], workers: int) -> int:
-    """Run the cells, print the table, and return the exit status."""
+@dataclass
+class Matrix:
+    """One of the two tables.
+
+    Attributes:
+        title: Said above it.
+        faults: The columns.
+        rows: Requests by the job that makes them.
+        cells: Those of the cells that are chosen, each with what runs it at a place.
+    """
+
+    title: str
+    faults: Sequence[Fault]
+    places: Places
+    rows: list[tuple[str, str]] = field(default_factory=list)
+    cells: dict[Cell, Callable[[Any], Outcome]] = field(default_factory=dict)
+
+
+def ansible_in(variables: dict[str, str]) -> Ansible:
+    """Ansible in a sandbox, with nothing of the user's."""
+    return Ansible(Path(sys.executable), link_collection(), {**without_foreign_settings(), **variables})
+
+
+def of_azure(stack: contextlib.ExitStack, workers: int, chosen: set[str]) -> Matrix:
+    """The requests to Resource Manager, found by running each job once."""
+    matrix = Matrix("Azure", azure_side.FAULTS, Places())
+    for index in range(workers):
+        azure = stack.enter_context(emulated(name=f"faults-{os.getpid()}-{index}"))
+        azure.set(**QUICK)
+        matrix.places.add((azure, ansible_in(azure.environment)))
+    for job in azure_side.JOBS:
+        with matrix.places.one() as (azure, ansible):
+            requests = azure_side.requests_of(job, azure, ansible)
+        for request in requests:
+            matrix.rows.append((job.name, request))
+            for fault in matrix.faults:
+                cell = (job.name, request, fault.name)
+                if azure_side.applies(fault, request) and _is_chosen(chosen, cell):
+                    matrix.cells[cell] = _bound(azure_side.run_cell, job, request, fault)
+    return matrix
+
+
+def of_kubernetes(stack: contextlib.ExitStack, workers: int, chosen: set[str]) -> Matrix:
+    """The requests to the API server, each kind in the first part that makes it; the main job makes no others."""
+    matrix = Matrix("Kubernetes", kubernetes_side.FAULTS, Places())
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aks-gpu-faults-")))
+    for index in range(workers):
+        sandbox = stack.enter_context(kubernetes_side.kubernetes_sandbox(f"faults-kubernetes-{index}"))
+        own = folder / str(index)
+        own.mkdir()
+        ansible = ansible_in(sandbox.variables)
+        matrix.places.add((kubernetes_side.Cluster(sandbox, own, ansible), ansible))
+    for part in kubernetes_side.PARTS:
+        with matrix.places.one() as (cluster, ansible):
+            requests = kubernetes_side.requests_of(part, cluster, ansible)
+        known = {request for _part, request in matrix.rows}
+        for request in requests:
+            if request in known:
+                continue
+            matrix.rows.append((part.name, request))
+            for fault in matrix.faults:
+                cell = (part.name, request, fault.name)
+                if kubernetes_side.applies(fault, request) and _is_chosen(chosen, cell):
+                    matrix.cells[cell] = _bound(kubernetes_side.run_kubernetes_cell, part, request, fault)
+    with matrix.places.one() as (cluster, ansible):
+        known = {request for _part, request in matrix.rows}
+        made = kubernetes_side.requests_of_main_job(cluster, ansible, folder)
+    if made - known:
+        raise AssertionError(f"the main job makes requests that no row has: {', '.join(sorted(made - known))}")
+    say(f"  aks.gpu.site and aks.gpu.cleanup make {len(made)} kinds of requests to the API server; all have a row")
+    return matrix
+
+
+def _bound(run: Callable[..., Outcome], *what: Any) -> Callable[[Any], Outcome]:
+    return lambda place: run(*what, *place)
+
+
+def run(chosen: set[str], workers: int, sides: Sequence[str]) -> int:
+    """Run the cells, print the tables, and return the exit status."""
     began = time.monotonic()
     outcomes: dict[Cell, Outcome] = {}
     with contextlib.ExitStack() as stack:
-        sandboxes = Sandboxes(stack, workers)
-        rows: list[tuple[Job, str]] = []
-        for job in JOBS:
-            with sandboxes.one() as (azure, ansible):
-                rows += [(job, request) for request in requests_of(job, azure, ansible)]
-        cells = [
-            (job, request, fault)
-            for job, request in rows
-            for fault in FAULTS
-            if applies(fault, request) and _chosen(chosen, job, request, fault)
-        ]
-        say(f"  {len(rows)} requests, {len(cells)} cells, {workers} at a time")
+        makers = {"azure": of_azure, "kubernetes": of_kubernetes}
+        matrices = [makers[side](stack, workers, chosen) for side in sides]
+        number = sum(len(matrix.cells) for matrix in matrices)
+        say(f"  {sum(len(matrix.rows) for matrix in matrices)} requests, {number} cells, {workers} at a time")
         lock = threading.Lock()
 
-        def work(job: Job, request: str, fault: Fault) -> None:
-            with sandboxes.one() as (azure, ansible):
+        def work(matrix: Matrix, cell: Cell) -> None:
+            with matrix.places.one() as place:
                 try:
-                    outcome = run_cell(job, request, fault, azure, ansible)
+                    outcome = matrix.cells[cell](place)
                 except AssertionError as error:
                     outcome = Outcome(converged=False, seconds=0.0, problems=(str(error),))
             with lock:
-                outcomes[job.name, request, fault.name] = outcome
-                say(f"[{len(outcomes):3}/{len(cells)}] {job.name}, {request}, {fault.name}: {_word(outcome)}")
+                outcomes[cell] = outcome
+                say(f"[{len(outcomes):3}/{number}] {', '.join(cell)}: {_word(outcome)}")
 
-        with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-            for done in [pool.submit(work, *cell) for cell in cells]:
-                done.result()
-    _table(rows, outcomes)
+        for matrix in matrices:
+            with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+                for done in [pool.submit(work, matrix, cell) for cell in matrix.cells]:
+                    done.result()
+    for matrix in matrices:
+        _table(matrix, outcomes)
     bad = {cell: outcome for cell, outcome in outcomes.items() if outcome.problems}
     for cell, outcome in bad.items():
         say(f"BAD  {', '.join(cell)}: {'; '.join(outcome.problems)}")
@@ -97,8 +174,8 @@ def run(chosen: set[str], workers: int) -> int:
     return 1 if bad else 0
 
 
-def _chosen(chosen: set[str], job: Job, request: str, fault: Fault) -> bool:
-    return not chosen or bool(chosen & {job.name, request, fault.name, f"{job.name}/{request}/{fault.name}"})
+def _is_chosen(chosen: set[str], cell: Cell) -> bool:
+    return not chosen or bool(chosen & {*cell, "/".join(cell)})
 
 
 def _word(outcome: Outcome) -> str:
@@ -107,12 +184,12 @@ def _word(outcome: Outcome) -> str:
     return f"{'ok' if outcome.converged else 'error'} {outcome.seconds:.0f}"
 
 
-def _table(rows: list[tuple[Job, str]], outcomes: dict[Cell, Outcome]) -> None:
+def _table(matrix: Matrix, outcomes: dict[Cell, Outcome]) -> None:
     table = []
-    for job, request in rows:
-        line = [f"{job.name}: {REQUESTS[request][0]} {request}"]
-        for fault in FAULTS:
-            outcome = outcomes.get((job.name, request, fault.name))
+    for job, request in matrix.rows:
+        line = [f"{job}: {request}"]
+        for fault in matrix.faults:
+            outcome = outcomes.get((job, request, fault.name))
             if outcome is None:
                 line.append("-")
             elif fault.kill and not outcome.problems:
@@ -121,15 +198,16 @@ def _table(rows: list[tuple[Job, str]], outcomes: dict[Cell, Outcome]) -> None:
                 line.append(_word(outcome))
         table.append(tuple(line))
     say("")
-    print_table(("request", *(fault.name for fault in FAULTS)), table)
+    print_table((matrix.title, *(fault.name for fault in matrix.faults)), table)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="matrix.py", description=__doc__)
     parser.add_argument("cells", nargs="*", help="only these: a job, a request, a fault, or JOB/REQUEST/FAULT")
-    parser.add_argument("--workers", type=int, default=2, help="cells at a time (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=3, help="cells at a time (default: %(default)s)")
+    parser.add_argument("--side", choices=("azure", "kubernetes"), help="only the requests to one of the two")
     options = parser.parse_args()
-    return run(set(options.cells), options.workers)
+    return run(set(options.cells), options.workers, [options.side] if options.side else ["azure", "kubernetes"])
 
 
 if __name__ == "__main__":

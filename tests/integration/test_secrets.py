@@ -9,15 +9,10 @@ hands out kubeconfigs. Both ways a module can run, for runs that succeed, fail, 
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import os
-import re
 import signal
 import stat
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +23,7 @@ import yaml
 from emulated import CLUSTER, RESOURCE_GROUP, Emulated, emulated
 from environment import COLLECTIONS
 from harness import kill_tree
+from secrets_harness import WRONG, Planted, Processes, only_in_private_directories
 
 from playbooks import Ansible, Ran, without_foreign_settings
 
@@ -43,7 +39,6 @@ SIGN_IN = {
 }
 """Credentials as options of a task, which is what -vvv shows."""
 
-TOKEN = re.compile(rb"eyJ[\w-]{10,}\.eyJ[\w-]{10,}")
 WAYS = pytest.mark.parametrize("way", ["always", "never"])
 
 
@@ -61,78 +56,14 @@ def _clean(azure: Emulated) -> Iterator[None]:
     azure.remove_pools()
 
 
-class Planted:
-    """The values that must not show."""
-
-    def __init__(self, azure: Emulated) -> None:
-        kubeconfig: str = azure.state.request("GET", f"/kubeconfig/{CLUSTER}")["kubeconfig"]
-        user = yaml.safe_load(kubeconfig)["users"][0]["user"]
-        self.kubeconfig = {"a cluster's token": user["token"], "a cluster's key": user["client-key-data"]}
-        self.all = {
-            "the principal's secret": azure.environment["AZURE_SECRET"],
-            "a wrong secret": "wr0ng-S3cret~of-a-principal",
-            **self.kubeconfig,
-            "a kubeconfig": base64.b64encode(kubeconfig.encode()).decode()[120:200],
-        }
-
-    def found(self, data: bytes) -> list[str]:
-        """Which of them are in `data`, also in base64 or as an access token."""
-        seen = [name for name, value in self.all.items() if value.encode() in data or _in_base64(value, data)]
-        return [*seen, "an access token"] if TOKEN.search(data) else seen
-
-    def left(self, folder: Path, *, kept: tuple[Path, ...] = ()) -> dict[str, list[str]]:
-        """Files below a folder that hold one of them, by path."""
-        files = (Path(root) / name for root, _folders, names in os.walk(folder) for name in names)
-        held = {}
-        for file in files:
-            with contextlib.suppress(FileNotFoundError):
-                if file not in kept and file.is_file() and (names := self.found(file.read_bytes())):
-                    held[str(file.relative_to(folder))] = names
-        return held
-
-
-def _in_base64(value: str, data: bytes) -> bool:
-    """Is the value in a longer text that was encoded? At any of the three offsets."""
-    for offset in range(3):
-        encoded = base64.b64encode(b"\0" * offset + value.encode()).rstrip(b"=")
-        if encoded[4 if offset else 0 : -2] in data:
-            return True
-    return False
-
-
-class Processes:
-    """Samples the command lines of all processes."""
-
-    def __init__(self) -> None:
-        self.seen: set[bytes] = set()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._sample)
-
-    def __enter__(self) -> Processes:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _sample(self) -> None:
-        while not self._stop.wait(0.03):
-            if Path("/proc").is_dir():
-                for entry in Path("/proc").glob("[0-9]*/cmdline"):
-                    with contextlib.suppress(OSError):
-                        self.seen.add(entry.read_bytes())
-            else:
-                self.seen.add(subprocess.run(["ps", "-axww", "-o", "command"], capture_output=True, check=True).stdout)
-
-
 class Run:
     """Runs of Ansible whose every trace lies in one folder."""
 
     def __init__(self, azure: Emulated, folder: Path, way: str) -> None:
         self.azure = azure
         self.folder = folder
-        self.planted = Planted(azure)
+        kubeconfig = azure.state.request("GET", f"/kubeconfig/{CLUSTER}")["kubeconfig"]
+        self.planted = Planted(azure.environment["AZURE_SECRET"], kubeconfig)
         environment = azure.environment
         values = {name: value for name, value in environment.items() if not name.startswith("AKS_SANDBOX_")}
         self._environment = {
@@ -147,7 +78,7 @@ class Run:
             "PLANTED_TENANT": environment["AZURE_TENANT"],
             "PLANTED_CLIENT": environment["AZURE_CLIENT_ID"],
             "PLANTED_SECRET": environment["AZURE_SECRET"],
-            "PLANTED_WRONG": self.planted.all["a wrong secret"],
+            "PLANTED_WRONG": WRONG,
         }
         for name in ("home", "tmp"):
             (folder / name).mkdir()
@@ -259,7 +190,4 @@ def test_killed(run: Run, azure: Emulated) -> None:
     assert ran.status == -signal.SIGKILL
     left = run.left()
     assert left, "the run's private directory should be among what was left, else this test sees nothing"
-    for name in left:
-        parents = [run.folder / parent for parent in Path(name).parents][:-1]
-        assert any(stat.S_IMODE(parent.stat().st_mode) == 0o700 for parent in parents), left
-        assert re.match(r"(ansible|home/\.ansible)/tmp/ansible-", name), left
+    only_in_private_directories(run.folder, left)

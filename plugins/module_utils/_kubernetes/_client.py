@@ -24,9 +24,12 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import STREAM_ERRORS, requests, urllib3
 
 CONNECT_SECONDS = 10.0
-READ_SECONDS = 60.0
+READ_SECONDS = 30.0
+"""Without a byte for so long, an answer counts as lost."""
+
 RETRY_SECONDS = 20.0
-"""How long an API server that does not answer, or answers 429 or 5xx, is asked again before a request fails."""
+"""How long an API server that does not answer, or answers 429 or 5xx, is asked again before a request fails; once in
+any case, however long the first answer was waited for."""
 
 _UNREADABLE: tuple[type[Exception], ...] = (ValueError, *STREAM_ERRORS)
 
@@ -163,6 +166,7 @@ class Client:
             data = json.dumps(body).encode()
         until = time.monotonic() + retry_seconds
         pause = 0.2
+        once_more = retry_seconds > 0
         while True:
             try:
                 response = self._send(method, path, query, headers, data, READ_SECONDS, stream=False)
@@ -170,8 +174,11 @@ class Client:
                 return answer if isinstance(answer, dict) else {}
             except KubernetesError as error:
                 wait = float(error.status_details.get("retryAfterSeconds") or 0) or pause
-                if not is_transient(error) or time.monotonic() + wait > until:
+                if not is_transient(error):
                     raise
+                if time.monotonic() + wait > until and not (once_more and isinstance(error, Unreachable)):
+                    raise
+                once_more = False
                 time.sleep(wait)
                 pause = min(2.0, pause * 2)
             except ValueError as error:
