@@ -56,7 +56,8 @@ class Relay:
         self.connections = 0
         # One thread for all: OpenSSL does not let two read and write the same connection.
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="relay", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
+        self._thread.start()
         self._listener = self._call(self._listen())
         self._port = int(self._listener.sockets[0].getsockname()[1])
 
@@ -88,9 +89,19 @@ class Relay:
 
     def close(self) -> None:
         """Stop."""
-        self._loop.call_soon_threadsafe(self._listener.close)
         self.cut(stay=True)
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def _run(self) -> None:
+        self._loop.run_forever()
+        self._listener.close()
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self._loop.run_until_complete(asyncio.sleep(0.1))  # what was aborted closes its sockets
+        self._loop.close()
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)

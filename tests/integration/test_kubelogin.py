@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -156,3 +157,37 @@ def test_secret_that_is_wrong(entra: Sandbox, ansible: Ansible, kubelogin: Json,
     assert result["failed"]
     assert "exec plugin kubelogin failed" in result["msg"]
     assert "AADSTS7000215" in result["msg"]
+
+
+def az_cli() -> Path | None:
+    """The az CLI that `make clients` installs (700 MB, which `make test` leaves alone), or None."""
+    found = sorted(build.cache_directory().glob("venv-azure-cli-*/complete"))
+    return found[-1].parent / "bin" / "az" if found else None
+
+
+@pytest.mark.skipif(az_cli() is None, reason="there is no az CLI: make clients installs one")
+def test_az_cli(entra: Sandbox, ansible: Ansible, kubelogin: Json, tmp_path: Path) -> None:
+    az = az_cli()
+    assert az is not None
+    variables = entra.variables
+    environment = {
+        **NOBODY,
+        **kubelogin,
+        "AZURE_CONFIG_DIR": str(tmp_path / "azure"),
+        "AZURE_CORE_INSTANCE_DISCOVERY": "false",
+        "AZURE_CORE_COLLECT_TELEMETRY": "false",
+    }
+    environment["PATH"] = f"{az.parent}{os.pathsep}{environment['PATH']}"
+    sign_in = ["--service-principal", "--username", variables["AZURE_CLIENT_ID"], "--tenant", variables["AZURE_TENANT"]]
+    for words in (
+        ["cloud", "register", "--name", "Own", "--endpoint-resource-manager", entra.url],
+        ["cloud", "set", "--name", "Own"],
+        ["login", *sign_in, "--password", variables["AZURE_CLIENT_SECRET"]],
+    ):
+        command = [str(az), *words, "--output", "none"]
+        subprocess.run(command, env={**entra.environment(), **environment}, check=True, capture_output=True, text=True)
+    # Ansible must not be found beside az.
+    environment["PATH"] = f"{kubelogin['PATH']}{os.pathsep}{az.parent}"
+    run = ansible.playbook(whoami(entra, login="azurecli", auth_source="cli"), environment=environment)
+    assert run["Apply"]["changed"]
+    assert writer(entra) == object_id("default")

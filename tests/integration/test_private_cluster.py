@@ -228,3 +228,12 @@ def test_more_than_a_command_hands_on(
         core.delete_namespaced_config_map("large", "default")
     assert result["failed"]
     assert "larger than the 512 KB" in result["msg"]
+
+
+def test_the_official_client_uses_it_too(private: Sandbox) -> None:
+    """So that what our modules are tested with is what AKS's own client expects."""
+    clusters: Any = private.container_service("owner").managed_clusters
+    request = {"command": "kubectl get nodes -o name; kubectl version --client; exit 3", "context": ""}
+    result = clusters.begin_run_command(private.resource_group, private.cluster, request, polling_interval=0.2).result()
+    assert "node/aks-nodepool1-" in result.properties.logs
+    assert result.properties.exit_code == 3

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 import requests
 from aks_sandbox.testing import SCOPE, Sandbox
@@ -49,6 +50,20 @@ def options(sandbox: Sandbox) -> dict[str, Any]:
 
 def test_secret(sandbox: Sandbox) -> None:
     assert works(sandbox, sandbox.credential().get_token(SCOPE).token)
+
+
+def test_tokens_can_be_checked_by_whoever_they_are_for(sandbox: Sandbox) -> None:
+    """As an API server does it: the issuer's discovery document leads to the key."""
+    token = sandbox.credential().get_token("6dae42f8-4368-4678-94ff-3960e28e3630/.default").token
+    issuer = str(jwt.decode(token, options={"verify_signature": False})["iss"])
+    trust = str(sandbox.state.ca)
+    found = requests.get(f"{issuer}.well-known/openid-configuration", verify=trust, timeout=10).json()
+    assert found["issuer"] == issuer
+    (key,) = requests.get(found["jwks_uri"], verify=trust, timeout=10).json()["keys"]
+    audience = "6dae42f8-4368-4678-94ff-3960e28e3630"
+    claims = jwt.decode(token, jwt.PyJWK(key).key, algorithms=["RS256"], audience=audience, issuer=issuer)
+    assert claims["appid"] == sandbox.variables["AZURE_CLIENT_ID"]
+    assert not works(sandbox, token)
 
 
 def test_certificate(sandbox: Sandbox) -> None:
