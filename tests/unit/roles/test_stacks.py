@@ -136,6 +136,8 @@ def test_options_that_exclude_each_other(options: dict[str, Any], says: str) -> 
         ({"device_plugin_sharing": "time_slicing", "device_plugin_sharing_rename": "yes"}, True),
         ({"device_plugin_sharing": "time_slicing"}, False),
         ({"device_plugin_sharing_rename": "yes"}, False),
+        ({"device_plugin_mig_strategy": "mixed", "node_pool_enable_auto_scaling": False}, False),
+        ({"device_plugin_mig_strategy": "mixed", "node_pool_enable_auto_scaling": ""}, True),
     ],
 )
 def test_what_the_autoscaler_does_not_understand_is_told(options: dict[str, Any], told: bool) -> None:
