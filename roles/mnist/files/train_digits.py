@@ -181,7 +181,7 @@ def train(torch: Any, options: argparse.Namespace) -> float:
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.manual_seed(options.seed)
-    torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(True, warn_only=True)
     # More threads only wait for each other over so small a network, and the order of their sums would differ.
     torch.set_num_threads(1)
     devices = gpus(torch) if options.device == "cuda" else [torch.device("cpu")]
@@ -197,7 +197,7 @@ def train(torch: Any, options: argparse.Namespace) -> float:
     tell(f"Training on {name} with {len(labels)} digits; {int(held_out.sum())} more are held out")
 
     network = build(torch).to(device)
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     order = torch.Generator().manual_seed(options.seed)
     begun = time.monotonic()
     for step in range(options.max_steps):
@@ -219,16 +219,15 @@ def train(torch: Any, options: argparse.Namespace) -> float:
 
 
 def build(torch: Any) -> Any:
-    """Returns the network, untrained: two convolutions and two linear layers, 38,282 parameters."""
+    """Returns the network, untrained: two convolutions and two linear layers, 85,066 parameters."""
     nn = torch.nn
     return nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1),
+        nn.Conv2d(1, 32, 3, padding=1),
         nn.ReLU(),
-        nn.Conv2d(16, 32, 3, padding=1),
+        nn.Conv2d(32, 64, 3, stride=2, padding=1),
         nn.ReLU(),
-        nn.MaxPool2d(2),
         nn.Flatten(),
-        nn.Linear(512, 64),
+        nn.Linear(1024, 64),
         nn.ReLU(),
         nn.Linear(64, 10),
     )
