@@ -147,6 +147,19 @@ def test_on_by_the_addon(cluster: Monitored) -> None:
     }
 
 
+def test_an_old_addon_is_left_as_it_is(cluster: Monitored) -> None:
+    workspace = cluster.workspace("logs-one")
+    addon = {"enabled": True, "config": {"LogAnalyticsWorkspaceResourceID": workspace["id"].lower()}}
+    cluster.sandbox.act("cluster", cluster=cluster.name, properties={"addonProfiles": {"omsAgent": addon}})
+    found = cluster.run("monitoring", container_insights=True)
+    assert not found["failed"], found["msg"]
+    assert not found["changed"]
+    assert cluster.cluster()["properties"]["addonProfiles"]["omsAgent"] == addon
+    off = cluster.four("monitoring", container_insights=False)
+    assert [each["changed"] for each in off] == [True, True, False, False]
+    assert cluster.cluster()["properties"]["addonProfiles"]["omsAgent"] == {**addon, "enabled": False}
+
+
 def test_an_api_that_does_not_know_the_profile(cluster: Monitored) -> None:
     cluster.workspace("logs-one")
     with cluster.sandbox.having(container_insights_in_profile=False):

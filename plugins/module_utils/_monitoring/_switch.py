@@ -221,9 +221,15 @@ class _Switch:
         workspace, location = self._store(_LOGS, current)
         if workspace is None:
             return _Side([], True, None, None)
-        steps = pipe.steps_on(workspace, location, current if state["enabled"] else None)
         same = state["enabled"] and (current or "").lower() == workspace.lower()
-        if same and (state["method"] == PROFILE or uses_own_sign_in(self.properties)):
+        if same and state["method"] == ADDON_METHOD and not uses_own_sign_in(self.properties):
+            self.warnings.append(
+                f"Container Insights of cluster {self.name} signs in by the workspace's key, as older add-ons do: it "
+                "is left so. Switched off and on again, it signs in by its managed identity."
+            )
+            return _Side([], True, None, workspace)
+        steps = pipe.steps_on(workspace, location, current if state["enabled"] else None)
+        if same:
             return _Side(steps, True, None, workspace)
         return _Side(steps, True, lambda body: set_insights(body, True, workspace, self._chosen(method)), workspace)
 
@@ -303,9 +309,12 @@ class _Switch:
         try:
             found = self.client.find(wanted, store.api, doing=f"Reading {store.what} {name}")
         except AzureError as error:
-            if error.status != 403 or not current or current.lower() != wanted.lower():
+            if error.code == "MissingSubscriptionRegistration":
+                found = None  # where the provider is not registered, as in check mode before it is, nothing can be
+            elif error.status == 403 and current and current.lower() == wanted.lower():
+                return wanted, self.location  # what is set already need not be readable to the principal
+            else:
                 raise
-            return wanted, self.location  # what is set already need not be readable to the principal
         if found is not None:
             return canonical(str(found.get("id") or wanted)), str(found.get("location") or self.location)
         if not self.params[f"create_{store.option}"]:
