@@ -337,5 +337,4 @@ def test_bad_input(cluster: Monitored, options: Json, said: str) -> None:
 
 def test_samples_keep_coming(cluster: Monitored) -> None:
     with cluster.sandbox.having(metrics_interval_seconds=0.2):
-        cluster.sandbox.act("metrics_history", cluster=cluster.name, minutes=1)
         assert eventually(lambda: by_name(cluster.metrics(sources=["container_insights"], since="1m")))

@@ -138,7 +138,8 @@ class MonitorData:
                     await self.collect(cluster, now)
                 except (SandboxError, KeyError, aiohttp.ClientError, OSError, TimeoutError):
                     log.exception("monitoring agent of %s", cluster.name)
-            await asyncio.sleep(self._world.settings.metrics_interval_seconds)
+            while (left := now + self._world.settings.metrics_interval_seconds - time.time()) > 0:
+                await asyncio.sleep(min(left, 0.25))  # the interval may be changed meanwhile
 
     async def collect(self, cluster: Cluster, now: float) -> None:
         """One report of a cluster's agents, as of `now`."""
