@@ -202,14 +202,17 @@ def test_a_public_cluster_out_of_reach(private: Sandbox, ansible: Ansible, owner
     assert name in result["msg"]
 
 
-def test_always(sandbox: Sandbox, ansible: Ansible, owner: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["always", "never"])
+def test_always(sandbox: Sandbox, ansible: Ansible, owner: dict[str, str], tmp_path: Path, way: str) -> None:
+    """In Ansible's process, and as an ordinary module."""
+    environment = {**owner, "AKS_GPU_IN_PROCESS": way}
     path = tmp_path / "config"
     options = credentials(sandbox, path=str(path), run_command="always")
-    assert not ansible.module("aks.gpu.kubeconfig", options, environment=owner)["failed"]
+    assert not ansible.module("aks.gpu.kubeconfig", options, environment=environment)["failed"]
     mark = sandbox.mark()
     definition = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}}
-    result = ansible.module("aks.gpu.manifest", {"kubeconfig": str(path), "definition": definition}, check=True,
-                            environment=owner)  # fmt: skip
+    task = {"kubeconfig": str(path), "definition": definition}
+    result = ansible.module("aks.gpu.manifest", task, check=True, environment=environment)
     assert not result["failed"], result
     assert commands(sandbox, mark)
 

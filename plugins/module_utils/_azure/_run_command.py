@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,13 @@ LONGEST_INTERVAL = 5.0
 DOING = "Running a command in the cluster"
 
 
+class _Quiet(Progress):
+    """A wait says itself how far it is; each command that it takes is not worth a line."""
+
+    def __call__(self, state: str) -> None:
+        """Says nothing."""
+
+
 def executor(task: Task, cluster_id: str, server_id: str | None) -> Callable[[str, bytes], tuple[int, str]]:
     """Signs in, and returns what runs a command line with a zip of its files in a cluster.
 
@@ -50,15 +58,12 @@ def executor(task: Task, cluster_id: str, server_id: str | None) -> Callable[[st
     Raises:
         SignInFailed: The way to sign in that was asked for isn't there.
     """
-    # Only few tasks need them, and they cost a third of a second.
-    from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Progress
+    # Only few tasks need it, and it costs a third of a second.
     from ansible_collections.aks.gpu.plugins.module_utils._azure._session import sign_in
 
     deadline = task.deadline(float(task.params.get("wait_timeout") or READ_SECONDS) + SPARE_SECONDS)
-    # A wait says itself how far it is; each command that it takes is none of the user's business.
-    quiet = Progress(mask=lambda text: text, clock=lambda: 0.0)
     params = {**task.params, "subscription_id": task.params.get("subscription_id") or _subscription_of(cluster_id)}
-    client = sign_in(params, task.run_directory, task.secret, deadline, quiet).client
+    client = sign_in(params, task.run_directory, task.secret, deadline, _Quiet()).client
 
     def execute(command: str, files: bytes) -> tuple[int, str]:
         body = {"command": command, "context": base64.b64encode(files).decode()}
@@ -107,7 +112,7 @@ def _subscription_of(cluster_id: str) -> str:
     return cluster_id.split("/")[2]
 
 
-def _ended(client: ArmClient, answer: Answer, deadline: Any) -> tuple[int, str]:
+def _ended(client: ArmClient, answer: Answer, deadline: Deadline) -> tuple[int, str]:
     where = answer.headers.get("location")
     interval = FIRST_INTERVAL
     while answer.status == 202:
