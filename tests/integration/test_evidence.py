@@ -63,17 +63,15 @@ def test_a_cluster_that_works(sandbox: Sandbox, ansible: Ansible, tmp_path: Path
     evidence = documents(directory)[sandbox.cluster]
     assert evidence["verdict"] == "works"
     assert {check["name"] for check in evidence["checks"] if check["holds"]} == {
-        "nodes_ready", "labels", "capacity", "allocatable", "device_plugin", "health", "probe_devices", "probe", "versions",
-        "job", "device", "accuracy",
+        "nodes_ready", "labels", "capacity", "allocatable", "device_plugin", "health", "probe_devices", "probe",
+        "versions", "job", "device", "accuracy",
     }  # fmt: skip
     node = kubernetes.client.CoreV1Api(kubernetes_client(sandbox)).list_node(
         label_selector="kubernetes.azure.com/accelerator=nvidia"
     )
     assert [each["name"] for each in evidence["nodes"]] == [each.metadata.name for each in node.items]
-    assert (
-        evidence["nodes"][0]["node_image_version"]
-        == node.items[0].metadata.labels["kubernetes.azure.com/node-image-version"]
-    )
+    image = node.items[0].metadata.labels["kubernetes.azure.com/node-image-version"]
+    assert evidence["nodes"][0]["node_image_version"] == image
     assert evidence["nodes"][0]["driver_version"]
     assert evidence["cluster"]["subscription_id"] == sandbox.variables["AZURE_SUBSCRIPTION_ID"]
     assert evidence["job"]["accuracy"][-1]["accuracy"] == evidence["job"]["accuracy_last"] >= 0.9

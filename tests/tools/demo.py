@@ -10,15 +10,27 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from environment import SetUpError, check_python, link_collection, say, sweep, tool_environment, virtual_environment
+from environment import (
+    ROOT,
+    SetUpError,
+    check_python,
+    link_collection,
+    say,
+    sweep,
+    tool_environment,
+    virtual_environment,
+)
 
+EVIDENCE = ROOT / "build" / "evidence"
 PLAYBOOK = ["ansible-playbook", "aks.gpu.site", "-e", "aks_resource_group=myResourceGroup",
-            "-e", "aks_cluster_name=myAKSCluster"]  # fmt: skip
+            "-e", "aks_cluster_name=myAKSCluster",
+            "-e", f"gpu_verify_evidence_directory={shlex.quote(str(EVIDENCE))}"]  # fmt: skip
 
 
 def demo(arguments: list[str]) -> int:
@@ -35,6 +47,7 @@ def demo(arguments: list[str]) -> int:
     if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
         environment["ANSIBLE_FORCE_COLOR"] = "true"
     command = [os.environ.get("SHELL", "/bin/sh")] if arguments == ["--shell"] else [*PLAYBOOK, *arguments]
+    shutil.rmtree(EVIDENCE, ignore_errors=True)  # a report of an earlier demo says nothing of this one
     say("== 2. A sandbox: a simulated Azure, and one AKS cluster with a real Kubernetes control plane")
     say(f"== 3. In it: {shlex.join(command)}")
     sandbox = [str(python), "-m", "aks_sandbox", "run", "--name", f"demo-{os.getpid()}", "--clusters", "1"]
@@ -42,6 +55,8 @@ def demo(arguments: list[str]) -> int:
     took = time.monotonic() - began
     if status == 0:
         say(f"== Done in {took:.0f} s. The sandbox is stopped; Azure, the GPUs and what ran on them were simulated.")
+        if (EVIDENCE / "index.html").exists():
+            say(f"   The report, for a browser: {EVIDENCE / 'index.html'}")
         say('   On a cluster of yours: README.md, "On a real cluster".')
     else:
         say(f"== Ended with status {status} after {took:.0f} s. The sandbox is stopped.")

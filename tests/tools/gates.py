@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+import browser
 from environment import (
     ROOT,
     SetUpError,
@@ -297,8 +298,22 @@ def sandbox(run: Run) -> None:
     run.pytest("--numprocesses=2", "--dist=loadfile", "tests/sandbox/tests")
 
 
+def chromium(run: Run) -> None:
+    """See to a browser for the tests of the report's page; where none can be had, they are skipped, and it is said.
+
+    No package of PyPI carries one, so root of a Debian gets it from the system's packages.
+    """
+    if browser.chromium() is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        run("apt-get", "update", "--quiet")
+        run("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "chromium", "fonts-dejavu-core",
+            DEBIAN_FRONTEND="noninteractive")  # fmt: skip
+    if browser.chromium() is None:
+        run.note("the report's page in a browser: there is no Chromium here, and only root of a Debian can install it")
+
+
 def integration(run: Run) -> None:
     """Three files at a time, each with a sandbox of its own: they wait for simulated clouds more than they compute."""
+    chromium(run)
     run.pytest("--numprocesses=3", "--dist=loadfile", "--durations=25", "tests/integration")
 
 

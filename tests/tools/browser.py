@@ -22,7 +22,10 @@ from typing import Any
 Json = dict[str, Any]
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "chrome-headless-shell")
-BUNDLES = ("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium")
+BUNDLES = (
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+)
 SECONDS = 60.0
 
 
@@ -95,7 +98,9 @@ class Page:
 
     def open(self, url: str, *, width: int = 1440, height: int = 1000, dark: bool = False) -> float:
         """Open a page in a window of this width, and return the seconds until it was loaded and laid out."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self._seen.clear()
@@ -129,7 +134,12 @@ def browser(program: str) -> Iterator[Page]:
     from_read, from_write = os.pipe()
     with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as home:
         words = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"]
-        words += ["--no-first-run", "--disable-background-networking", f"--user-data-dir={home}", "--remote-debugging-pipe"]
+        words += [
+            "--no-first-run",
+            "--disable-background-networking",
+            f"--user-data-dir={home}",
+            "--remote-debugging-pipe",
+        ]
         shell = f'exec "$0" "$@" 3<&{to_read} 4>&{from_write}'
         process = subprocess.Popen(
             ["/bin/sh", "-c", shell, program, *words],
