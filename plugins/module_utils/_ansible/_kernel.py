@@ -12,13 +12,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import subprocess
 import sys
 import tempfile
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.parameters import remove_values
@@ -54,6 +56,20 @@ class Plan:
     warnings: list[str] = field(default_factory=list)
 
 
+class Executed(NamedTuple):
+    """How a program has ended.
+
+    Attributes:
+        status: Its exit status.
+        stdout: What it printed.
+        stderr: What it printed on standard error.
+    """
+
+    status: int
+    stdout: str
+    stderr: str
+
+
 class Task:
     """What a library may know of the task that it serves.
 
@@ -78,6 +94,48 @@ class Task:
     def temporary_directory(self) -> str:
         """A private directory (0700), made when it is asked for and removed when the task ends."""
         return self._at_end.enter_context(tempfile.TemporaryDirectory(prefix="aks-gpu-", dir=self.run_directory))
+
+    def execute(self, command: Sequence[str], environment: Mapping[str, str], seconds: float) -> Executed:
+        """Runs a program of this machine to its end, without a terminal.
+
+        Args:
+            command: The program and its arguments.
+            environment: Variables that it gets besides those of this process.
+            seconds: The most that it may take; then it is killed.
+
+        Raises:
+            FileNotFoundError: There is no such program.
+            OSError: It can't be started.
+            TimeoutError: It took longer.
+        """
+        killed = threading.Event()
+
+        def kill(process: subprocess.Popen[bytes]) -> None:
+            killed.set()
+            process.kill()
+
+        def limit(process: subprocess.Popen[bytes]) -> None:
+            timer = threading.Timer(seconds, kill, [process])
+            timer.daemon = True
+            timer.start()
+            timers.append(timer)
+
+        timers: list[threading.Timer] = []
+        try:
+            status, stdout, stderr = self._module.run_command(
+                list(command),
+                environ_update=dict(environment),
+                expand_user_and_vars=False,
+                errors="surrogate_or_replace",
+                before_communicate_callback=limit,
+                handle_exceptions=False,
+            )
+        finally:
+            for timer in timers:
+                timer.cancel()
+        if killed.is_set():
+            raise TimeoutError(f"{command[0]} took more than {seconds:.0f} s")
+        return Executed(status, stdout, stderr)
 
     def deadline(self, seconds: float) -> Deadline:
         """Returns a deadline that starts now."""

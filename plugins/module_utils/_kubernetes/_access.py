@@ -19,8 +19,7 @@ import hashlib
 import json
 import os
 import re
-import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +34,9 @@ EXTENSION = "aks.gpu"
 
 Secret = Callable[..., None]
 
+Execute = Callable[[Sequence[str], Mapping[str, str], float], tuple[int, str, str]]
+"""Runs a program with variables more and a limit of seconds; returns exit status, stdout, stderr: ``Task.execute``."""
+
 
 class Credentials:
     """Who the client says it is.
@@ -44,13 +46,17 @@ class Credentials:
         cluster: The ``cluster`` of the kubeconfig, for exec plugins that ask for it.
         directory: A private directory for certificates and keys.
         secret: Told every secret string as soon as it is known.
+        execute: Runs exec plugins.
     """
 
-    def __init__(self, user: dict[str, Any], cluster: dict[str, Any], directory: str, secret: Secret) -> None:
+    def __init__(
+        self, user: dict[str, Any], cluster: dict[str, Any], directory: str, secret: Secret, execute: Execute
+    ) -> None:
         self._user = user
         self._cluster = cluster
         self._directory = directory
         self._secret = secret
+        self._run = execute
         self._token: str | None = None
         self._expires: datetime.datetime | None = None
         self._executed = False
@@ -116,7 +122,7 @@ class Credentials:
             self.certificate = (certificate, key)
 
     def _execute(self) -> None:
-        status = _exec_credential(self._user["exec"], self._cluster)
+        status = _exec_credential(self._user["exec"], self._cluster, self._run)
         self._token = status.get("token")
         self._secret(self._token, status.get("clientKeyData"))
         if status.get("clientCertificateData") and status.get("clientKeyData"):
@@ -167,7 +173,7 @@ class Access:
     run_command: RunCommand | None = None
 
 
-def access_of(params: dict[str, Any], directory: str, secret: Secret) -> Access:
+def access_of(params: dict[str, Any], directory: str, secret: Secret, execute: Execute) -> Access:
     """Finds the cluster that the options name.
 
     Args:
@@ -175,6 +181,7 @@ def access_of(params: dict[str, Any], directory: str, secret: Secret) -> Access:
             environment variables that the fragment documents are looked at, then the usual places.
         directory: A private directory for certificates and keys; whoever gives it removes it.
         secret: Told every secret string.
+        execute: Runs exec plugins.
 
     Raises:
         InvalidKubeconfig: There is none, or it can't be used.
@@ -194,7 +201,7 @@ def access_of(params: dict[str, Any], directory: str, secret: Secret) -> Access:
     if options["kubeconfig"] in (None, "") and not options["host"]:
         default = os.path.expanduser("~/.kube/config")
         if not os.path.exists(default) and os.environ.get("KUBERNETES_SERVICE_HOST"):
-            return _service_account(directory, secret)
+            return _service_account(directory, secret, execute)
         options["kubeconfig"] = default
     user: dict[str, Any] = {}
     cluster: dict[str, Any] = {}
@@ -214,7 +221,7 @@ def access_of(params: dict[str, Any], directory: str, secret: Secret) -> Access:
         raise InvalidKubeconfig(f"The cluster's server is {server!r}, which is no URL of an API server.")
     return Access(
         server=server,
-        credentials=Credentials(user, cluster, directory, secret),
+        credentials=Credentials(user, cluster, directory, secret, execute),
         ca_file=_file_of(cluster, "certificate-authority", directory, "ca.crt"),
         verify=not cluster.get("insecure-skip-tls-verify"),
         tls_server_name=cluster.get("tls-server-name"),
@@ -364,59 +371,49 @@ def _file_of(entry: dict[str, Any], key: str, directory: str, name: str) -> str 
     return path or None
 
 
-def _exec_credential(plugin: dict[str, Any], cluster: dict[str, Any]) -> dict[str, Any]:
+def _exec_credential(plugin: dict[str, Any], cluster: dict[str, Any], execute: Execute) -> dict[str, Any]:
     command = str(plugin.get("command"))
     spec: dict[str, Any] = {"interactive": False}
     if plugin.get("provideClusterInfo"):
         known = ("server", "tls-server-name", "insecure-skip-tls-verify", "certificate-authority-data", "proxy-url")
         spec["cluster"] = {key: cluster[key] for key in known if key in cluster}
-    environment = dict(os.environ)
+    environment = {entry["name"]: entry["value"] for entry in plugin.get("env") or []}
     environment["KUBERNETES_EXEC_INFO"] = json.dumps(
         {"apiVersion": plugin.get("apiVersion"), "kind": "ExecCredential", "spec": spec}
     )
-    environment.update({entry["name"]: entry["value"] for entry in plugin.get("env") or []})
     what = f"The sign-in of the kubeconfig by the exec plugin {command}"
     try:
-        done = subprocess.run(
-            [command, *(plugin.get("args") or [])],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=EXEC_PLUGIN_SECONDS,
-            check=False,
-        )
+        status, stdout, stderr = execute([command, *(plugin.get("args") or [])], environment, EXEC_PLUGIN_SECONDS)
     except FileNotFoundError:
         hint = str(plugin.get("installHint") or "").strip() or f"Install {command} and put it on PATH."
         raise SignInFailed(f"{what} failed: the command is not on PATH.", hint=hint) from None
-    except OSError as error:
-        raise SignInFailed(f"{what} failed: {error}.") from error
-    except subprocess.TimeoutExpired:
+    except TimeoutError:
         raise SignInFailed(
             f"{what} gave no credentials within {EXEC_PLUGIN_SECONDS} s.",
             hint="It may be waiting for a person to sign in, which no playbook can do: choose a sign-in without one, "
             "such as azurecli, spn, msi or workloadidentity.",
         ) from None
-    stderr = done.stderr.decode(errors="replace").strip()
-    if done.returncode:
-        raise SignInFailed(f"{what} failed with exit status {done.returncode}: {stderr[-1000:]}")
+    except OSError as error:
+        raise SignInFailed(f"{what} failed: {error}.") from error
+    said = stderr.strip()[-1000:]
+    if status:
+        raise SignInFailed(f"{what} failed with exit status {status}: {said}")
     try:
-        status = json.loads(done.stdout).get("status")
+        credential = json.loads(stdout).get("status")
     except (ValueError, AttributeError):
-        status = None
-    if not isinstance(status, dict) or not (status.get("token") or status.get("clientCertificateData")):
-        raise SignInFailed(
-            f"{what} failed: it printed no ExecCredential with a token or a certificate. {stderr[-1000:]}"
-        )
-    return status
+        credential = None
+    if not isinstance(credential, dict) or not (credential.get("token") or credential.get("clientCertificateData")):
+        raise SignInFailed(f"{what} failed: it printed no ExecCredential with a token or a certificate. {said}")
+    return credential
 
 
-def _service_account(directory: str, secret: Secret) -> Access:
+def _service_account(directory: str, secret: Secret, execute: Execute) -> Access:
     host = os.environ["KUBERNETES_SERVICE_HOST"]
     host = f"[{host}]" if ":" in host else host
     cluster = {"server": f"https://{host}:{os.environ.get('KUBERNETES_SERVICE_PORT', '443')}"}
     return Access(
         server=cluster["server"],
-        credentials=Credentials({"tokenFile": f"{SERVICE_ACCOUNT}/token"}, cluster, directory, secret),
+        credentials=Credentials({"tokenFile": f"{SERVICE_ACCOUNT}/token"}, cluster, directory, secret, execute),
         ca_file=f"{SERVICE_ACCOUNT}/ca.crt",
         namespace=_read(f"{SERVICE_ACCOUNT}/namespace").strip(),
     )

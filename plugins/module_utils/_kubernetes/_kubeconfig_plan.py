@@ -90,7 +90,7 @@ def unreachable(task: Task, config: dict[str, Any]) -> str | None:
         config: The kubeconfig. Nobody signs in.
     """
     anonymous = {**config, "users": [{"name": entry["name"], "user": {}} for entry in config["users"]]}
-    access = access_of({"kubeconfig": anonymous}, task.temporary_directory, task.secret)
+    access = access_of({"kubeconfig": anonymous}, task.temporary_directory, task.secret, task.execute)
     try:
         Client(access).request("GET", "/version", retry_seconds=0)
     except Unreachable as error:

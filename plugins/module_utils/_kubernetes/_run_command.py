@@ -355,7 +355,7 @@ def connect(task: Task, reach: Reach | None) -> Client:
     Raises:
         InvalidKubeconfig: There is none, or it can't be used.
     """
-    access = access_of(task.params, task.temporary_directory, task.secret)
+    access = access_of(task.params, task.temporary_directory, task.secret, task.execute)
     if access.run_command is None or reach is None:
         return Client(access)
     return RunCommandClient(access, reach(access.run_command))

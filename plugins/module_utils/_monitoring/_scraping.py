@@ -54,7 +54,7 @@ def plan_prometheus_scraping(task: Task) -> Plan:
     if wrong or not targets:
         raise Failure(f"targets: {', '.join(map(repr, wrong)) or 'an empty list'}: names such as {DCGM} are needed.")
     require_libraries()
-    client = Client(access_of(task.params, task.temporary_directory, task.secret))
+    client = Client(access_of(task.params, task.temporary_directory, task.secret, task.execute))
     change = _switched_off if task.params["state"] == "absent" else _switched_on
     current = _read(client)
     wanted = change(current, targets)

@@ -116,7 +116,8 @@ class Replacement:
     def _kubernetes(self) -> Client:
         new = self.new
         kubeconfig = cluster_credentials(new.client, new.subscription_id, new.resource_group, new.cluster_name)
-        return Client(access_of({"kubeconfig": kubeconfig}, self.task.temporary_directory, self.task.secret))
+        task = self.task
+        return Client(access_of({"kubeconfig": kubeconfig}, task.temporary_directory, task.secret, task.execute))
 
     def _prove(self, client: Client, pool: Mapping[str, Any]) -> None:
         """Waits until every node of the new pool offers its GPUs."""

@@ -380,6 +380,10 @@ def test_file_names_differ_by_cluster_and_role() -> None:
     assert identity("A").file_name == identity("a").file_name
 
 
+def ignore(*_values):
+    """No secrets are kept, and no exec plugin is run, where only the way to a cluster is asked for."""
+
+
 def test_a_cluster_that_only_aks_reaches(tmp_path) -> None:
     """What is noted survives a merge, and leads the modules to run-command, with the application to sign in to."""
     reached = kubeconfigs.own(from_azure(), identity(), run_command=True)
@@ -387,10 +391,10 @@ def test_a_cluster_that_only_aks_reaches(tmp_path) -> None:
     text = kubeconfigs.merge(PERSONAL, reached, identity(), context=None, current=True, origin="file")[0]
     with_entra = kubeconfigs.own(entra(), identity(), run_command=True)
     for config, server_id in ((yaml.safe_load(text), None), (with_entra, SERVER[1])):
-        access = access_of({"kubeconfig": config, "context": CLUSTER}, str(tmp_path), lambda *_values: None)
+        access = access_of({"kubeconfig": config, "context": CLUSTER}, str(tmp_path), ignore, ignore)
         assert access.run_command == RunCommand(identity().id.lower(), server_id)
     plain = kubeconfigs.own(from_azure(), identity())
     assert not kubeconfigs.by_run_command(plain)
-    assert access_of({"kubeconfig": plain}, str(tmp_path), lambda *_values: None).run_command is None
+    assert access_of({"kubeconfig": plain}, str(tmp_path), ignore, ignore).run_command is None
     host = {"kubeconfig": reached, "host": "https://elsewhere"}
-    assert access_of(host, str(tmp_path), lambda *_values: None).run_command is None
+    assert access_of(host, str(tmp_path), ignore, ignore).run_command is None

@@ -10,6 +10,8 @@ import datetime
 import json
 import os
 import stat
+import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +60,17 @@ class Secrets(list[str]):
         self.extend(value for value in values if value)
 
 
+def execute(command: Sequence[str], environment: Mapping[str, str], seconds: float) -> tuple[int, str, str]:
+    done = subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=seconds, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
 def access(tmp_path: Path, secret: Any = lambda *_unused: None, **params: Any) -> Access:
     private = tmp_path / "private"
     private.mkdir(exist_ok=True)
-    return access_of(params, str(private), secret)
+    return access_of(params, str(private), secret, execute)
 
 
 def test_token(tmp_path: Path) -> None:
@@ -269,7 +278,7 @@ def test_times(text: str) -> None:
 
 def test_credentials_say_what_they_are() -> None:
     def kind(user: dict[str, Any]) -> str:
-        return Credentials(user, {}, "", lambda *_unused: None).kind
+        return Credentials(user, {}, "", lambda *_unused: None, execute).kind
 
     assert kind({"token": "t"}) == "token"
     assert kind({"exec": {"command": "kubelogin"}}) == "exec plugin kubelogin"
