@@ -10,13 +10,10 @@ requirements are those that it names itself.
 from __future__ import annotations
 
 import tempfile
-import zipfile
 from pathlib import Path
 
+from ansible_package import ANSIBLE, unpack
 from environment import ROOT, Pip, kept_environment
-
-ANSIBLE = "ansible==14.5.0"
-"""Holds azure.azcollection 3.21.0, which asks for ansible-core 2.16 or newer; `ansible` itself for a newer Python."""
 
 AZURE_CLI = "azure-cli==2.91.0"
 
@@ -34,8 +31,7 @@ def peer_python() -> Path:
     def install(pip: Pip) -> None:
         with tempfile.TemporaryDirectory(prefix="aks-gpu-peer-") as folder:
             pip("download", "--no-deps", "--ignore-requires-python", "--dest", folder, ANSIBLE)
-            with zipfile.ZipFile(next(Path(folder).glob("ansible-*.whl"))) as wheel:
-                wheel.extractall(pip.home, [name for name in wheel.namelist() if name.startswith(COLLECTION)])
+            unpack(next(Path(folder).glob("ansible-*.whl")), "azure.azcollection", pip.home)
         pip("install", core, "--requirement", pip.home / COLLECTION / "requirements.txt")
 
     what = "azure.azcollection and its requirements (once: about 1.3 GB, several minutes)"
