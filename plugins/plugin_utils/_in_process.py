@@ -52,6 +52,9 @@ RUN_DIRECTORY: str = vars(constants)["DEFAULT_LOCAL_TMP"]
 
 SETTING = "aks_gpu_in_process"
 MODULES = "ansible_collections.aks.gpu.plugins.modules"
+_begun: set[str] = set()
+"""Tasks that this process has begun. A worker has one task of one host, and begins it again for each attempt of it."""
+
 DISCOVERED = ("", "auto", "auto_legacy", "auto_silent", "auto_legacy_silent")
 """Values of ansible_python_interpreter that leave the choice to Ansible."""
 
@@ -101,7 +104,7 @@ class InProcessAction(NormalAction):
     SECRET_RESULTS: frozenset[str] = frozenset()
 
     _in_process = False
-    _runs = 0
+    _first = True
     _arguments: bytes | None = None
     _task_vars: Mapping[str, Any]
     _environment: dict[str, Any]
@@ -111,7 +114,8 @@ class InProcessAction(NormalAction):
         started = time.time()
         self._task_vars = task_vars or {}
         self._environment = {}
-        self._runs += 1
+        self._first = self._task._uuid not in _begun
+        _begun.add(self._task._uuid)
         obstacle = self._obstacle()
         self._in_process = obstacle is None
         way = "inside Ansible's own process" if obstacle is None else f"in a process of its own, because {obstacle}"
@@ -210,7 +214,7 @@ class InProcessAction(NormalAction):
             return None
         now = time.monotonic()
         batch = self._task_vars.get("ansible_play_batch") or ()
-        if self._runs > 1 or not batch or isinstance(self._task, Handler) or not self._is_linear():
+        if not self._first or not batch or isinstance(self._task, Handler) or not self._is_linear():
             return now
         path = Path(RUN_DIRECTORY, f"task-{self._task._uuid}-{hashlib.sha256(str(batch[0]).encode()).hexdigest()[:16]}")
         own = path.with_name(f"{path.name}-{os.getpid()}")

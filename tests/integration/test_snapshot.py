@@ -78,7 +78,12 @@ def fleet(
     (folder / "play.json").write_text(json.dumps([book]))
     ansible = Ansible(Path(sys.executable), COLLECTIONS, {**without_foreign_settings(), **azure.environment})
     command = [str(Path(sys.executable).parent / "ansible-playbook"), str(folder / "play.json")]
-    return ansible.command([*command, "-i", str(folder / "inventory.json"), *arguments], folder, 180, {})
+    return ansible.command(
+        [*command, "-i", str(folder / "inventory.json"), *arguments],
+        folder,
+        180,
+        {"ANSIBLE_LOCAL_TEMP": str(folder / "tmp")},
+    )
 
 
 def requests(azure: Emulated, mark: int) -> Counter[str]:
@@ -125,13 +130,11 @@ def test_one_list_serves_a_task_of_all_clusters(azure: Emulated, tmp_path: Path)
 
 
 def test_what_a_list_shows_is_what_a_read_returns(azure: Emulated, tmp_path: Path) -> None:
-    by_list = results(fleet(azure, tmp_path, [task("Again")]), "Again")
-    by_read = [
-        results(fleet(azure, tmp_path, [task("Again")], clusters=[name]), "Again")[0]["node_pool"] for name in CLUSTERS
-    ]
-    assert sorted((each["node_pool"] for each in by_list), key=lambda pool: pool["id"]) == sorted(
-        by_read, key=lambda pool: pool["id"]
-    )
+    listed = {each["node_pool"]["id"]: each["node_pool"] for each in results(fleet(azure, tmp_path, [task("A")]), "A")}
+    for name in CLUSTERS[1:]:
+        (tmp_path / name).mkdir()
+        (read,) = results(fleet(azure, tmp_path / name, [task("A")], clusters=[name]), "A")
+        assert listed[read["node_pool"]["id"]] == read["node_pool"]
 
 
 def test_a_single_cluster_is_read_and_nothing_is_listed(azure: Emulated, tmp_path: Path) -> None:
@@ -199,7 +202,7 @@ def test_another_attempt_looks_anew(azure: Emulated, tmp_path: Path) -> None:
                     task_register="seen",
                     task_until="seen.node_pool.provisioning_state == 'Succeeded'",
                     task_retries=20,
-                    task_delay=0.3,
+                    task_delay=1,
                 ),
             ],
         )
@@ -312,27 +315,16 @@ def test_the_ordinary_way_shares_it_too(azure: Emulated, tmp_path: Path) -> None
 
 def test_one_token_a_run_in_a_private_file(azure: Emulated, tmp_path: Path) -> None:
     mark = azure.mark()
-    look = {
-        "name": "Look",
-        "ansible.builtin.debug": {"msg": "{{ lookup('ansible.builtin.fileglob', directory ~ '/*', wantlist=true) }}"},
-        "vars": {"directory": "{{ lookup('ansible.builtin.config', 'DEFAULT_LOCAL_TMP') }}"},
-    }
-    modes = {
-        "name": "Modes",
-        "ansible.builtin.command": "stat -c '%a %F %n' {{ directory }} -- {{ found | join(' ') }}",
-        "vars": {**look["vars"], "found": "{{ lookup('ansible.builtin.fileglob', directory ~ '/*', wantlist=true) }}"},
-        "run_once": True,
-    }
-    ran = fleet(azure, tmp_path, [task("Again"), task("And again", wait=False), look, modes], "--forks", "4")
+    find = ["find", str(tmp_path / "tmp"), "-printf", "%m %y %P\n"]
+    modes = {"name": "Modes", "ansible.builtin.command": {"argv": find}, "run_once": True}
+    ran = fleet(azure, tmp_path, [task("Again"), task("And again", wait=False), modes], "--forks", "4")
     assert ran.status == 0, ran.output
     assert sum(each["url"].endswith("/token") for each in azure.sent(mark)) == 1
-    lines = results(ran, "Modes")[0]["stdout_lines"]
-    directory = lines[0].split()[-1]
-    assert lines[0].startswith("700 directory")
-    ours = [line for line in lines[1:] if "azure-" in line]
-    assert ours
-    assert all(line.startswith("600 regular") for line in ours)
-    assert not Path(directory).exists()
+    found = [line.split(maxsplit=2) for line in results(ran, "Modes")[0]["stdout_lines"]]
+    run_directory = next(each[2] for each in found[1:] if each[1] == "d" and "/" not in each[2])
+    assert [each[0] for each in found if each[2:] == [run_directory]] == ["700"]
+    assert {each[0] for each in found if each[1] == "f" and "/azure-" in each[2]} == {"600"}
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_a_token_is_renewed_before_it_expires(azure: Emulated, tmp_path: Path) -> None:
