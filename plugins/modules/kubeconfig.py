@@ -152,7 +152,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 path:
-  description: The file. Null when it went nowhere because the task ran away from Ansible's own machine.
+  description:
+    - The file. Null when it went nowhere because the task ran away from Ansible's own machine.
+    - In check mode, for a file of O(directory) that is still to be written, one that lives as long as the run.
   returned: success
   type: str
   sample: /home/me/.kube/config

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,14 @@ def _kept(task: Task, source: Source, path: Path) -> Plan:
         if not task.params["return_content"]:
             task.secret(*kubeconfigs.secrets(config))
         return _whole(task, path, config)
-    return _whole(task, path, _lasting(task, source))
+    config = _fetched(task, source)
+    planned = _whole(task, path, kubeconfigs.without_login_secrets(config))
+    if planned.apply is None or task.run_directory is None:
+        return planned
+    # Later tasks of a check need a file all the same.
+    private = _private_path(task, source.identity)
+    _files.write_private(private, kubeconfigs.render(config))
+    return replace(planned, result={**planned.result, "path": str(private)})
 
 
 def _is_valid(task: Task, text: str, source: Source, path: Path) -> bool:
