@@ -245,7 +245,7 @@ def test_a_workload_takes_the_place_of_another(role: Workloads) -> None:
 
 
 def test_other_files_or_fields_replace_a_job(role: Workloads) -> None:
-    variables = {"mnist_workload": "digits"}
+    variables: Json = {"mnist_workload": "digits"}
     role.run(**variables)
     first = role.objects()
     other = {**variables, "mnist_script": (FILES / "train_digits.py").read_text() + "# another\n"}
@@ -384,7 +384,7 @@ def test_without_a_gpu_it_fails_unless_told_to_do_without(role: Workloads) -> No
 
 
 def test_bad_input_is_refused_all_at_once_and_before_anything(role: Workloads) -> None:
-    wrong = {
+    wrong: Json = {
         "mnist_template": "own.yaml.j2",
         "mnist_workload": "digits",
         "mnist_completions": "three",
