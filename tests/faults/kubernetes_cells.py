@@ -154,6 +154,8 @@ class Cluster:
     def make(self, namespace: str) -> None:
         """What the main job makes, as if it had made it."""
         objects = [*objects_of_plugin(namespace), job()]
+        for each in objects:
+            each["metadata"]["annotations"] = {"aks.gpu/created-by": "aks.gpu"}
         self.sandbox.kubectl(
             "apply", "--server-side", "--field-manager=aks.gpu", "--filename=-", stdin=yaml.safe_dump_all(objects)
         )
