@@ -313,6 +313,28 @@ def test_the_ordinary_way_shares_it_too(azure: Emulated, tmp_path: Path) -> None
     assert requests(azure, mark)["GET agentPools"] <= 1
 
 
+@pytest.mark.parametrize("strategy", ["linear", "free"])
+def test_a_feature_and_its_provider_once_for_all_clusters(azure: Emulated, tmp_path: Path, strategy: str) -> None:
+    name = "ManagedGPUExperiencePreview"
+    azure.act("feature", name=name, state="NotRegistered")
+    mark = azure.mark()
+    tasks = [
+        {"name": "Feature", "aks.gpu.feature": {"name": name}},
+        {"name": "Provider", "aks.gpu.resource_provider": {"refresh": True}},
+    ]
+    ran = fleet(azure, tmp_path, tasks, strategy=f"ansible.builtin.{strategy}")
+    assert ran.status == 0, ran.output
+    assert [each["feature"]["state"] for each in results(ran, "Feature")] == ["Registered"] * 4
+    assert sorted(each["changed"] for each in results(ran, "Feature")) == [False, False, False, True]
+    registered = [each for each in azure.sent(mark) if each["method"] == "POST" and "/register" in each["url"]]
+    features = [each for each in registered if "/features/" in each["url"]]
+    providers = [each for each in registered if "/features/" not in each["url"]]
+    assert len(features) == 1
+    assert 1 <= len(providers) <= (1 if strategy == "linear" else 4)
+    assert features[0]["time"] < providers[0]["time"]
+    assert any(each["changed"] for each in results(ran, "Provider"))
+
+
 def test_one_token_a_run_in_a_private_file(azure: Emulated, tmp_path: Path) -> None:
     mark = azure.mark()
     find = ["find", str(tmp_path / "tmp"), "-printf", "%m %y %P\n"]
