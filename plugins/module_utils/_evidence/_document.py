@@ -181,8 +181,8 @@ def _distinct(problems: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _nodes(found: Found) -> list[dict[str, Any]]:
     probes = {probe["node"]: probe for probe in found.probes}
-    kept = ("name", "vm_size", "ready", "capacity", "allocatable", "in_use")
-    kept += ("device_plugin", "gpus_from", "node_image_version", "kubelet_version")
+    counts = ("name", "vm_size", "ready", "capacity", "allocatable", "in_use")
+    kept = (*counts, "device_plugin", "gpus_from", "node_image_version", "kubelet_version")
     return [
         {
             **{key: node.get(key) for key in kept},
@@ -206,8 +206,8 @@ def _probe(probe: Facts | None) -> dict[str, Any] | None:
 
 
 def _job(job: Facts) -> dict[str, Any]:
-    kept = ("name", "namespace", "complete", "completions", "succeeded", "failed", "start_time", "completion_time")
-    kept += ("duration_seconds", "accuracy_first", "accuracy_last", "accuracy_best")
+    state = ("name", "namespace", "complete", "completions", "succeeded", "failed", "start_time", "completion_time")
+    kept = (*state, "duration_seconds", "accuracy_first", "accuracy_last", "accuracy_best")
     return {
         **{key: job.get(key) for key in kept},
         "pods": [{key: pod.get(key) for key in ("name", "node", "phase")} for pod in job.get("pods") or []],

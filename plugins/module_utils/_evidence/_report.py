@@ -62,7 +62,7 @@ def plan_evidence(task: Task) -> Plan:
     failure = _failure(params["failed_step"], params["failed_result"] or {})
     if params["predicted"] and failure is None and not _is_there(asked, found):
         line = f"{params['cluster_name'] or params['host']}: predicted only, so there is nothing to look at yet"
-        nothing = {
+        nothing: dict[str, Any] = {
             "verdict": "predicted",
             "headline": line,
             "checks": [],
