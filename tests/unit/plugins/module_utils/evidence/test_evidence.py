@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 from ansible_collections.aks.gpu.plugins.module_utils._evidence import _page, _steps
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._document import (
@@ -362,7 +362,7 @@ def clusters(draw: st.DrawFn) -> dict[str, Any]:
     problem = {"subject": draw(texts), "cause": draw(texts), "message": draw(texts), "advice": draw(texts)}
     failure = draw(st.none() | st.just({"step": draw(texts), "message": draw(texts), "problems": [problem]}))
     values = st.none() | st.floats(allow_nan=False, allow_infinity=False)
-    series = {"name": draw(texts), "unit": draw(texts), "dimensions": {draw(texts): draw(texts)}}
+    series: dict[str, Any] = {"name": draw(texts), "unit": draw(texts), "dimensions": {draw(texts): draw(texts)}}
     series["points"] = [
         [f"2026-08-01T10:{index:02}:00Z", value] for index, value in enumerate(draw(st.lists(values, max_size=9)))
     ]
@@ -413,7 +413,10 @@ def test_hostile_content_changes_no_element_of_the_page() -> None:
             probe={"probes": [generated.probe(text, problem=text)]},
             job=job,
         )
-        more = {"cluster": {"name": text, "resource_group": text, "subscription_id": text}, "host": text + "x"}
+        more: dict[str, Any] = {
+            "cluster": {"name": text, "resource_group": text, "subscription_id": text},
+            "host": text + "x",
+        }
         steps = [{**generated.steps()[0], "name": text, "outcome": "failed"}]
         failure = {"step": text, "message": text, "problems": [problem]}
         metrics = [{"name": text, "unit": text, "dimensions": {text: text}, "points": [[text, 1.0]]}]
