@@ -47,7 +47,7 @@ CORES = {
 """Pythons that each ansible-core runs on as the controller (Ansible's support matrix)."""
 
 OLDER = ("2.16", "2.17", "2.18")
-KUBERNETES = ("1.37.2",)
+KUBERNETES = ("1.34.4", "1.36.3", "1.37.2")
 COLUMNS = ("sanity", "unit", "runner", "main job")
 
 
