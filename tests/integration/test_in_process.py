@@ -40,7 +40,7 @@ class Playbooks:
         for kind in ("modules", "action"):
             shutil.copytree(WAY / kind, plugins / kind)
         shutil.copytree(WAY / "meta", plugins.parent / "meta")
-        for copy in ("newer", "secretive"):
+        for copy in ("mac", "newer", "secretive"):
             shutil.copy(plugins / "modules" / "probe.py", plugins / "modules" / f"{copy}.py")
         self.temporary = folder / "tmp"
         self._ansible = Ansible(SimpleNamespace(variables={}), folder)  # type: ignore[arg-type]
@@ -441,6 +441,15 @@ def test_newer_core_takes_the_ordinary_way_unless_told_otherwise(playbooks: Play
     assert "is not among the tested ones" in run.output
     assert "test.way.newer runs inside Ansible's own process" in run.output
     assert "must be auto, always or never" in run["wrong"]["msg"]
+
+
+def test_macos_takes_the_ordinary_way_unless_told_otherwise(playbooks: Playbooks) -> None:
+    there = task("there", "test.way.mac", text="x")
+    forced = task("forced", "test.way.mac", text="x", task_vars={"aks_gpu_in_process": "always"})
+    run = playbooks.run([there, forced])
+    assert run.output.count("because forked processes can't use the network on macOS") == 1
+    assert run.output.count("test.way.mac runs inside Ansible's own process") == 1
+    assert run["there"]["text"] == run["forced"]["text"] == "x"
 
 
 @pytest.mark.parametrize("strategy", ["linear", "free", "host_pinned"])
