@@ -21,6 +21,9 @@ bench: ## what a fleet costs, and what azure.azcollection, az and kubectl cost: 
 reaction: ## from a change in the cluster to our reaction, beside kubernetes.core's and kubectl wait's; ARGS="--runs N"
 	@$(PYTHON) tests/tools/inside.py demo bench/reaction.py $(ARGS)
 
+both: ## the integration tests once more, each module in a process of its own
+	@AKS_GPU_IN_PROCESS=never $(PYTHON) tests/tools/gates.py integration
+
 imports: ## what a task loads and installs, beside azure.azcollection's
 	@$(PYTHON) tests/tools/inside.py demo bench/imports.py $(ARGS)
 
