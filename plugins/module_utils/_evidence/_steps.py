@@ -37,14 +37,15 @@ def time_text(seconds: float) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def run_of(directory: str | None) -> dict[str, str]:
+def run_of(directory: str | None, started: float | None = None) -> dict[str, str]:
     """Returns ``id`` and ``started`` of the run that a private directory belongs to.
 
     Args:
         directory: The private directory of the run; None where there is none, as on another machine than Ansible's.
             Then the run is this task alone.
+        started: When it started, as ``time.time()`` returns it, where nobody has said so before. None is now.
     """
-    new = {"id": secrets.token_hex(8), "started": time_text(time.time())}
+    new = {"id": secrets.token_hex(8), "started": time_text(time.time() if started is None else started)}
     if directory is None:
         return new
     path = Path(directory) / RUN
@@ -85,7 +86,7 @@ def note(
     line = json.dumps(step, separators=(",", ":")) + "\n"
     with contextlib.suppress(OSError):
         if not (Path(directory) / RUN).exists():
-            run_of(directory)
+            run_of(directory, started)
         descriptor = os.open(_path(directory, host), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, PRIVATE)
         try:
             os.write(descriptor, line.encode("utf-8", errors="replace"))
