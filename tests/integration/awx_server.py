@@ -76,6 +76,8 @@ class Awx:
         self.add("credentials", {"name": "Azure", "organization": organization["id"], "credential_type": kind["id"]})
 
     def add(self, name: str, values: Json) -> Json:
+        if name == "inventory_sources":
+            values = {**values, "organization": self.objects["inventories"][values["inventory"]]["organization"]}
         number = len(self.objects[name]) + 1
         url = f"/api/v2/{name}/{number}/"
         related = {field: f"/api/v2/{TARGETS[field]}/{values[field]}/" for field in TARGETS if values.get(field)}
