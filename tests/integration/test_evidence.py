@@ -203,8 +203,7 @@ def test_a_fleet_of_which_all_fail(sandbox: Sandbox, ansible: Ansible, tmp_path:
 
 
 def test_without_a_directory_no_file_is_left(sandbox: Sandbox, ansible: Ansible, tmp_path: Path) -> None:
-    said = variables(sandbox, "")
-    run = ansible.playbook("aks.gpu.verify", said, inventory=fleet(sandbox, "a", "b"), fails=True)
+    run = ansible.playbook("aks.gpu.verify", inventory=fleet(sandbox, "a", "b"), fails=True)
     assert run["Show the summary"]["msg"][-1] == "0 of 2 clusters work, 0 GPU(s) on 0 node(s)"
     assert not list(tmp_path.rglob("index.html"))
 
