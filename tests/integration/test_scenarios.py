@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Each way to a GPU from nothing to verified: predicted without a write, done, done again unchanged, cleaned up.
 
-The default and the article's ways are in test_main_job.py.
+The default and the article's ways are in test_main_job.py, time slicing under one name in test_ways_of_use.py.
 """
 
 from __future__ import annotations
@@ -91,11 +91,6 @@ def offered(sandbox: Sandbox, name: str) -> list[str]:
             "7",
             id="MIG single",
         ),
-        pytest.param(
-            {"device_plugin_sharing": "time_slicing", "device_plugin_sharing_replicas": 4},
-            "4",
-            id="sliced",
-        ),
         pytest.param({"device_plugin_sharing": "mps", "device_plugin_sharing_replicas": 10}, "10", id="MPS"),
     ],
 )
@@ -113,6 +108,8 @@ def test_spot_with_eviction(sandbox: Sandbox, scenario: Scenario) -> None:
     at_the_start = user_objects(sandbox)
     variables = {"node_pool_scale_set_priority": "Spot", "node_pool_spot_max_price": "-1"}
     scenario.done(variables)
+    taints = {"sku=gpu:NoSchedule", "kubernetes.azure.com/scalesetpriority=spot:NoSchedule"}
+    assert set(pools(sandbox)["gpunp"]["properties"]["nodeTaints"]) == taints
     (first,) = gpu_nodes(sandbox)
     name = first["metadata"]["name"]
     sandbox.set(spot_evictions=[name])

@@ -212,11 +212,6 @@ def _plugin_only(sandbox: Sandbox, **variables: Any) -> Json:
         pytest.param({"gpu_stack": "managed"}, ["sku=gpu:NoSchedule"], id="managed"),
         pytest.param({"mnist_workload": "digits"}, ["sku=gpu:NoSchedule"], id="digits"),
         pytest.param({"mnist_workload": "vector_add"}, ["sku=gpu:NoSchedule"], id="vector_add"),
-        pytest.param(
-            {"node_pool_scale_set_priority": "Spot", "node_pool_spot_max_price": "-1"},
-            ["sku=gpu:NoSchedule", "kubernetes.azure.com/scalesetpriority=spot:NoSchedule"],
-            id="spot",
-        ),
     ],
 )
 def test_other_pools(sandbox: Sandbox, ansible: Ansible, variables: dict[str, Any], taints: list[str]) -> None:
