@@ -178,9 +178,10 @@ def test_the_exporter_is_scraped(sandbox: Sandbox, cluster: Monitored, tmp_path:
     assert gpu["dimensions"]["gpu_id"].startswith("GPU-")  # nothing is dropped of a PodMonitor's metrics
     assert gpu["dimensions"]["gpu_model"] == "Tesla T4"
     assert ansible.playbook(role("remove"), variables, check=True, environment=environment).changed
-    assert ansible.playbook(role("remove"), variables, environment=environment).changed
+    removed = ansible.playbook(role("remove"), variables, environment=environment)
+    assert removed.changed
     assert ansible.playbook(role("remove"), variables, environment=environment).changed == 0
-    assert sandbox.kubectl("get", "namespaces", "-o", "name").split() == before
+    assert sandbox.kubectl("get", "namespaces", "-o", "name").split() == before, removed.results
     assert not cluster.cluster()["properties"]["azureMonitorProfile"]["metrics"]["enabled"]
     assert (cluster.rules(), cluster.associations()) == ({}, {})
     clean(sandbox)
