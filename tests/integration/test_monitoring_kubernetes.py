@@ -117,7 +117,7 @@ def test_metrics_follow_from_the_pods(sandbox: Sandbox, cluster: Monitored, tmp_
         return found if any(each["maximum"] > 50 for each in duty) else None
 
     found = eventually(busy, 60)
-    values = {}
+    values: dict[str, Json] = {}
     for each in found["metrics"]:
         if each["dimensions"].get("container", "samples-tf-mnist-demo") == "samples-tf-mnist-demo":
             values.setdefault(each["name"], each)
