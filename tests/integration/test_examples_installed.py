@@ -45,7 +45,7 @@ class Project:
     def __init__(self, name: str, folder: Path, image: Image, azure: Sandbox) -> None:
         self.folder = folder / name
         shutil.copytree(EXAMPLES / name, self.folder)
-        self._environment = {**image.environment(), **credential(azure)}
+        self._environment = {**image.environment(), **credential(azure), "PWD": str(self.folder)}  # as a shell sets it
 
     def playbook(self, *arguments: str, fails: bool = False) -> tuple[str, dict[str, int]]:
         """What was printed, and how much was changed by host."""
