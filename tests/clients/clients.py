@@ -9,7 +9,9 @@ the exit status is 1 when a step is not as it must be. What was said to the sand
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -150,6 +152,31 @@ def sign_in(story: Story) -> None:
     story.step("az login --service-principal", "" if found == wanted else f"subscriptions {found}")
 
 
+def our_sign_in_by_az(story: Story) -> None:
+    """Our modules sign in as whoever has said `az login`, and say so when nobody has."""
+    environment = {
+        **{name: value for name, value in story.az.environment.items() if name != "AZURE_CORE_COLLECT_TELEMETRY"},
+        "PATH": f"{story.az.python.parent}{os.pathsep}{story.az.environment['PATH']}",
+        "AZURE_CLOUD_ENVIRONMENT": story.azure.url,
+        # Nobody else's identity: this machine has no managed one.
+        "AZURE_POD_IDENTITY_AUTHORITY_HOST": "http://127.0.0.1:9",
+    }
+    ansible = dataclasses.replace(story.ansible, environment=environment)
+    task = {"resource_group": RESOURCE_GROUP, "cluster_name": CLUSTER}
+    for way, options in (("auth_source: cli", {"auth_source": "cli"}), ("nothing else set", {})):
+        ran = ansible.run([{"name": "Task", "aks.gpu.node_pool_info": {**task, **options}}], limit=180)
+        found = [pool["name"] for pool in (ran.last or {}).get("node_pools", [])]
+        problem = "" if found == ["nodepool1"] else str((ran.last or {}).get("msg", ran.output))
+        story.step(f"aks.gpu.node_pool_info after az login, {way}", problem)
+    signed_out = {**environment, "AZURE_CONFIG_DIR": str(story.folder / "nobody")}
+    ansible = dataclasses.replace(story.ansible, environment=signed_out)
+    task["subscription_id"] = story.azure.environment["AZURE_SUBSCRIPTION_ID"]
+    ran = ansible.run([{"name": "Task", "aks.gpu.node_pool_info": {**task, "auth_source": "cli"}}], limit=180)
+    message = str((ran.last or {}).get("msg", ran.output))
+    right = ran.status != 0 and "az CLI" in message and "az login" in message
+    story.step("aks.gpu.node_pool_info without az login says to sign in", "" if right else message)
+
+
 def features(story: Story) -> None:
     """The article's preview feature by az: ours finds nothing to do. And the other way round, with another one."""
     names = ("--namespace", NAMESPACE, "--name")
@@ -238,7 +265,7 @@ def main() -> int:
         }
         ansible = Ansible(Path(sys.executable), link_collection(), {**base, **azure.environment})
         story = Story(azure, Az(python, {**base, **configuration}), ansible, Path(folder))
-        for part in (sign_in, features, credentials, pools_of_az, pools_of_ours, models):
+        for part in (sign_in, our_sign_in_by_az, features, credentials, pools_of_az, pools_of_ours, models):
             part(story)
     say(f"\n{story.wrong} steps wrong" if story.wrong else "\nAll steps right")
     return 1 if story.wrong else 0

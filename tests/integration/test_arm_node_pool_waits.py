@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 
+import pytest
 from aks_sandbox.testing import Sandbox
 from arm_harness import play, pool, run, text_of
 from harness import Ansible, pools
@@ -108,3 +109,23 @@ def test_abort_ends_a_stuck_operation(sandbox: Sandbox, ansible: Ansible) -> Non
     assert result["changed"]
     assert properties(sandbox)["provisioningState"] == "Succeeded"
     assert properties(sandbox)["maxCount"] == 4
+
+
+@pytest.mark.parametrize("disputed", ["refuse", "accept"])
+def test_two_pools_of_one_cluster(sandbox: Sandbox, ansible: Ansible, disputed: str) -> None:
+    sandbox.set(two_pools_at_a_time=disputed)
+    names = ("one", "two")
+    started = play(ansible, *(pool(sandbox, name, **ARTICLE, wait=False) for name in names))
+    awaited = play(ansible, *(pool(sandbox, name, **ARTICLE) for name in names))
+    assert [result["changed"] for result in started + awaited] == [True, True, False, False]
+    assert [properties(sandbox, name)["provisioningState"] for name in names] == ["Succeeded"] * 2
+
+
+def test_a_conflict_that_does_not_pass_fails_at_once(sandbox: Sandbox, ansible: Ansible) -> None:
+    locked = {"error": {"code": "ScopeLocked", "message": "The scope cannot perform write operation: it is locked."}}
+    sandbox.fault("PUT", "agentPools/gpunp", status=409, body=locked)
+    mark = sandbox.mark()
+    (result,) = play(ansible, pool(sandbox, **ARTICLE))
+    assert "ScopeLocked" in text_of(result)
+    assert len(puts(sandbox, mark)) == 1
+    assert "gpunp" not in pools(sandbox)
