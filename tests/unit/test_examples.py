@@ -66,7 +66,7 @@ def test_all_examples_pass_the_syntax_check(tmp_path: Path) -> None:
         path = tmp_path / f"{re.sub(r'[^a-z0-9]+', '_', name.lower())}.yml"
         path.write_text(yaml.safe_dump(plays))
         files.append(str(path))
-    command = [Path(sys.executable).parent / "ansible-playbook", "--syntax-check", "-i", "localhost,", *files]
+    command = [f"{Path(sys.executable).parent}/ansible-playbook", "--syntax-check", "-i", "localhost,", *files]
     collections = str(ROOT / ".dev" / "collections")
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": collections}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
@@ -113,7 +113,15 @@ def role_variables() -> set[str]:
 def test_a_page_names_only_what_exists(page: Path) -> None:
     text = page.read_text()
     code = "\n".join([*re.findall(r"`([^`\n]+)`", text), *(body for _language, body in FENCE.findall(text))])
-    known = role_variables() | {f"{role}_{word}" for role in ROLES for word in ("info", "role")} | set(MODULES)
+    playbook_variables = {
+        word for path in (ROOT / "playbooks").glob("*.yml") for word in PREFIXED.findall(path.read_text())
+    }
+    known = (
+        role_variables()
+        | playbook_variables
+        | {f"{role}_{word}" for role in ROLES for word in ("info", "role")}
+        | set(MODULES)
+    )
     assert set(PREFIXED.findall(code)) <= known
     playbooks = {path.stem for path in (ROOT / "playbooks").glob("*.yml")}
     started = re.findall(r"ansible-playbook (?:-\S+ \S+ )*aks\.gpu\.(\w+)", code)

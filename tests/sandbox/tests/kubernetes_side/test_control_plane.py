@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,7 +79,7 @@ def test_labels_and_taints_of_the_pool_belong_to_aks(kubernetes: Kubernetes) -> 
 def test_a_pool_is_updated_while_others_write_to_its_nodes(kubernetes: Kubernetes) -> None:
     kubernetes.apply_pool("busy", "Standard_D2s_v5")
     name = kubernetes.node("busy")["metadata"]["name"]
-    pool = {"name": "busy", "properties": {"vmSize": "Standard_D2s_v5", "mode": "User", "nodeLabels": {"team": "ml"}}}
+    properties: dict[str, Any] = {"vmSize": "Standard_D2s_v5", "mode": "User"}
 
     async def write(done: asyncio.Event) -> None:
         number = 0
@@ -92,8 +93,9 @@ def test_a_pool_is_updated_while_others_write_to_its_nodes(kubernetes: Kubernete
         writers = [asyncio.create_task(write(done)) for _writer in range(3)]
         try:
             for value in range(5):
-                pool["properties"]["nodeLabels"] = {"team": f"ml{value}"}
-                await kubernetes.plane.apply_pool(CLUSTER_ID, {**pool, "headers": {}}, 1)
+                labelled = {**properties, "nodeLabels": {"team": f"ml{value}"}}
+                pool = {"name": "busy", "properties": labelled, "headers": {}}
+                await kubernetes.plane.apply_pool(CLUSTER_ID, pool, 1)
         finally:
             done.set()
             await asyncio.gather(*writers)

@@ -30,6 +30,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 
+def no_program(*_unused: object) -> tuple[int, str, str]:
+    raise AssertionError("there is no exec plugin to run")
+
+
 def printed(*answers: bytes) -> str:
     """What the script prints."""
     stream = b"".join(b"%d\n%s" % (len(answer), answer) for answer in answers)
@@ -52,7 +56,7 @@ def client(*outputs: tuple[int, str] | Exception) -> tuple[RunCommandClient, lis
             raise output
         return output
 
-    access = Access("https://private", Credentials({}, {}, "/nowhere", lambda *_values: None))
+    access = Access("https://private", Credentials({}, {}, "/nowhere", lambda *_values: None, no_program))
     return RunCommandClient(access, execute), ran
 
 

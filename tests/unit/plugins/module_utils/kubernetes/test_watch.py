@@ -30,6 +30,14 @@ Step = Callable[["Handler"], None]
 PODS = "/api/v1/pods"
 
 
+def nothing(*_values: object) -> None:
+    """No secrets are kept."""
+
+
+def no_program(*_unused: object) -> tuple[int, str, str]:
+    raise AssertionError("there is no exec plugin to run")
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Server
@@ -68,7 +76,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.server_close()
 
     def client(self) -> Client:
-        return Client(Access(f"http://127.0.0.1:{self.server_port}", Credentials({}, {}, "", lambda *_unused: None)))
+        return Client(Access(f"http://127.0.0.1:{self.server_port}", Credentials({}, {}, "", nothing, no_program)))
 
 
 def pod(name: str, version: int) -> dict[str, Any]:
@@ -262,7 +270,7 @@ def test_deadline_before_the_first_state(serve: Callable[..., Server]) -> None:
 
 def test_unreachable_from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_watch, "RETRY_SECONDS", 0.5)
-    client = Client(Access("http://127.0.0.1:1", Credentials({}, {}, "", lambda *_unused: None)))
+    client = Client(Access("http://127.0.0.1:1", Credentials({}, {}, "", nothing, no_program)))
     with pytest.raises(Unreachable, match="no connection"), Watch(client, {"pods": Query(PODS)}) as watch:
         list(watch.states(Deadline(10)))
 
@@ -339,7 +347,7 @@ def test_expired_credentials(serve: Callable[..., Server]) -> None:
 
 def test_name_that_does_not_resolve() -> None:
     client = Client(
-        Access("https://x.privatelink.westus2.azmk8s.invalid:443", Credentials({}, {}, "", lambda *_unused: None))
+        Access("https://x.privatelink.westus2.azmk8s.invalid:443", Credentials({}, {}, "", nothing, no_program))
     )
     with pytest.raises(Unreachable, match="private AKS cluster") as caught:
         client.get(PODS)
@@ -370,11 +378,9 @@ def test_netrc_and_environment_do_not_win(
         listing("a")(handler)
 
     server = serve([look], [events()])
-    access = Access(
-        f"http://127.0.0.1:{server.server_port}", Credentials({"token": "t"}, {}, "", lambda *_unused: None)
-    )
+    access = Access(f"http://127.0.0.1:{server.server_port}", Credentials({"token": "t"}, {}, "", nothing, no_program))
     Client(access).get(PODS)
-    Client(Access(access.server, Credentials({}, {}, "", lambda *_unused: None))).get(PODS)
+    Client(Access(access.server, Credentials({}, {}, "", nothing, no_program))).get(PODS)
     assert seen == ["Bearer t", None]
 
 
