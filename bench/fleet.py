@@ -55,12 +55,12 @@ class Row:
 
     figure: str
     value: str
-    bar: str
+    wanted: str
     reached: bool | None
 
     def cells(self) -> tuple[str, ...]:
         """Returns the line of the table."""
-        return self.figure, self.value, self.bar, {True: "reached", False: "MISSED", None: ""}[self.reached]
+        return self.figure, self.value, self.wanted, {True: "reached", False: "MISSED", None: ""}[self.reached]
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def growth(bench: Bench) -> list[Row]:
         number = bench.clusters(count)
         with fleet(number) as azure:
             costs[number] = run(bench.ours(azure), azure, SITE[0], inventory_of(number), *SITE[1:])
-    small, middle, large = costs
+    small, middle, large = sorted(costs)
     first = (costs[middle].cpu - costs[small].cpu) / (middle - small)
     second = (costs[large].cpu - costs[middle].cpu) / (large - middle)
     walls = ", ".join(f"{number}: {cost.wall:.0f} s" for number, cost in costs.items())

@@ -10,7 +10,7 @@ DOCUMENTATION = r"""
 name: clusters
 short_description: AKS clusters as hosts
 version_added: 0.1.0
-author: the aks.gpu authors
+author: aks.gpu authors (@aks-gpu)
 description:
   - Each host is a cluster of Azure Kubernetes Service, for the playbooks and roles of this collection. The name of the
     file must end with C(aks_gpu.yml), C(aks_gpu.yaml), C(clusters.yml) or C(clusters.yaml).

@@ -74,12 +74,12 @@ class Page:
     def _next(self) -> Json:
         deadline = time.monotonic() + SECONDS
         while b"\0" not in self._buffer:
-            ready, _, _ = select.select([self._read], [], [], max(0.0, deadline - time.monotonic()))
+            ready = select.select([self._read], [], [], max(0.0, deadline - time.monotonic()))[0]
             assert ready, "the browser does not answer"
             part = os.read(self._read, 1 << 20)
             assert part, f"the browser ended with {self._process.wait()}"
             self._buffer += part
-        text, _, self._buffer = self._buffer.partition(b"\0")
+        text, _separator, self._buffer = self._buffer.partition(b"\0")
         message: Json = json.loads(text)
         self._note(message)
         return message

@@ -243,7 +243,8 @@ class Pipe:
         self._client.put(self.rule_id, API, body, doing="Creating the data collection rule")
 
     def _direct(self, workspace: str | None, tags: Mapping[str, str | None]) -> None:
-        assert self.own is not None
+        if self.own is None:
+            raise AssertionError("only a rule that is there is directed")
         body = {
             key: copy.deepcopy(self.own[key]) for key in ("location", "kind", "tags", "properties") if key in self.own
         }

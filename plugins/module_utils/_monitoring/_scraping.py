@@ -156,7 +156,8 @@ def _send(client: Client, current: dict[str, Any] | None, wanted: dict[str, Any]
     query = {"fieldManager": FIELD_MANAGER}
     path = f"{PATH}/{NAME}"
     if wanted is None:
-        assert current is not None
+        if current is None:
+            return
         metadata = current["metadata"]
         conditions = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": conditions}
