@@ -16,10 +16,6 @@ attributes:
   check_mode:
     description: Can run in C(check_mode) and return changed status prediction without modifying target.
     support: full
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff
-      mode.
-    support: full
   platform:
     description: Target OS/families that can be operated against.
     support: full
@@ -33,5 +29,22 @@ notes:
     with. C(-vv) says which way a task went, and why.
 """
 
+    # For modules that write: they show a difference.
+    WRITES = r"""
+options: {}
+attributes:
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff
+      mode.
+    support: full
+"""
+
     # For modules that only read or only wait: there is nothing to show a difference of.
-    READS = DOCUMENTATION.replace("      mode.\n    support: full", "      mode.\n    support: N/A")
+    READS = r"""
+options: {}
+attributes:
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff
+      mode.
+    support: N/A
+"""

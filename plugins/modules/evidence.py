@@ -22,6 +22,7 @@ description:
   - The document is a record of what was seen, as a log is, so nothing is reported as changed. The one of an
     earlier run is replaced. In check mode nothing is written.
 extends_documentation_fragment:
+  - aks.gpu.attributes
   - aks.gpu.attributes.reads
 options:
   host:

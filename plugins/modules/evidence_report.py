@@ -19,6 +19,7 @@ description:
   - The report is a record of what was seen, as a log is, so nothing is reported as changed. In check mode nothing
     is written.
 extends_documentation_fragment:
+  - aks.gpu.attributes
   - aks.gpu.attributes.reads
 options:
   directory:

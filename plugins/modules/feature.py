@@ -19,6 +19,7 @@ description:
 extends_documentation_fragment:
   - aks.gpu.azure
   - aks.gpu.attributes
+  - aks.gpu.attributes.writes
 options:
   name:
     description: The feature, such as C(ManagedGPUExperiencePreview).

@@ -24,6 +24,7 @@ description:
   - What could not be read, and why, is in RV(messages); only when none of the places answers does the module fail.
 extends_documentation_fragment:
   - aks.gpu.azure
+  - aks.gpu.attributes
   - aks.gpu.attributes.reads
 options:
   resource_group:

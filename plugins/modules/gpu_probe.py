@@ -21,6 +21,7 @@ description:
     by themselves some minutes after their end.
   - In check mode it tells what it would ask for, and makes no Job.
 extends_documentation_fragment:
+  - aks.gpu.attributes
   - aks.gpu.attributes.reads
   - aks.gpu.kubernetes
   - aks.gpu.azure

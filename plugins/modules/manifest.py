@@ -22,6 +22,7 @@ description:
   - Objects that this module creates carry the annotation C(aks.gpu/created-by).
 extends_documentation_fragment:
   - aks.gpu.attributes
+  - aks.gpu.attributes.writes
   - aks.gpu.kubernetes
   - aks.gpu.azure
 options:

@@ -25,6 +25,7 @@ description:
 extends_documentation_fragment:
   - aks.gpu.azure
   - aks.gpu.attributes
+  - aks.gpu.attributes.writes
 options:
   resource_group:
     description: The resource group of the cluster.

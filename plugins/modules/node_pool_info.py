@@ -16,6 +16,7 @@ description:
   - Lists the node pools of a cluster, or one of them.
 extends_documentation_fragment:
   - aks.gpu.azure
+  - aks.gpu.attributes
   - aks.gpu.attributes.reads
 options:
   resource_group:

@@ -22,6 +22,7 @@ description:
 extends_documentation_fragment:
   - aks.gpu.kubernetes
   - aks.gpu.attributes
+  - aks.gpu.attributes.writes
 options:
   targets:
     description: The default targets.

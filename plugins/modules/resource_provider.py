@@ -17,6 +17,7 @@ description:
 extends_documentation_fragment:
   - aks.gpu.azure
   - aks.gpu.attributes
+  - aks.gpu.attributes.writes
 options:
   namespace:
     description: The resource provider.

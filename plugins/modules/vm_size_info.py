@@ -17,6 +17,7 @@ description:
     quota is left.
 extends_documentation_fragment:
   - aks.gpu.azure
+  - aks.gpu.attributes
   - aks.gpu.attributes.reads
 options:
   location:

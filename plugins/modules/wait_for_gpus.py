@@ -18,6 +18,7 @@ description:
   - It ends early when waiting is of no use.
   - In check mode it returns the state as it is, at once.
 extends_documentation_fragment:
+  - aks.gpu.attributes
   - aks.gpu.attributes.reads
   - aks.gpu.kubernetes
   - aks.gpu.azure

@@ -19,6 +19,7 @@ description:
     fit, and so on.
   - In check mode it returns the state as it is, at once, also that of a Job that is not there yet.
 extends_documentation_fragment:
+  - aks.gpu.attributes
   - aks.gpu.attributes.reads
   - aks.gpu.kubernetes
   - aks.gpu.azure
