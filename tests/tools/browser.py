@@ -13,6 +13,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -27,6 +28,15 @@ BUNDLES = (
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
 )
 SECONDS = 60.0
+
+LAUNCH = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(number), fcntl.F_DUPFD_CLOEXEC, 10) for number in sys.argv[1:3]]
+for end, number in zip(ends, (3, 4)):
+    os.dup2(end, number)
+os.execvp(sys.argv[3], sys.argv[3:])
+"""
+"""The browser reads its orders from file descriptor 3 and answers on 4. dash can't move descriptors above 9 there."""
 
 
 def chromium() -> str | None:
@@ -140,9 +150,8 @@ def browser(program: str) -> Iterator[Page]:
             f"--user-data-dir={home}",
             "--remote-debugging-pipe",
         ]
-        shell = f'exec "$0" "$@" 3<&{to_read} 4>&{from_write}'
         process = subprocess.Popen(
-            ["/bin/sh", "-c", shell, program, *words],
+            [sys.executable, "-c", LAUNCH, str(to_read), str(from_write), program, *words],
             pass_fds=(to_read, from_write),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
