@@ -168,6 +168,9 @@ class Resources:
         Returns:
             The objects as ``apiVersion``, ``kind``, ``metadata``; and the kinds that could not be looked at, with why.
             Events, and what Kubernetes itself puts into each namespace, are left out.
+
+        Raises:
+            KubernetesError: The server can't be reached, or doesn't accept the credentials.
         """
         found: list[dict[str, Any]] = []
         unknown: list[str] = []
@@ -175,6 +178,8 @@ class Resources:
         pages = self.client.exchange([Ask(kind.path(namespace), {"limit": 500}, METADATA_TYPE) for kind in kinds])
         for kind, page in zip(kinds, pages, strict=True):
             if isinstance(page, KubernetesError):
+                if page.status in (0, 401):
+                    raise page
                 if page.status not in (404, 405):
                     unknown.append(f"{kind.plural} ({page.message})")
                 continue
