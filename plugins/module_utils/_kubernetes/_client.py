@@ -245,13 +245,12 @@ class Client:
     ) -> Any:
         with self._renewing:
             authorization = self.access.credentials.header()
-        parameters = {key: query_text(value) for key, value in (query or {}).items() if value is not None}
         try:
             # verify and auth are given with each request: else requests lets REQUESTS_CA_BUNDLE and a .netrc win.
             response = self._session().request(
                 method,
                 f"{self.access.server}{path}",
-                params=parameters,
+                params=query_parameters(query),
                 data=data,
                 headers={**headers, "User-Agent": "aks.gpu"},
                 auth=_Authorization(authorization),
@@ -308,9 +307,10 @@ def _socket_options() -> list[tuple[int, int, int]]:
     return options
 
 
-def query_text(value: Any) -> str:
-    """Returns the value of a query parameter as text."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def query_parameters(query: dict[str, Any] | None) -> dict[str, str]:
+    """Returns a query as text; what is None is left out."""
+    given = {key: value for key, value in (query or {}).items() if value is not None}
+    return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in given.items()}
 
 
 def _unreachable(server: str, error: Any) -> Unreachable:

@@ -34,7 +34,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import
     Ask,
     Client,
     is_transient,
-    query_text,
+    query_parameters,
     refusal,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError, Unreachable
@@ -239,7 +239,7 @@ class RunCommandClient(Client):
 
 
 def _target(path: str, query: dict[str, Any] | None) -> str:
-    parameters = {key: query_text(value) for key, value in (query or {}).items() if value is not None}
+    parameters = query_parameters(query)
     return f"{path}?{urlencode(parameters)}" if parameters else path
 
 
