@@ -220,7 +220,7 @@ class Pools:
             problems.append("the pool is gone")
         return problems
 
-    def differences(self) -> list[str]:
+    def differences(self, _message: str) -> list[str]:
         problems = self.accidents()
         pool = self.azure.pool(POOL)
         wanted = self.job.wanted

@@ -83,8 +83,8 @@ class Side(Protocol):
     def accidents(self) -> list[str]:
         """What a run must never do, however it ends."""
 
-    def differences(self) -> list[str]:
-        """What is not as it has to be in the end."""
+    def differences(self, message: str) -> list[str]:
+        """What is not as it has to be in the end, nor announced by the first run's error."""
 
 
 def run_cell(
@@ -135,8 +135,9 @@ def run_cell(
         problems.append(f"it took {first.seconds:.0f} s")
     if "Traceback" in first.output:
         problems.append("a traceback")
-    problems += [f"after the second run {text}" for text in side.differences()]
-    return Outcome(converged, first.seconds, tuple(problems), "" if converged else message_of(first))
+    message = "" if converged else message_of(first)
+    problems += [f"after the second run {text}" for text in side.differences(message)]
+    return Outcome(converged, first.seconds, tuple(problems), message)
 
 
 def _kill(process: subprocess.Popen[bytes], side: Side) -> None:

@@ -140,9 +140,9 @@ class Cluster:
     def gpu_node(self) -> Any:
         return self.core.list_node(label_selector=f"kubernetes.azure.com/agentpool={POOL}").items[0]
 
-    def probes(self) -> list[str]:
+    def probes(self) -> list[Any]:
         jobs = self.batch.list_namespaced_job("default").items
-        return [item.metadata.name for item in jobs if item.metadata.name.startswith("gpu-probe")]
+        return [item for item in jobs if item.metadata.name.startswith("gpu-probe")]
 
     def remove_jobs(self) -> None:
         self.batch.delete_collection_namespaced_job("default", propagation_policy="Background", grace_period_seconds=0)
@@ -367,7 +367,7 @@ class Objects:
         others = [name for name in jobs if name != WORK and not name.startswith("gpu-probe")]
         return problems + [f"there is the Job {name}" for name in others]
 
-    def differences(self) -> list[str]:
+    def differences(self, message: str) -> list[str]:
         problems = self.accidents()
         sets = self.cluster.apps.list_namespaced_daemon_set(self.namespace).items
         jobs = {item.metadata.name: item for item in self.cluster.batch.list_namespaced_job("default").items}
@@ -377,9 +377,19 @@ class Objects:
             problems.append("the Job is not complete")
         if self.part == "remove" and (sets or WORK in jobs):
             problems.append("something is left")
-        # A probe whose ansible-playbook was killed goes by itself, as its time to live says.
-        left = [name for name in self.cluster.probes() if not self.killed]
-        return problems + [f"the probe {name} is left" for name in left]
+        return problems + [f"the probe {name} is left" for name in self.left(message)]
+
+    def left(self, message: str) -> list[str]:
+        """The probes that nobody removed, but for those that are announced and go by themselves.
+
+        One whose ansible-playbook was killed, and one whose removal was refused, has a time to live; the error of the
+        latter names it.
+        """
+        return [
+            item.metadata.name
+            for item in self.cluster.probes()
+            if not (item.spec.ttl_seconds_after_finished and (self.killed or item.metadata.name in message))
+        ]
 
 
 @contextlib.contextmanager

@@ -246,9 +246,14 @@ class _Work:
                 made.append(self._resources.apply(JOB, job, field_manager="aks.gpu"))
             if made:
                 self._wait(deadline)
-        finally:
-            for job in made:
-                self._resources.delete(JOB, job, propagation="Background")
+        except BaseException:
+            left = self._remove(made)
+            if left is not None:
+                self._task.warn(str(left))
+            raise
+        left = self._remove(made)
+        if left is not None:
+            raise left
         broken = [probe for probe in self._probes if probe.problem]
         if broken:
             lines = [f"{len(broken)} of {len(self._probes)} GPU nodes did not pass their probe."]
@@ -257,6 +262,25 @@ class _Work:
                 lines += [f"  {problem.text()}" for problem in probe.problems]
             raise WaitFailed("\n".join(lines), **result_of(self._probes))
         return result_of(self._probes)
+
+    def _remove(self, jobs: list[dict[str, Any]]) -> KubernetesError | None:
+        """Removes Jobs, each of them whatever becomes of the others; returns what to say of those that stay."""
+        left: dict[str, KubernetesError] = {}
+        for job in jobs:
+            try:
+                self._resources.delete(JOB, job, propagation="Background")
+            except KubernetesError as error:
+                left[job["metadata"]["name"]] = error
+        if not left:
+            return None
+        error = next(iter(left.values()))
+        return KubernetesError(
+            f"{len(left)} of {len(jobs)} probes could not be removed: {', '.join(left)} in the namespace "
+            f"{self._namespace}. {error.message}",
+            status=error.status,
+            reason=error.reason,
+            hint=f"A probe goes by itself, {KEEP_SECONDS} s after its end. Run the task again.",
+        )
 
     def _wait(self, deadline: Deadline) -> None:
         waiting = dict(self._asking)
