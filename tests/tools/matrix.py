@@ -7,8 +7,8 @@ matrix.py [ROW ...]      all rows, or the named ones; `list` names them
 
 Each row is the built tarball, installed as a user installs it, with one version of something exchanged: ansible-core
 (with the oldest Python found that it runs on for the older half, the newest for the others), the libraries of
-requirements.txt, or the Kubernetes of the sandbox. The main job counts when it ends without a failure and without a
-warning, and a second run changes nothing.
+requirements.txt (with the oldest Python, for which they were built), or the Kubernetes of the sandbox. The main job
+counts when it ends without a failure and without a warning, and a second run changes nothing.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ CORES = {
 OLDER = ("2.16", "2.17", "2.18")
 KUBERNETES = ("1.34.4", "1.36.3", "1.37.2")
 COLUMNS = ("sanity", "unit", "runner", "main job")
+UNIT_TESTS_NEED = ("pytest", "pytest-asyncio", "hypothesis", "jsonschema")
+"""Besides the sandbox's own requirements: some tests compare with what the sandbox takes."""
 
 
 @dataclass
@@ -62,6 +64,7 @@ class Row:
     kubernetes: str = ""
     versions: str = ""
     results: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 ROWS = (
@@ -71,29 +74,33 @@ ROWS = (
 )
 
 
-def interpreter_for(core: str) -> str | None:
-    """A Python that this ansible-core runs on: the oldest here for the older cores, the newest for the others."""
+def interpreter_for(row: Row) -> str | None:
+    """A Python that the row's ansible-core runs on: the oldest here for what is older, the newest for the others."""
     with working_pythons() as (path, versions):
-        found = [version for version in CORES[core] if version in versions]
+        found = [version for version in CORES[row.core] if version in versions]
         if not found:
             return None
-        return os.path.realpath(Path(path[0]) / f"python{found[0] if core in OLDER else found[-1]}")
+        older = row.core in OLDER or row.libraries == "oldest"
+        return os.path.realpath(Path(path[0]) / f"python{found[0] if older else found[-1]}")
 
 
-def requirements(libraries: str) -> list[str]:
-    """The lines of requirements.txt; `oldest` pins each to its lower bound."""
-    lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
-    return [line.replace(">=", "==") if libraries == "oldest" else line for line in lines]
+def requirements(file: str) -> list[str]:
+    """The lines of a file of requirements."""
+    lines = (ROOT / file).read_text().splitlines()
+    return [line.replace(" ", "") for line in lines if line and not line.startswith("#")]
 
 
 def environment_of(row: Row, interpreter: str) -> Path:
     """The virtual environment of a row: ansible-core, our libraries, and what runs the unit tests."""
-    wanted = [f"ansible-core~={row.core}.0", *requirements(row.libraries), "pytest", "pytest-asyncio", "hypothesis"]
+    ours = requirements("requirements.txt")
+    if row.libraries == "oldest":
+        ours = [line.replace(">=", "==") for line in ours]
+    wanted = [f"ansible-core~={row.core}.0", *ours, *UNIT_TESTS_NEED, *requirements("tests/sandbox/requirements.txt")]
 
     def install(pip: Pip) -> None:
-        pip("install", *(word.replace(" ", "") for word in wanted))
+        pip("install", *wanted)
 
-    return kept_environment(f"matrix-{row.name}", wanted, ", ".join(wanted), install, interpreter)
+    return kept_environment(f"matrix-{row.core}-{row.libraries}", wanted, ", ".join(wanted), install, interpreter)
 
 
 class Checks:
@@ -155,7 +162,7 @@ class Checks:
 
 def fill(row: Row, sandbox_python: Path) -> None:
     """Run all checks of a row."""
-    interpreter = interpreter_for(row.core)
+    interpreter = interpreter_for(row)
     if interpreter is None:
         row.versions = f"no Python {', '.join(CORES[row.core])} here"
         row.results = dict.fromkeys(row.checks, "skipped")
@@ -169,12 +176,18 @@ def fill(row: Row, sandbox_python: Path) -> None:
         try:
             checks.checks()[name](run)
             row.results[name] = f"passed {run.seconds():.0f} s"
+            row.notes += [f"{name}: {note}" for note in (*run.notes, *skips(run.log.read_text(errors="replace")))]
         except GateFailed as error:
             row.results[name] = "FAILED"
             lines = run.log.read_text(errors="replace").splitlines()
             say(f"---- {run.log.relative_to(ROOT)}: {error}; its last lines:")
             say("\n".join(lines[-SHOWN_LINES // 4 :]))
         say(f"{row.name}: {name}: {row.results[name]}")
+
+
+def skips(printed: str) -> list[str]:
+    """What pytest skipped, and why."""
+    return re.findall(r"^SKIPPED .*", printed, re.MULTILINE)
 
 
 def versions(python: Path) -> str:
@@ -209,6 +222,8 @@ def main(arguments: list[str]) -> int:
     for row in rows:
         cells = " ".join(f"{row.results.get(column, '-'):14}" for column in COLUMNS)
         say(f"{row.name:20} {cells} {row.versions}")
+        for note in row.notes:
+            say(f"{'':22}- {note}")
     failed = sum(result == "FAILED" for row in rows for result in row.results.values())
     passed = sum(result.startswith("passed") for row in rows for result in row.results.values())
     skipped = sum(result == "skipped" for row in rows for result in row.results.values())
