@@ -49,7 +49,7 @@ CORES = {
 OLDER = ("2.16", "2.17", "2.18")
 KUBERNETES = ("1.34.4", "1.36.3", "1.37.2")
 COLUMNS = ("sanity", "unit", "runner", "main job")
-UNIT_TESTS_NEED = ("pytest", "pytest-asyncio", "hypothesis", "jsonschema")
+UNIT_TESTS_NEED = ("pytest", "pytest-asyncio", "hypothesis", "jsonschema", "junitparser")
 """Besides the sandbox's own requirements: some tests compare with what the sandbox takes."""
 
 
