@@ -236,11 +236,8 @@ def test_slices_become_one_report(sandbox: Sandbox, ansible: Ansible, tmp_path: 
     for name in ("a", "b"):
         said = {"gpu_verify_evidence_directory": str(tmp_path / name)}
         ansible.playbook("aks.gpu.verify", said, inventory=fleet(sandbox, f"cluster-{name}"), fails=True)
-    said = {
-        "gpu_verify_evidence_directory": str(tmp_path / "all"),
-        "gpu_verify_evidence_sources": f"{tmp_path / 'a'}, {tmp_path / 'b'}",
-    }
-    run = ansible.playbook("aks.gpu.report", said)
+    said = {"gpu_verify_evidence_directory": "all", "gpu_verify_evidence_sources": f"a, {tmp_path / 'b'}"}
+    run = ansible.playbook("aks.gpu.report", said, environment={"PWD": str(tmp_path)})
     assert changed_tasks(run) == []
     assert files(tmp_path / "all") == REPORT
     assert json.loads((tmp_path / "all" / "summary.json").read_text())["clusters"] == 2

@@ -31,6 +31,7 @@ WRONG_SECRET = "planted-9f2c1e"
             ["mnist_template or mnist_definition", "mnist_completions"],
             id="workload",
         ),
+        pytest.param({"gpu_stack": "magic"}, ["gpu_stack must be one of: device_plugin, "], id="unknown GPU stack"),
         pytest.param({"gpu_stack": "gpu_image"}, ["2025-01-10", "gpu_stack: managed"], id="retired GPU image"),
         pytest.param(
             {"node_pool_custom_headers": {"UseGPUDedicatedVHD": "true"}},
@@ -57,6 +58,8 @@ def test_refused(sandbox: Sandbox, ansible: Ansible, variables: dict[str, Any], 
     message = " ".join(run.failures)
     for text in says:
         assert text in message
+        assert text in run.failures[-1]
+    assert "Unexpected" not in message
     assert sandbox.writes(mark) == []
     assert set(pools(sandbox)) == {"nodepool1"}
 

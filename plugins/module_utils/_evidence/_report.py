@@ -99,10 +99,13 @@ def plan_evidence(task: Task) -> Plan:
 
 
 def _failure(step: str | None, result: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Returns a step that failed, with the problems that it told, also those of probes."""
+    """Returns a step that failed, with the problems that it told, also those of probes.
+
+    What is wrong with the wish for a node pool is text, and stands in the message too.
+    """
     if step is None:
         return None
-    problems = list(result.get("problems") or [])
+    problems = [dict(problem) for problem in result.get("problems") or [] if isinstance(problem, Mapping)]
     for probe in result.get("probes") or []:
         if probe.get("problem"):
             subject, log = f"Node {probe['node']}", probe.get("log_tail") or []
