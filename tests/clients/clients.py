@@ -263,7 +263,7 @@ def main() -> int:
             "REQUESTS_CA_BUNDLE": azure.environment["REQUESTS_CA_BUNDLE"],
             "NO_PROXY": azure.environment["NO_PROXY"],
         }
-        ansible = Ansible(Path(sys.executable), link_collection(), {**base, **azure.environment})
+        ansible = Ansible(Path(sys.executable), link_collection(), {**base, **azure.environment}, by_server=True)
         story = Story(azure, Az(python, {**base, **configuration}), ansible, Path(folder))
         for part in (sign_in, our_sign_in_by_az, features, credentials, pools_of_az, pools_of_ours, models):
             part(story)

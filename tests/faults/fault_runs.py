@@ -10,7 +10,6 @@ converge: in the same run of ansible-playbook where the first ones did, in a sec
 from __future__ import annotations
 
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from typing import Any, Protocol
 
 from harness import kill_tree
 
-from playbooks import Ansible, Ran
+from playbooks import Ansible, Ran, Started
 
 Json = dict[str, Any]
 
@@ -140,7 +139,7 @@ def run_cell(
     return Outcome(converged, first.seconds, tuple(problems), message)
 
 
-def _kill(process: subprocess.Popen[bytes], side: Side) -> None:
+def _kill(process: Started, side: Side) -> None:
     deadline = time.monotonic() + LIMIT_SECONDS
     while not side.faults()[0]["hits"] and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -78,7 +78,7 @@ class Matrix:
 
 def ansible_in(variables: dict[str, str]) -> Ansible:
     """Ansible in a sandbox, with nothing of the user's."""
-    return Ansible(Path(sys.executable), link_collection(), {**without_foreign_settings(), **variables})
+    return Ansible(Path(sys.executable), link_collection(), {**without_foreign_settings(), **variables}, by_server=True)
 
 
 def of_azure(stack: contextlib.ExitStack, workers: int, chosen: set[str]) -> Matrix:

@@ -16,6 +16,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ import yaml
 from aks_sandbox.interfaces import Settings
 from aks_sandbox.testing import Sandbox
 from environment import ROOT, tool_environment
+from playbook_server import Server
 
 SYSTEM_NAMESPACES = {"default", "kube-system", "kube-public", "kube-node-lease"}
 PREVIEW_FEATURES = ("GPUDedicatedVHDPreview", "ManagedGPUExperiencePreview")
@@ -139,9 +141,14 @@ def kill_tree(pid: int) -> None:
 
 
 class Ansible:
-    """Runs playbooks in a sandbox, with nothing of the user's own Ansible."""
+    """Runs playbooks in a sandbox, with nothing of the user's own Ansible.
 
-    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
+    Attributes:
+        by_server: Runs are forks of a process that has loaded Ansible's libraries (see `playbook_server`).
+    """
+
+    def __init__(self, sandbox: Sandbox, folder: Path, *, by_server: bool = True) -> None:
+        self.by_server = by_server
         self.sandbox = sandbox
         self.folder = folder
         self._runs = 0
@@ -178,24 +185,36 @@ class Ansible:
         command = ["ansible-playbook", playbook, *(["-i", str(inventory)] if inventory else [])]
         command += ["-e", json.dumps(dict(extra_vars or {})), *arguments]
         command += ["--check"] * check + ["--diff"] * diff
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env={**self._environment(record), **(environment or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert (done.returncode != 0) == fails, f"{shlex.join(command)}\nended with {done.returncode}:\n{done.stdout}"
+        status, printed = self._run(command, {**self._environment(record), **(environment or {})})
+        assert (status != 0) == fails, f"{shlex.join(command)}\nended with {status}:\n{printed}"
         lines = [json.loads(line) for line in record.read_text().splitlines()]
         return PlaybookRun(
-            status=done.returncode,
-            output=done.stdout,
+            status=status,
+            output=printed,
             results=[TaskResult(**line) for line in lines if "task" in line],
             stats=next((line["stats"] for line in lines if "stats" in line), {}),
         )
+
+    def _run(self, command: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
+        """The exit status, and all that was printed."""
+        with tempfile.TemporaryFile() as output:
+            if self.by_server:
+                script = str(Path(sys.executable).with_name(command[0]))
+                server = Server.of(Path(sys.executable), environment)
+                run = server.start([script, *command[1:]], cwd=self.folder, environment=environment, output=output)
+                status = run.wait()
+            else:
+                status = subprocess.run(
+                    command,
+                    cwd=self.folder,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    check=False,
+                ).returncode
+            output.seek(0)
+            return status, output.read().decode()
 
     def killed(self, plays: Sequence[Json], when: Callable[[], bool], seconds: float = 120.0) -> None:
         """Run plays, and kill ansible-playbook with all its workers (SIGKILL) as soon as something is so."""

@@ -31,7 +31,9 @@ SAMPLE = (
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cluster, Ansible]]:
     with kubernetes_sandbox("faults-sample") as sandbox:
-        ansible = Ansible(Path(sys.executable), COLLECTIONS, {**without_foreign_settings(), **sandbox.variables})
+        ansible = Ansible(
+            Path(sys.executable), COLLECTIONS, {**without_foreign_settings(), **sandbox.variables}, by_server=True
+        )
         yield Cluster(sandbox, tmp_path_factory.mktemp("kubeconfig"), ansible), ansible
 
 

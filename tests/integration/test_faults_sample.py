@@ -38,7 +38,9 @@ def azure() -> Iterator[Emulated]:
 
 @pytest.fixture(scope="module")
 def playbooks(azure: Emulated) -> Ansible:
-    return Ansible(Path(sys.executable), COLLECTIONS, {**without_foreign_settings(), **azure.environment})
+    return Ansible(
+        Path(sys.executable), COLLECTIONS, {**without_foreign_settings(), **azure.environment}, by_server=True
+    )
 
 
 @pytest.mark.parametrize(("job", "request_kind", "fault"), SAMPLE, ids=["/".join(cell) for cell in SAMPLE])

@@ -27,7 +27,7 @@ def azure() -> Iterator[Emulated]:
 @pytest.fixture(scope="module")
 def ours(azure: Emulated) -> Contestant:
     environment = {**without_foreign_settings(), **azure.environment}
-    return Contestant("aks.gpu", Ansible(Path(sys.executable), COLLECTIONS, environment), ours=True)
+    return Contestant("aks.gpu", Ansible(Path(sys.executable), COLLECTIONS, environment, by_server=True), ours=True)
 
 
 @pytest.fixture(scope="module")

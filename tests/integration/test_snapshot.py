@@ -76,7 +76,9 @@ def fleet(
     variables = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
     book = {"hosts": "all", "gather_facts": False, "vars": variables, **play, "tasks": list(tasks)}
     (folder / "play.json").write_text(json.dumps([book]))
-    ansible = Ansible(Path(sys.executable), COLLECTIONS, {**without_foreign_settings(), **azure.environment})
+    ansible = Ansible(
+        Path(sys.executable), COLLECTIONS, {**without_foreign_settings(), **azure.environment}, by_server=True
+    )
     command = [str(Path(sys.executable).parent / "ansible-playbook"), str(folder / "play.json")]
     return ansible.command(
         [*command, "-i", str(folder / "inventory.json"), *arguments],

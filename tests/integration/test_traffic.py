@@ -52,7 +52,9 @@ def azure() -> Iterator[Emulated]:
 
 
 def test_what_our_modules_send_and_are_answered(azure: Emulated) -> None:
-    ansible = Ansible(Path(sys.executable), COLLECTIONS, {**without_foreign_settings(), **azure.environment})
+    ansible = Ansible(
+        Path(sys.executable), COLLECTIONS, {**without_foreign_settings(), **azure.environment}, by_server=True
+    )
     pool = {**WHERE, "name": "gpunp", "subscription_id": azure.environment["AZURE_SUBSCRIPTION_ID"]}
     ran = ansible.run(
         [

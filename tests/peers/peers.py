@@ -29,7 +29,7 @@ def contestants(azure: Emulated, ours: Path, peer: Path | None) -> list[Contesta
     if peer is not None:
         theirs = {**environment, **peer_settings(azure)}
         found.append(Contestant("azure.azcollection", Ansible(peer, peer_collections(peer), theirs), ours=False))
-    found.append(Contestant("aks.gpu", Ansible(ours, link_collection(), environment), ours=True))
+    found.append(Contestant("aks.gpu", Ansible(ours, link_collection(), environment, by_server=True), ours=True))
     return found
 
 

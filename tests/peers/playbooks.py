@@ -16,9 +16,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+from playbook_server import Process, Server
 
 Json = dict[str, Any]
+Started = subprocess.Popen[bytes] | Process
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,13 @@ class Ansible:
         python: The Python that it is installed for.
         collections: The folder for the collections path.
         environment: Environment variables of every run.
+        by_server: ansible-playbook is a fork of a process that has loaded its libraries (see `playbook_server`).
     """
 
     python: Path
     collections: Path
     environment: Mapping[str, str]
+    by_server: bool = False
 
     def run(
         self,
@@ -66,7 +71,7 @@ class Ansible:
         *arguments: str,
         limit: float = 120.0,
         environment: Mapping[str, str] | None = None,
-        while_running: Callable[[subprocess.Popen[bytes]], object] | None = None,
+        while_running: Callable[[Started], object] | None = None,
     ) -> Ran:
         """Run tasks on localhost.
 
@@ -96,7 +101,7 @@ class Ansible:
         folder: Path,
         limit: float,
         environment: Mapping[str, str],
-        while_running: Callable[[subprocess.Popen[bytes]], object] | None = None,
+        while_running: Callable[[Started], object] | None = None,
     ) -> Ran:
         """Run a command of this installation in a folder of its own; arguments as of `run`."""
         results = folder / "results.jsonl"
@@ -114,15 +119,7 @@ class Ansible:
         (folder / "ansible.cfg").touch()
         began = time.monotonic()
         with log.open("wb") as output:
-            process = subprocess.Popen(
-                command,
-                env={**self.environment, **settings, **environment},
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            process = self._start(command, folder, {**self.environment, **settings, **environment}, output)
             with _ended(process):
                 if while_running is not None:
                     while_running(process)
@@ -134,9 +131,25 @@ class Ansible:
         tasks = [line for line in lines if "task" in line]
         return Ran(status, log.read_text(errors="replace"), time.monotonic() - began, tasks)
 
+    def _start(self, command: list[str], folder: Path, environment: Mapping[str, str], output: IO[bytes]) -> Started:
+        if self.by_server and Path(command[0]).name == "ansible-playbook":
+            command = [str(self.python.with_name("ansible-playbook")), *command[1:]]
+            return Server.of(self.python, environment).start(
+                command, cwd=folder, environment=environment, output=output
+            )
+        return subprocess.Popen(
+            command,
+            env=environment,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
 
 @contextlib.contextmanager
-def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def _ended(process: Started) -> Iterator[None]:
     """Nothing of the process's session is left afterwards."""
     try:
         yield
