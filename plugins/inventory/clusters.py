@@ -107,12 +107,8 @@ notes:
 """
 
 EXAMPLES = r"""
-# aks_gpu.yml: the clusters of the subscription of AZURE_SUBSCRIPTION_ID, or of az login
----
-plugin: aks.gpu.clusters
-
-# prod.aks_gpu.yml: some clusters of some subscriptions
----
+# aks_gpu.yml: the clusters of the subscription of AZURE_SUBSCRIPTION_ID, or of az login. The first line is enough.
+# prod.aks_gpu.yml: some clusters of some subscriptions:
 plugin: aks.gpu.clusters
 subscriptions: [prod-*, 11111111-1111-1111-1111-111111111111]
 locations: [westus2, eastus]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -19,7 +20,8 @@ import yaml
 from aks_sandbox.testing import Sandbox
 from environment import ROOT
 from harness import descendants, pools
-from runner_harness import Image, Job, credential, everything_written
+from monitoring_harness import Monitored, monitoring_environment
+from runner_harness import CREDENTIAL, Image, Job, credential, everything_written
 
 Json = dict[str, Any]
 
@@ -61,36 +63,61 @@ def inventory_source(image: Image, azure: Sandbox) -> Json:
 
 
 def launched(
-    folder: Path, image: Image, azure: Sandbox, inventory: Json, template: str, extra_vars: Json, *arguments: str
+    folder: Path,
+    image: Image,
+    azure: Sandbox,
+    inventory: Json,
+    template: str,
+    extra_vars: Json,
+    *arguments: str,
+    environment: dict[str, str] | None = None,
 ) -> Job:
     (found,) = [each for each in ASSETS["job_templates"] if each["name"] == template]
-    return Job(folder, image, found["playbook"], PROJECT, inventory, credential(azure), extra_vars, arguments)
+    rights = environment or credential(azure)
+    return Job(folder, image, found["playbook"], PROJECT, inventory, rights, extra_vars, arguments)
 
 
-def test_a_workflow_with_surveys(tmp_path: Path, image: Image, sandbox: Sandbox) -> None:
-    """Provision, verify, cleanup; the artifacts of a job are extra variables of the next, as in AWX."""
+@pytest.fixture
+def cluster(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Monitored]:
+    """A cluster with Container Insights, which is off again afterwards."""
+    for name, value in monitoring_environment(sandbox).items():
+        monkeypatch.setenv(name, value)
+    sandbox.set(metrics_interval_seconds=0.5, accelerator_metrics="always")
+    found = Monitored(sandbox)
+    found.workspace("logs-awx")
+    switched = found.run("monitoring", container_insights=True, workspace="logs-awx")
+    assert not switched["failed"], switched["msg"]
+    yield found
+    found.forget()
+
+
+def test_a_workflow_with_surveys(tmp_path: Path, image: Image, cluster: Monitored) -> None:
+    """Provision, verify, metrics, cleanup; what a node hands on, and the answers, are variables of the next."""
+    sandbox = cluster.sandbox
     inventory = inventory_source(image, sandbox)
-    site = launched(
-        tmp_path / "site",
-        image,
-        sandbox,
-        inventory,
+    given = answers(
         "GPU site",
-        answers(
-            "GPU site",
-            node_pool_enable_auto_scaling="false",
-            node_pool_count=2,
-            node_pool_node_taints=" sku=gpu:NoSchedule , team=vision:NoExecute,",
-            node_pool_availability_zones="1, 2",
-        ),
+        node_pool_enable_auto_scaling="false",
+        node_pool_count=2,
+        node_pool_node_taints=" sku=gpu:NoSchedule , team=vision:NoExecute,",
+        node_pool_availability_zones="1, 2",
     )
-    assert site.run() == "successful", site.output()
+
+    def node(template: str, *before: Job) -> Job:
+        handed_on = {name: value for job in before for name, value in job.handed_on().items()}
+        variables = {**answers(template), **given, **handed_on}
+        rights = monitoring_environment(sandbox) if template == "GPU metrics" else {}
+        environment = {**credential(sandbox), **{name: rights[name] for name in CREDENTIAL if name in rights}}
+        job = launched(tmp_path / template, image, sandbox, inventory, template, variables, environment=environment)
+        assert job.run() == "successful", job.output()
+        return job
+
+    site = node("GPU site")
     pool = pools(sandbox)["gpunp"]["properties"]
     assert (pool["vmSize"], pool["count"], pool["enableAutoScaling"]) == ("Standard_NC4as_T4_v3", 2, False)
     assert pool["nodeTaints"] == ["sku=gpu:NoSchedule", "team=vision:NoExecute"]
     assert sorted(pool["availabilityZones"]) == ["1", "2"]
-    handed_on = site.handed_on()
-    assert handed_on["aks_gpu_summary"]["works"] == 1
+    assert site.handed_on()["aks_gpu_summary"]["works"] == 1
 
     events = site.events()
     counters = [int(event["counter"]) for event in events]
@@ -99,26 +126,37 @@ def test_a_workflow_with_surveys(tmp_path: Path, image: Image, sandbox: Sandbox)
         event["event"] for event in events
     }
 
-    verify = launched(
-        tmp_path / "verify",
-        image,
-        sandbox,
-        inventory,
-        "GPU verify",
-        {**answers("GPU verify", gpu_verify_minimum_accuracy=0.9), **handed_on},
-    )
-    assert verify.run() == "successful", verify.output()
-    cleanup = launched(
-        tmp_path / "cleanup", image, sandbox, inventory, "GPU cleanup", {**answers("GPU cleanup"), **handed_on}
-    )
-    assert cleanup.run() == "successful", cleanup.output()
+    verify = node("GPU verify", site)
+    assert "0.9 or more is asked for" in verify.output()  # what the article's Job is known for
+    metrics = node("GPU metrics", site, verify)
+    assert re.search(rf"{cluster.name} +2 +2 ", metrics.output()), metrics.output()
+    cleanup = node("GPU cleanup", site, verify)
     assert "gpunp" not in pools(sandbox)
 
-    for job in (site, verify, cleanup):
+    for job in (site, verify, metrics, cleanup):
         for path, content in everything_written(job.folder):
             if path not in (job.sent / "env" / "envvars", job.artifacts / "command"):
                 assert sandbox.variables["AZURE_SECRET"].encode() not in content, path
                 assert b"BEGIN RSA PRIVATE KEY" not in content, path
+
+
+def test_a_workflow_whose_first_node_fails(tmp_path: Path, image: Image, sandbox: Sandbox) -> None:
+    """The failure edge: cleanup gets the answers of the workflow and what the failed job has handed on."""
+    inventory = inventory_source(image, sandbox)
+    given = answers("GPU site", node_pool_name="tried", asked_minimum_accuracy=1)
+    site = launched(tmp_path / "site", image, sandbox, inventory, "GPU site", given)
+    assert site.run() == "failed", site.output()
+    assert "1.0 or more is asked for" in site.output()
+    assert "tried" in pools(sandbox)
+    handed_on = site.handed_on()
+    assert (handed_on["aks_gpu_summary"]["clusters"], handed_on["aks_gpu_summary"]["works"]) == (1, 0)
+
+    variables = {**answers("GPU cleanup"), **given, **handed_on}
+    cleanup = launched(tmp_path / "cleanup", image, sandbox, inventory, "GPU cleanup", variables)
+    assert cleanup.run() == "successful", cleanup.output()
+    assert "tried" not in pools(sandbox)
+    assert not sandbox.kubectl("get", "jobs,daemonsets", "-A", "-l", "app=samples-tf-mnist-demo", "-o", "name").strip()
+    assert "nvidia-device-plugin" not in sandbox.kubectl("get", "daemonsets", "-A", "-o", "name")
 
 
 def test_check_and_diff_without_an_answer(tmp_path: Path, image: Image, sandbox: Sandbox) -> None:
@@ -129,6 +167,52 @@ def test_check_and_diff_without_an_answer(tmp_path: Path, image: Image, sandbox:
     assert job.run() == "successful", job.output()
     assert sandbox.writes(mark) == []
     assert "maxCount" in job.output() or "max_count" in job.output()
+
+
+MEANT = {
+    "device_plugin_node_pool",
+    "gpu_operator_chart_repository",
+    "gpu_verify_gpus_per_node",
+    "gpu_verify_job",
+    "gpu_verify_log_pattern",
+    "gpu_verify_minimum_accuracy",
+    "mnist_log_pattern",
+    "mnist_minimum_accuracy",
+    "node_pool_node_taints",
+    "node_pool_vm_size",
+    "preview_feature_name",
+}
+"""Options for which the documentation of a role says what empty text means."""
+
+
+def unanswered() -> Json:
+    """Empty text for every option of the roles that the playbooks run, but for those that say which way all goes."""
+    names: set[str] = set()
+    for role in ("preview_feature", "node_pool", "device_plugin", "gpu_operator", "mnist", "gpu_verify"):
+        spec = yaml.safe_load((ROOT / "roles" / role / "meta" / "argument_specs.yml").read_text())
+        options: Json = spec["argument_specs"]["main"]["options"]
+        names |= {name for name, rules in options.items() if not rules.get("required")}
+    ways = {name for name in names if name.endswith(("_state", "_gpu_stack"))}
+    return {**dict.fromkeys(sorted(names - ways - MEANT), ""), "gpu_stack": ""}
+
+
+def test_an_empty_answer_is_an_unset_option(tmp_path: Path, image: Image, sandbox: Sandbox) -> None:
+    """What a job without a single answer has made is what one without questions wants; the others take the same."""
+    inventory = inventory_source(image, sandbox)
+
+    def job(name: str, playbook: str, extra_vars: Json) -> Job:
+        made = Job(tmp_path / name, image, playbook, PROJECT, inventory, credential(sandbox), extra_vars)
+        assert made.run() == "successful", made.output()
+        assert not re.search("^.*(?:WARNING|DEPRECATION).*$", made.output(), re.MULTILINE)
+        return made
+
+    job("unanswered", "site.yml", unanswered())
+    assert pools(sandbox)["gpunp"]["properties"]["enableAutoScaling"] is True
+    assert not job("unasked", "site.yml", {}).stats()["changed"]
+    assert not job("again", "site.yml", unanswered()).stats()["changed"]
+    assert job("verify", "verify.yml", unanswered()).handed_on()["aks_gpu_summary"]["works"] == 1
+    job("cleanup", "cleanup.yml", unanswered())
+    assert "gpunp" not in pools(sandbox)
 
 
 @pytest.fixture
@@ -177,7 +261,7 @@ def alive(pid: int) -> bool:
 
 
 def test_surveys_name_what_exists() -> None:
-    known = {"gpu_stack", "asked_vm_size"}
+    known = {"gpu_stack", "asked_vm_size", "asked_minimum_accuracy"}
     for spec in (ROOT / "roles").glob("*/meta/argument_specs.yml"):
         known |= set(yaml.safe_load(spec.read_text())["argument_specs"]["main"]["options"])
     for template in ASSETS["job_templates"]:

@@ -8,13 +8,17 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import tarfile
+import zipfile
 from pathlib import Path
 
 import yaml
+from aks_sandbox.build import HELM_VERSION, KUBELOGIN_VERSION
 from environment import ROOT, virtual_environment
 from runner_harness import Image
 
 DEFINITION = ROOT / "execution-environment.yml"
+PAGE = ROOT / "docs" / "awx.md"
 MOST_PACKAGES = 30
 MOST_MEGABYTES = 60
 
@@ -48,6 +52,65 @@ def test_the_build_context(tmp_path: Path) -> None:
     asked = {dependencies[name]["package_pip"] for name in ("ansible_core", "ansible_runner")}
     tested = set(lines_of(ROOT / "tests" / "requirements-ee.txt")) - {"-r../requirements.txt"}
     assert {re.split("[~=<>]", each)[0] for each in asked} == tested
+
+
+def archived(folder: Path, url: str, member: str) -> Path:
+    """An archive as the one behind the URL is laid out, with a program that says its own name."""
+    source = folder / "program"
+    source.write_text(f"#!/bin/sh\necho {Path(member).name}\n")
+    source.chmod(0o755)
+    path = folder / url.rpartition("/")[2]
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as made:
+            made.write(source, member)
+    else:
+        with tarfile.open(path, "w:gz") as made:
+            made.add(source, member)
+    return path
+
+
+def test_the_documented_extras(tmp_path: Path) -> None:
+    """kubelogin and helm: the builder takes their lines, and the lines install what the archives hold."""
+    (text,) = [
+        block
+        for block in re.findall("^```yaml\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+        if "additional_build_steps" in block
+    ]
+    extras = yaml.safe_load(text)
+    definition = {**yaml.safe_load(DEFINITION.read_text()), "additional_build_steps": extras["additional_build_steps"]}
+    definition["dependencies"]["galaxy"] = extras["dependencies"]["galaxy"]
+    file, context = tmp_path / "execution-environment.yml", tmp_path / "context"
+    file.write_text(yaml.safe_dump(definition))
+    create = ["ansible-builder", "create", "-f", str(file), "-c", str(context), "--output-filename", "Containerfile"]
+    subprocess.run(create, check=True)
+    final = (context / "Containerfile").read_text().rpartition("\nFROM ")[2]
+    galaxy = yaml.safe_load((context / "_build" / "requirements.yml").read_text())
+    assert [each["name"] for each in galaxy["collections"]] == ["aks.gpu", "kubernetes.core"]
+
+    tested = {"kubelogin": KUBELOGIN_VERSION, "helm": HELM_VERSION}
+    members = {"kubelogin": "bin/linux_amd64/kubelogin", "helm": "linux-amd64/helm"}
+    lines = extras["additional_build_steps"]["append_final"]
+    assert len(lines) == len(members)
+    for (program, member), line in zip(members.items(), lines, strict=True):
+        assert line in final.splitlines()
+        (url,) = re.findall(r"https://\S+", line)
+        assert f"v{tested[program]}" in url
+        folder = tmp_path / program
+        folder.mkdir()
+        command = line.removeprefix("RUN ").replace(url, "URL")
+        for place in ("/tmp", "/usr/local/bin"):
+            command = command.replace(place, str(folder))
+        command = command.replace("URL", f"file://{archived(folder, url, member)}")
+        subprocess.run(["sh", "-c", command], check=True)
+        assert subprocess.run([folder / program], check=True, capture_output=True, text=True).stdout == f"{program}\n"
+
+
+def test_the_surveys_offer_what_the_image_can_do() -> None:
+    names = {each["name"] for each in yaml.safe_load(DEFINITION.read_text())["dependencies"]["galaxy"]["collections"]}
+    assets = yaml.safe_load((ROOT / "examples" / "awx" / "assets.yml").read_text())
+    surveys = [each["related"].get("survey_spec", {"spec": []}) for each in assets["job_templates"]]
+    stacks = {stack for each in surveys for asked in each["spec"] for stack in asked.get("choices", ())}
+    assert ("operator" in stacks) == ("kubernetes.core" in names)
 
 
 def test_it_stays_small(tmp_path: Path) -> None:

@@ -153,6 +153,20 @@ class Task:
         return str(remove_values(text, self._module.no_log_values))
 
 
+class _Module(AnsibleModule):  # type: ignore[misc]
+    """Takes empty text for an unset option, as AWX answers what was not asked; a required one is left to its module."""
+
+    def _load_params(self) -> None:
+        super()._load_params()
+        optional = {
+            name
+            for option, rules in self.argument_spec.items()
+            for name in (option, *rules.get("aliases", ()))
+            if not rules.get("required")
+        }
+        self.params = {name: value for name, value in self.params.items() if value != "" or name not in optional}
+
+
 def run_directory() -> str | None:
     """Returns the private directory that all tasks of this run share, None when there is none on this machine."""
     path = os.environ.get(RUN_DIRECTORY_VARIABLE)
@@ -174,7 +188,7 @@ def run(spec: ArgumentSpec, plan: Callable[[Task], Plan], *, supports_check_mode
         plan: Reads the state of things and says what is to be done; it writes nothing.
         supports_check_mode: False only where a prediction is impossible.
     """
-    module = AnsibleModule(supports_check_mode=supports_check_mode, **spec.module_arguments())
+    module = _Module(supports_check_mode=supports_check_mode, **spec.module_arguments())
     failure: Failure | None = None
     outcome: dict[str, Any] = {}
     with (

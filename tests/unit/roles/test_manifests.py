@@ -214,7 +214,7 @@ def test_job_with_everything() -> None:
         mnist_backoff_limit=0,
         mnist_active_deadline_seconds="600",
         mnist_ttl_seconds_after_finished=60,
-        mnist_taints="",
+        mnist_taints=[],
         mnist_resource_name="nvidia.com/gpu.shared",
     )
     spec = {key: value for key, value in job["spec"].items() if key != "template"}
