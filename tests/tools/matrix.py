@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make matrix`: every version that the collection claims to support, one table.
 
-matrix.py [ROW ...]      all rows, or the named ones; `list` names them
+matrix.py [--without CHECK] [ROW ...]      all rows, or the named ones; `list` names them
 
 Each row is the built tarball, installed as a user installs it, with one version of something exchanged: ansible-core
 (with the oldest Python found that it runs on for the older half, the newest for the others), the libraries of
@@ -13,6 +13,7 @@ counts when it ends without a failure and without a warning, and a second run ch
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shlex
@@ -201,14 +202,18 @@ def versions(python: Path) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    if arguments == ["list"]:
-        for row in ROWS:
-            say(row.name)
-        return 0
     known = {row.name: row for row in ROWS}
-    if unknown := [name for name in arguments if name not in known]:
-        raise SetUpError(f"There is no row {', '.join(unknown)}. Rows: {', '.join(known)}")
-    rows = [known[name] for name in arguments or known]
+    parser = argparse.ArgumentParser(prog="make matrix", description="Versions that the collection claims to support.")
+    parser.add_argument("rows", nargs="*", metavar="ROW", choices=[*known, "list", []], help=", ".join(known))
+    parser.add_argument("--without", action="append", default=[], choices=COLUMNS, help="leave a check out")
+    asked = parser.parse_args(arguments)
+    if asked.rows == ["list"]:
+        for row in ROWS:
+            say(f"{row.name:20} {', '.join(row.checks)}")
+        return 0
+    rows = [known[name] for name in asked.rows or known]
+    for row in rows:
+        row.checks = tuple(check for check in row.checks if check not in asked.without)
     check_python()
     sandbox_python = virtual_environment("test")
     link_collection()
