@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -224,6 +225,22 @@ def test_namespace_that_is_being_deleted_is_waited_for(manifest: Any, core: kube
     assert "example.com/slow" in late["msg"]
     assert actions(manifest(NAMESPACE, CONFIG))[0] in ("recreated", "created")
     assert core.read_namespaced_config_map("c", SPACE).data == {"a": "1"}
+
+
+def test_what_somebody_deletes_already_is_waited_for(manifest: Any, core: kubernetes.client.CoreV1Api) -> None:
+    manifest(NAMESPACE, CONFIG)
+    core.patch_namespaced_config_map("c", SPACE, {"metadata": {"finalizers": ["example.com/slow"]}})
+    core.delete_namespaced_config_map("c", SPACE)
+    late = manifest(CONFIG, state="absent", wait_timeout=2)
+    assert late["failed"]
+    assert "not gone after 2 s" in late["msg"]
+    for options in ({"check": True}, {"wait": False}):
+        result = manifest(CONFIG, state="absent", **options)
+        assert (actions(result), result["changed"]) == (["unchanged"], False)
+    threading.Timer(1.0, core.patch_namespaced_config_map, ("c", SPACE, {"metadata": {"finalizers": None}})).start()
+    result = manifest(CONFIG, state="absent")
+    assert (actions(result), result["changed"]) == (["unchanged"], False)
+    assert not [found for found in core.list_namespaced_config_map(SPACE).items if found.metadata.name == "c"]
 
 
 def test_missing_namespace(manifest: Any) -> None:

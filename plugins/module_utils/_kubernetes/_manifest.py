@@ -60,6 +60,7 @@ class Step:
         reason: Why it is left alone.
         problem: Why the action is impossible; None when it is possible.
         homeless: Its namespace is not there, and no step before it brings that.
+        going: Somebody is deleting it already, so that only its end is to be awaited.
     """
 
     manifest: dict[str, Any]
@@ -70,6 +71,7 @@ class Step:
     reason: str = ""
     problem: str | None = None
     homeless: bool = False
+    going: bool = False
 
     @property
     def writes(self) -> bool:
@@ -216,7 +218,7 @@ def plan_manifest(task: Task, reach: Reach | None = None) -> Plan:
     return Plan(
         changed=changed,
         result=_result(steps),
-        apply=(lambda: work.carry_out(steps)) if changed else None,
+        apply=(lambda: work.carry_out(steps)) if changed or any(step.going for step in steps) else None,
         before=before,
         after=after,
     )
@@ -277,6 +279,8 @@ class _Work:
         for step in steps:
             if step.action == "deleted":
                 self._remove(step, deadline)
+            elif step.going and self.task.params["wait"]:
+                self._wait_gone(step, deadline)
             elif step.writes:
                 self._bring_about(step, deadline)
         return {**_result(steps), "changed": any(step.writes for step in steps)}
@@ -384,6 +388,9 @@ class _Work:
             return
         if self.task.params["only_own"] and CREATED_BY not in (step.live["metadata"].get("annotations") or {}):
             step.action, step.reason = "left", "it was not created by aks.gpu"
+            return
+        if step.live["metadata"].get("deletionTimestamp"):
+            step.going = True
             return
         if self.task.params["only_if_empty"] and step.manifest["kind"] == "Namespace":
             step.reason = self._inhabitants(metadata["name"], steps)
