@@ -36,6 +36,7 @@ from ansible.executor import module_common
 from ansible.module_utils.common import json as ansible_json
 from ansible.playbook.handler import Handler
 from ansible.plugins.action.normal import ActionModule as NormalAction
+from ansible.plugins.loader import filter_loader, test_loader
 from ansible.release import __version__ as core_version
 from ansible.utils.display import Display
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import RUN_DIRECTORY_VARIABLE, SINCE_VARIABLE
@@ -57,6 +58,25 @@ _begun: set[str] = set()
 
 DISCOVERED = ("", "auto", "auto_legacy", "auto_silent", "auto_legacy_silent")
 """Values of ansible_python_interpreter that leave the choice to Ansible."""
+
+
+def load_templating() -> None:
+    """Loads the filters and tests of templates into the process that forks the workers, or each of them would do it.
+
+    The loader keeps all of ansible-core's with the first one that it is asked for.
+    """
+    with contextlib.suppress(AnsibleError, KeyError):
+        filter_loader.get("ansible.builtin.bool")
+        filter_loader.get("aks.gpu.listed")
+        test_loader.get("ansible.builtin.skipped")
+
+
+def _load_serialisation() -> None:
+    """Likewise for what arguments and results of modules are written and read with."""
+    _argument_encoding()
+    decoder = getattr(ansible_json, "get_module_decoder", None)
+    if decoder is not None:
+        decoder(_isolation.PROFILE, ansible_json.Direction.MODULE_TO_CONTROLLER)
 
 
 @dataclass(frozen=True)
@@ -83,6 +103,8 @@ def load(name: str, package: str = MODULES) -> LoadedModule:
     """
     if os.environ.get(SETTING.upper(), "").strip().lower() == "never":
         return LoadedModule(None, problem=f"{SETTING.upper()} is never")
+    load_templating()
+    _load_serialisation()
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             module = importlib.import_module(f"{package}.{name}")

@@ -23,6 +23,7 @@ try:
         ServiceRequestError,
     )
     from azure.core.pipeline.policies import RequestIdPolicy, RetryPolicy, UserAgentPolicy
+    from azure.core.pipeline.transport import RequestsTransport  # else each worker loads it with its first request
     from azure.core.rest import HttpRequest
     from azure.identity import (
         AzureCliCredential,
@@ -37,7 +38,7 @@ except ImportError as _caught:
     if TYPE_CHECKING:
         raise
     _reason = str(_caught)
-    PipelineClient = HttpRequest = RequestIdPolicy = RetryPolicy = UserAgentPolicy = None
+    PipelineClient = HttpRequest = RequestIdPolicy = RequestsTransport = RetryPolicy = UserAgentPolicy = None
     AzureCliCredential = CertificateCredential = ClientSecretCredential = ManagedIdentityCredential = None
     UsernamePasswordCredential = WorkloadIdentityCredential = None
 
@@ -65,6 +66,7 @@ __all__ = [
     "ManagedIdentityCredential",
     "PipelineClient",
     "RequestIdPolicy",
+    "RequestsTransport",
     "RetryPolicy",
     "ServiceRequestError",
     "UserAgentPolicy",

@@ -1,0 +1,31 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.aks.gpu.plugins.plugin_utils import _in_process, _role_variables
+
+_in_process.load_templating()
+_role_variables.read_all()
+
+
+class ActionModule(ActionBase):
+    """Says what is wrong with the variables of a host, all of it at once."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Runs the task."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        options = {"roles": {"type": "list", "elements": "str", "required": True}, "hint": {"type": "str"}}
+        _validated, asked = self.validate_argument_spec(options)
+        wrong = _role_variables.wrong_variables(asked["roles"], task_vars or {}, self._templar.template)
+        if wrong:
+            said = [f"{'. '.join(wrong)}.", asked["hint"]]
+            result.update(failed=True, msg=" ".join(text for text in said if text), argument_errors=wrong)
+        return {**result, "changed": False}

@@ -1,0 +1,61 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the roles of the collection say of their variables, read once for a whole run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.yaml import yaml_load
+
+ROLES = Path(__file__).parents[2] / "roles"
+SPECIFICATION = "meta/argument_specs.yml"
+NEVER_EMPTY = ("_state", "_gpu_stack")
+"""How variables end that say which way all goes: of the others, empty text is an unset one, as AWX hands it on."""
+
+_read: dict[str, dict[str, dict[str, Any]]] = {}
+
+
+def options_of(role: str) -> dict[str, dict[str, Any]]:
+    """Returns the variables that the entry point ``main`` of a role takes, each with what it may be.
+
+    Raises:
+        OSError: The collection has no such role.
+    """
+    if role not in _read:
+        specification = yaml_load((ROLES / role / SPECIFICATION).read_bytes())
+        options = specification["argument_specs"]["main"]["options"]
+        _read[role] = {name: {key: rule[key] for key in rule if key != "description"} for name, rule in options.items()}
+    return _read[role]
+
+
+def read_all() -> None:
+    """Reads what all roles say: in the process that forks the workers, so that none of them has to."""
+    for path in ROLES.glob(f"*/{SPECIFICATION}"):
+        options_of(path.parents[1].name)
+
+
+def wrong_variables(
+    roles: Sequence[str], variables: Mapping[str, Any], templated: Callable[[dict[str, Any]], dict[str, Any]]
+) -> list[str]:
+    """Returns what is wrong with the variables of roles, a sentence without its full stop for each problem.
+
+    Args:
+        roles: The roles, by name.
+        variables: The variables of a host, as they were set. The others are only asked whether they must be set.
+        templated: Returns variables with their templates filled in.
+
+    Raises:
+        OSError: The collection has no such role.
+    """
+    known = {name: rule for role in roles for name, rule in options_of(role).items()}
+    concerned = {name: rule for name, rule in known.items() if rule.get("required") or name in variables}
+    values = templated({name: variables[name] for name in concerned if name in variables})
+    answered = {name: value for name, value in values.items() if value != "" or name.endswith(NEVER_EMPTY)}
+    found = ArgumentSpecValidator(concerned).validate(answered)
+    return list(found.error_messages)

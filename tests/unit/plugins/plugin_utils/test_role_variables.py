@@ -1,0 +1,55 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong with the variables of the roles: all of it at once, and nothing is said of what isn't set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.aks.gpu.plugins.plugin_utils._role_variables import ROLES, options_of, wrong_variables
+
+CLUSTER = {"aks_resource_group": "myResourceGroup", "aks_cluster_name": "myAKSCluster"}
+
+
+def wrong(variables: dict[str, Any], *roles: str) -> list[str]:
+    return wrong_variables(roles or ("node_pool", "mnist"), variables, lambda values: values)
+
+
+def test_what_must_be_set_is_named_and_what_need_not_be_is_not() -> None:
+    assert wrong(CLUSTER) == []
+    (said,) = wrong({"aks_cluster_name": "myAKSCluster"})
+    assert "aks_resource_group" in said
+    assert "aks_cluster_name" not in said
+
+
+def test_everything_that_is_wrong_is_named() -> None:
+    said = " ".join(wrong({**CLUSTER, "node_pool_wait": "perhaps", "mnist_state": "gone", "somebody_elses": 1}))
+    assert "node_pool_wait" in said
+    assert "mnist_state" in said
+    assert "somebody" not in said
+
+
+def test_empty_text_is_an_unset_variable_but_for_what_says_which_way_all_goes() -> None:
+    assert wrong({**CLUSTER, "node_pool_wait": "", "node_pool_wait_timeout": ""}) == []
+    assert "node_pool_state" in wrong({**CLUSTER, "node_pool_state": ""})[0]
+    assert "aks_cluster_name" in wrong({**CLUSTER, "aks_cluster_name": ""})[0]
+
+
+def test_only_variables_that_matter_are_templated() -> None:
+    asked: list[dict[str, Any]] = []
+
+    def templated(values: dict[str, Any]) -> dict[str, Any]:
+        asked.append(values)
+        return {**values, "node_pool_wait": "perhaps"}
+
+    said = wrong_variables(["node_pool"], {**CLUSTER, "node_pool_wait": "{{ x }}", "other": "{{ y }}"}, templated)
+    assert asked == [{**CLUSTER, "node_pool_wait": "{{ x }}"}]
+    assert "node_pool_wait" in said[0]
+
+
+@pytest.mark.parametrize("role", sorted(path.name for path in ROLES.iterdir() if path.is_dir()))
+def test_every_role_can_be_judged(role: str) -> None:
+    assert options_of(role)
+    assert not any("description" in rule for rule in options_of(role).values())
