@@ -94,6 +94,14 @@ options:
         removes it nor needs to name it.
     type: bool
     default: false
+  settings:
+    description:
+      - Options of this module as one dictionary, for a pool that is kept as data. They take the place of options
+        beside it.
+      - What is empty text or null in it is left out. A list may be comma-separated text.
+      - All options but those that name the pool and its cluster, and those of the sign-in.
+      - For a fleet this is faster than a template for each option.
+    type: dict
   gpu_stack:
     description:
       - How V(nvidia.com/gpu) is to get onto the nodes. It sets options of a new pool that are not set otherwise, and
@@ -310,6 +318,18 @@ EXAMPLES = r"""
     vm_size: Standard_NC8as_T4_v3
     count: 1
     node_taints: sku=gpu:NoSchedule
+
+- name: Pools that are kept as data
+  aks.gpu.node_pool:
+    resource_group: myResourceGroup
+    cluster_name: myAKSCluster
+    name: "{{ item.name }}"
+    settings: "{{ item.settings }}"
+  loop:
+    - name: gpunp
+      settings: {gpu_stack: device_plugin, vm_size: Standard_NC4as_T4_v3, count: 1}
+    - name: managed
+      settings: {gpu_stack: managed, vm_size: Standard_NC24ads_A100_v4, count: 2}
 
 - name: Delete the pool
   aks.gpu.node_pool:

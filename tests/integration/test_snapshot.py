@@ -245,6 +245,22 @@ def test_new_pools_are_awaited_by_a_few_lists(azure: Emulated, tmp_path: Path) -
     assert asked["GET agentPools"] <= 4
     assert asked["GET skus"] <= 2  # once for each of the two tasks at most
     assert asked["GET usages"] <= 2
+    assert asked["GET permissions"] <= 2  # of the resource group, not of each cluster
+
+
+@pytest.mark.parametrize("status", [200, 403])
+def test_permissions_are_asked_of_the_group_and_where_that_does_not_suffice_of_each_cluster(
+    azure: Emulated, tmp_path: Path, status: int
+) -> None:
+    """As with a role on the clusters alone: of their group it lets its principal see nothing."""
+    group = r"resourceGroups/[^/]+/providers/Microsoft.Authorization/permissions"
+    body = {"value": []} if status == 200 else {"error": {"code": "AuthorizationFailed", "message": "No."}}
+    azure.fault({"method": "GET", "path": group, "status": status, "body": body, "times": 0})
+    mark = azure.mark()
+    ran = fleet(azure, tmp_path, [task("Another", name="another", task_check_mode=True)])
+    assert ran.status == 0, ran.output
+    assert [each["changed"] for each in results(ran, "Another")] == [True] * 4
+    assert requests(azure, mark)["GET permissions"] == 1 + len(CLUSTERS)
 
 
 def test_removal_in_a_fleet(azure: Emulated, tmp_path: Path) -> None:

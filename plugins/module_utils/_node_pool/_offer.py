@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Facts about VM sizes and quotas, from what Compute says."""
+"""Facts about VM sizes, quotas and permissions, from what Azure says."""
 
 from __future__ import annotations
 
@@ -15,8 +15,14 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Pl
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
 from ansible_collections.aks.gpu.plugins.module_utils._azure._session import Session, connect
-from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import vm_skus, vm_usages
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._preflight import LiveSize, Quota, Subnet
+from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import permissions, vm_skus, vm_usages
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._preflight import (
+    NEEDED_ACTIONS,
+    LiveSize,
+    Quota,
+    Subnet,
+    permitted,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._vm_sizes import facts
 
 REGIONAL = "cores"
@@ -52,6 +58,23 @@ def usages_of_region(session: Session, location: str) -> list[dict[str, Any]] | 
 
     found: list[dict[str, Any]] | None = session.once(f"usages {location}", ask)
     return found
+
+
+def actions_on_cluster(session: Session, cluster_id: str) -> Any:
+    """Returns what the principal may do on a cluster, as ``permissions`` does, or None when it may not ask.
+
+    What a role of the resource group allows, it allows on each cluster in it: where that suffices, it is asked for once
+    for the clusters of a run. Source: https://learn.microsoft.com/en-us/azure/role-based-access-control/scope-overview
+    """
+    group = cluster_id.rsplit("/providers/", 1)[0]
+
+    def ask(scope: str) -> Any:
+        return unless_forbidden(lambda: permissions(session.client, scope))
+
+    found = session.once(f"permissions {group.lower()}", lambda: ask(group))
+    if found is not None and all(permitted(action, found) for action in NEEDED_ACTIONS):
+        return found
+    return ask(cluster_id)
 
 
 def _needed(sku: Mapping[str, Any]) -> dict[str, Any]:

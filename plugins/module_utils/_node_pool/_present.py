@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
@@ -42,6 +43,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import 
     writable,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._offer import (
+    actions_on_cluster,
     live_size,
     quotas_of,
     size_of,
@@ -93,6 +95,7 @@ NODE_POOL_ARGUMENTS = AZURE_ARGUMENTS.merge(
             "gpu_stack": {"type": "str", "choices": list(STACKS)},
             "custom_headers": {"type": "dict"},
             "replaces": {"type": "str"},
+            "settings": {"type": "dict"},
             "preflight": {"type": "bool", "default": True},
             "repair": {"type": "bool", "default": False},
             "abort": {"type": "bool", "default": False},
@@ -105,6 +108,13 @@ NODE_POOL_ARGUMENTS = AZURE_ARGUMENTS.merge(
     ArgumentSpec(options=option_spec()),
 )
 
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    name: rule
+    for name, rule in NODE_POOL_ARGUMENTS.options.items()
+    if name not in {*AZURE_ARGUMENTS.options, *POOL_OPTIONS, "name", "settings"}
+}
+"""The options that ``settings`` may hold."""
 
 FIRST_PAUSE = 0.2
 """Seconds before a write that came too late is planned again."""
@@ -124,6 +134,7 @@ class Refused(Failure):
 
 def plan_node_pool(task: Task) -> Plan:
     """Says what a task of the module ``node_pool`` is going to do. Raises subclasses of ``Failure``."""
+    task.params = with_settings(task.params)
     session = connect(task)
     params = task.params
     access = NodePoolAccess(session, params["resource_group"], params["cluster_name"], params["name"])
@@ -134,6 +145,36 @@ def plan_node_pool(task: Task) -> Plan:
         result=_with_settled(planned.result, planned.changed),
         apply=None if apply is None else lambda: _with_settled(apply(), False),
     )
+
+
+def with_settings(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options of a task, with those of ``settings`` in their places.
+
+    Args:
+        params: The options after Ansible's validation.
+
+    Raises:
+        Failure: ``settings`` has what is no option, or no such value of it.
+    """
+    given = {
+        name: _items(value) if SETTINGS.get(name, {}).get("type") == "list" else value
+        for name, value in (params["settings"] or {}).items()
+        if value is not None and value != ""
+    }
+    found = ArgumentSpecValidator(SETTINGS).validate(given)
+    if found.error_messages:
+        raise Failure(f"settings: {'. '.join(found.error_messages)}.")
+    return {**params, **{name: found.validated_parameters[name] for name in given}}
+
+
+def _items(value: Any) -> Any:
+    """Returns a list without what is empty; text is split at its commas. Anything else is left to Ansible."""
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, (list, tuple)):
+        return value
+    stripped = [item.strip() if isinstance(item, str) else item for item in value]
+    return [item for item in stripped if item is not None and item != ""]
 
 
 def _with_settled(result: dict[str, Any], pending: bool) -> dict[str, Any]:
@@ -361,7 +402,7 @@ class _Present:
                 offered = [each.name for each in (size_of(sku, location) for sku in skus) if each.blocked is None]
                 usages = usages_of_region(access.session, location)
                 quotas = quotas_of(size, values.get(PRIORITY) == "Spot", usages or [])
-        actions = unless_forbidden(lambda: permissions(access.client, access.id.rsplit("/agentPools/", 1)[0]))
+        actions = actions_on_cluster(access.session, access.cluster_id)
         subnet: Subnet | None = None
         subnet_actions = None
         if SUBNET in values:
