@@ -104,7 +104,7 @@ class Choice:
     @property
     def principal(self) -> list[str | None]:
         """All that decides who signs in; secrets are among it."""
-        names = ("tenant", "client_id", "secret", "x509_certificate_path", "ad_user", "password")
+        names = ("tenant", "client_id", "secret", "x509_certificate_path", "ad_user", "password", "cli_folder")
         return [part for method in self.methods for part in (method.kind, *map(method.values.get, names))]
 
 
@@ -208,7 +208,8 @@ class _Finder:
     def by_cli(self) -> None:
         """Whoever has signed in with ``az login``."""
         tenant = self.options.get("tenant")
-        self.methods.append(Method("cli", "az login", {"tenant": tenant} if tenant else {}))
+        values = {"cli_folder": _cli_folder(self.environ), **({"tenant": tenant} if tenant else {})}
+        self.methods.append(Method("cli", "az login", values))
 
     def by_managed_identity(self) -> None:
         """The identity of the machine, or the user-assigned one whose client id is given."""
@@ -238,11 +239,16 @@ class _Finder:
             self.methods.append(Method("workload_identity", source, dict(values)))
 
 
+def _cli_folder(environ: Mapping[str, str]) -> str:
+    """Returns the folder where the az CLI keeps who has signed in."""
+    home = environ.get("HOME") or os.path.expanduser("~")
+    return environ.get("AZURE_CONFIG_DIR") or os.path.join(home, ".azure")
+
+
 def _cli_subscription(environ: Mapping[str, str]) -> str | None:
     """Returns the subscription that ``az account set`` has made the default, or None."""
-    folder = environ.get("AZURE_CONFIG_DIR") or os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".azure")
     try:
-        with open(os.path.join(folder, "azureProfile.json"), encoding="utf-8-sig") as file:
+        with open(os.path.join(_cli_folder(environ), "azureProfile.json"), encoding="utf-8-sig") as file:
             subscriptions = json.load(file).get("subscriptions", [])
     except (OSError, ValueError):
         return None

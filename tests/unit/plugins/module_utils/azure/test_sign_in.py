@@ -120,6 +120,14 @@ def test_the_subscription_of_the_cli_is_the_last_resort(home: Path) -> None:
     assert choice.settings["subscription_id"] == "mine"
 
 
+def test_who_has_signed_in_depends_on_the_folder_of_the_cli(home: Path) -> None:
+    def principal(**environ: str) -> list[str | None]:
+        return choose({"auth_source": "cli"}, {"HOME": str(home), **environ}).principal
+
+    assert principal() == principal(AZURE_CONFIG_DIR=str(home / ".azure"))
+    assert principal() != principal(AZURE_CONFIG_DIR=str(home / "other"))
+
+
 def test_a_failure_names_what_was_tried_in_order_without_a_secret(tmp_path: Path) -> None:
     choice = Choice(
         (Method("certificate", "options", {"client_id": "app", "tenant": "t", "x509_certificate_path": "/none.pem"}),),
