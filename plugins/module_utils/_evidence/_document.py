@@ -244,7 +244,9 @@ def lines_of(evidence: Document) -> list[str]:
             lines.append(f"accuracy: {told}, {len(job['accuracy'])} steps told")
     marks = {True: "ok  ", False: "FAIL", None: "    "}
     lines += [f"{marks[check['holds']]} {check['line']}" for check in evidence["checks"]]
-    lines += [f"note: {problem['subject']}: {problem['message']}" for problem in evidence["problems"]]
+    for problem in evidence["problems"]:
+        lines.append(f"note: {problem['subject']}: {problem['message']}")
+        lines += [f"      {problem['advice']}"] * bool(problem["advice"])
     return [*lines, evidence["headline"]]
 
 

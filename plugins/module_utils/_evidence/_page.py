@@ -127,7 +127,7 @@ def _tiles(evidence: Sequence[Document], summary: dict[str, Any]) -> list[tuple[
         (
             "GPU nodes",
             f"{summary['nodes']:,}",
-            listed(sorted({str(n["vm_size"]) for e in evidence for n in e["nodes"]}), 2),
+            listed(sorted({str(n["vm_size"]).removeprefix("Standard_") for e in evidence for n in e["nodes"]}), 2),
         ),
         ("GPUs offered", f"{summary['gpus']:,}", listed(sorted(set(models)), 2)),
         ("Computed right", f"{summary['gpus_passed']:,}", f"of {asked:,} probed" if asked else "none was probed"),

@@ -86,7 +86,8 @@ thead th { color: var(--soft); font-weight: 600; font-size: .82rem; white-space:
   border-bottom-color: var(--line); }
 tbody th { font-weight: 600; overflow-wrap: anywhere; }
 tbody tr:last-child > * { border-bottom: 0; }
-.fleet tbody th { min-width: 7.5rem; } .nodes tbody th { min-width: 11rem; } .time tbody th { min-width: 9.5rem; }
+.fleet tbody th { min-width: clamp(7.5rem, 20vw, 11rem); } .nodes tbody th { min-width: 11rem; }
+.time tbody th { min-width: 9.5rem; }
 .num { text-align: right; white-space: nowrap; }
 .nowrap { white-space: nowrap; }
 .cluster { background: var(--card); border: 1px solid var(--line); border-radius: 10px; margin: 0 0 .6rem; }

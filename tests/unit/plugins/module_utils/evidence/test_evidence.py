@@ -186,6 +186,8 @@ def test_verdicts_and_headlines() -> None:
     problem = {"subject": "Node x", "cause": "NotReady", "message": "it is not Ready", "advice": "Wait."}
     broken = made(found(), failure={"step": "Wait", "message": "long", "problems": [problem]})
     assert broken["headline"] == "aks-0001 does not work: Node x: it is not Ready"
+    noted = made(found(gpus=generated.gpus([generated.node(NODE)], problems=[problem])))
+    assert lines_of(noted)[-3:-1] == ["note: Node x: it is not Ready", "      Wait."]
     empty = made(found(gpus=generated.gpus([], expected={"nodes": 0, "gpus_per_node": 1}), probe={}), Asked())
     assert (empty["verdict"], works["job"]["complete"]) == ("works", True)
     nothing = made(Found(gpus=generated.gpus([], expected={"nodes": 0, "gpus_per_node": 1})), Asked())
