@@ -23,7 +23,7 @@ class ActionModule(ActionBase):
         """Runs the task."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         options = {"roles": {"type": "list", "elements": "str", "required": True}, "hint": {"type": "str"}}
-        _validated, asked = self.validate_argument_spec(options)
+        _validated, asked = self.validate_argument_spec(options)  # type: ignore[no-untyped-call]
         wrong = _role_variables.wrong_variables(asked["roles"], task_vars or {}, self._templar.template)
         if wrong:
             said = [f"{'. '.join(wrong)}.", asked["hint"]]
