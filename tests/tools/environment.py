@@ -219,6 +219,9 @@ def tool_environment(python: Path) -> dict[str, str]:
         PYTHONPATH=str(ROOT / "tests" / "sandbox"),
         ANSIBLE_CONFIG=str(no_settings),
         ANSIBLE_HOME=str(ROOT / ".dev" / "ansible"),
+        # These two are in the user's home, wherever Ansible's own is.
+        ANSIBLE_REMOTE_TEMP=str(ROOT / ".dev" / "ansible" / "tmp"),
+        ANSIBLE_SSH_CONTROL_PATH_DIR=str(ROOT / ".dev" / "ansible" / "cp"),
         ANSIBLE_COLLECTIONS_PATH=str(COLLECTIONS),
         KUBECACHEDIR=str(ROOT / ".dev" / "kube-cache"),
     )
