@@ -37,8 +37,6 @@ attributes:
     platforms: posix
 notes:
   - Runs on Ansible's own machine, whatever the connection of the host is.
-seealso:
-  - module: ansible.builtin.validate_argument_spec
 """
 
 EXAMPLES = r"""
