@@ -10,10 +10,12 @@ copyright = "the aks.gpu authors"  # noqa: A001
 html_title = "aks.gpu"
 html_theme = "furo"
 html_static_path = ["_static"]
+html_css_files = ["site.css"]
 extensions = ["myst_parser", "sphinx_antsibull_ext"]
 myst_heading_anchors = 3
 nitpicky = True
 # What antsibull-docs refers to outside this collection: option descriptions of Ansible itself.
 nitpick_ignore_regex = [("std:ref", r"ansible_collections\.ansible\..*"), ("std:envvar", r"ANSIBLE_.*")]
 exclude_patterns = ["_build"]
-pygments_style = "sphinx"
+pygments_style = "friendly"
+pygments_dark_style = "monokai"

@@ -3,7 +3,7 @@
 #
 # What is compared with others, broken on purpose, and measured; none of it is part of `make test`.
 
-.PHONY: peers clients faults fuzz bench reaction imports matrix docs workload
+.PHONY: peers clients faults fuzz bench reaction imports matrix docs pictures workload
 
 peers: ## our node_pool and azure.azcollection's through the same cases; ARGS="CASE …", ARGS=--ours
 	@$(PYTHON) tests/tools/inside.py test tests/peers/peers.py $(ARGS)
@@ -35,6 +35,9 @@ matrix: ## ansible-core 2.16 to 2.21, the oldest libraries, other Kubernetes rel
 
 docs: ## the site of docs/ with the reference of every module and role, in build/docs/html
 	@$(PYTHON) tests/tools/docs.py
+
+pictures: ## the evidence report of a fleet in the sandbox, as docs/ shows it (needs a Chromium)
+	@$(PYTHON) tests/tools/pictures.py
 
 workload: ## the role mnist's training script, really trained with PyTorch (3 GB, once); ARGS="-k cpu -s"
 	@$(PYTHON) tests/tools/inside.py workload -m pytest -c tests/workload/pytest.ini tests/workload $(ARGS)

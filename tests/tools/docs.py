@@ -8,6 +8,7 @@ A warning of Sphinx, a link that leads nowhere within the site, and a page that 
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -54,7 +55,15 @@ def build(environment: dict[str, str]) -> None:
         folder.chmod(0o755)  # antsibull-docs refuses a folder that others may write to
     _run(environment, "antsibull-docs", "collection", "--use-current", "--fail-on-error", "--squash-hierarchy",
          "--dest-dir", reference, "aks.gpu")  # fmt: skip
+    for page in reference.glob("*.rst"):
+        page.write_text(_as_the_theme_wants(page.read_text()))
     _run(environment, "sphinx-build", "-W", "--keep-going", "-q", "-b", "html", SOURCE, HTML)
+
+
+def _as_the_theme_wants(text: str) -> str:
+    """A page of antsibull-docs without its table of contents, which Furo draws by itself, and refuses in red."""
+    without = re.sub(r"^\.\. contents::\n(?:   :.*\n)+", "", text, flags=re.MULTILINE)
+    return re.sub(r"^Aks\.Gpu\n=+$", "Modules, roles, plugins\n=======================", without, flags=re.MULTILINE)
 
 
 def _run(environment: dict[str, str], *command: str | Path) -> None:
