@@ -176,6 +176,7 @@ def build(run: Run) -> None:
     unwanted = re.compile(r"^(tests|bench|build|extensions|changelogs/fragments|\.)|__pycache__|\.pyc$|\.tar\.gz$")
     if foreign := sorted(filter(unwanted.search, names)):
         raise GateFailed(f"the tarball holds what no user needs: {', '.join(foreign)}")
+    run.note(str(tarball().relative_to(ROOT)))
 
 
 def tarball() -> Path:
