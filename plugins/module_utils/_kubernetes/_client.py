@@ -164,25 +164,12 @@ class Client:
         if body is not None:
             headers["Content-Type"] = content_type
             data = json.dumps(body).encode()
-        until = time.monotonic() + retry_seconds
-        pause = 0.2
-        once_more = retry_seconds > 0
-        while True:
-            try:
-                response = self._send(method, path, query, headers, data, READ_SECONDS, stream=False)
-                answer = response.json() if response.content else {}
-                return answer if isinstance(answer, dict) else {}
-            except KubernetesError as error:
-                wait = float(error.status_details.get("retryAfterSeconds") or 0) or pause
-                if not is_transient(error):
-                    raise
-                if time.monotonic() + wait > until and not (once_more and isinstance(error, Unreachable)):
-                    raise
-                once_more = False
-                time.sleep(wait)
-                pause = min(2.0, pause * 2)
-            except ValueError as error:
-                raise KubernetesError(f"{method} {path}: the answer of {self.access.server} is no JSON.") from error
+        response = self._answered(method, path, query, headers, data, retry_seconds)
+        try:
+            answer = response.json() if response.content else {}
+        except ValueError as error:
+            raise KubernetesError(f"{method} {path}: the answer of {self.access.server} is no JSON.") from error
+        return answer if isinstance(answer, dict) else {}
 
     def exchange(self, asks: Sequence[Ask]) -> list[Any]:
         """Reads several things, and returns for each the object that is the answer, or the error."""
@@ -196,13 +183,18 @@ class Client:
         except KubernetesError as error:
             return error
 
-    def text(self, path: str, **query: Any) -> str:
+    def text(self, path: str, *, retry_seconds: float = 0.0, **query: Any) -> str:
         """Returns an answer that is text, such as a log.
+
+        Args:
+            path: The path from the root.
+            retry_seconds: How long a failure that may pass is tried again.
+            query: Query parameters.
 
         Raises:
             KubernetesError: The server refused, or gave no answer.
         """
-        response = self._send("GET", path, query, {"Accept": "*/*"}, None, READ_SECONDS, stream=False)
+        response = self._answered("GET", path, query, {"Accept": "*/*"}, None, retry_seconds)
         return str(response.content.decode(errors="replace"))
 
     def stream(self, path: str, *, query: dict[str, Any], silence_seconds: float) -> Stream:
@@ -230,6 +222,32 @@ class Client:
                 session.proxies = {"http": self.access.proxy, "https": self.access.proxy}
             self._local.session = session
         return session
+
+    def _answered(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, Any] | None,
+        headers: dict[str, str],
+        data: bytes | None,
+        retry_seconds: float,
+    ) -> Any:
+        """Returns the response to a request that may safely be sent twice."""
+        until = time.monotonic() + retry_seconds
+        pause = 0.2
+        once_more = retry_seconds > 0
+        while True:
+            try:
+                return self._send(method, path, query, headers, data, READ_SECONDS, stream=False)
+            except KubernetesError as error:
+                wait = float(error.status_details.get("retryAfterSeconds") or 0) or pause
+                if not is_transient(error):
+                    raise
+                if time.monotonic() + wait > until and not (once_more and isinstance(error, Unreachable)):
+                    raise
+                once_more = False
+                time.sleep(wait)
+                pause = min(2.0, pause * 2)
 
     def _send(
         self,

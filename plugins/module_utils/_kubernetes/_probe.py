@@ -15,7 +15,7 @@ from typing import Any
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import RETRY_SECONDS, Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError, WaitFailed
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpus import Expectation, judge, watched
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._jobs import UNSCHEDULED, Evidence
@@ -273,12 +273,12 @@ class _Work:
                 left[job["metadata"]["name"]] = error
         if not left:
             return None
-        error = next(iter(left.values()))
+        reason = next(iter(left.values()))
         return KubernetesError(
             f"{len(left)} of {len(jobs)} probes could not be removed: {', '.join(left)} in the namespace "
-            f"{self._namespace}. {error.message}",
-            status=error.status,
-            reason=error.reason,
+            f"{self._namespace}. {reason.message}",
+            status=reason.status,
+            reason=reason.reason,
             hint=f"A probe goes by itself, {KEEP_SECONDS} s after its end. Run the task again.",
         )
 
@@ -340,7 +340,7 @@ class _Work:
         log = WorkloadLog()
         path = f"/api/v1/namespaces/{self._namespace}/pods/{pod['metadata']['name']}/log"
         try:
-            for line in self._client.text(path, container=CONTAINER).splitlines():
+            for line in self._client.text(path, retry_seconds=RETRY_SECONDS, container=CONTAINER).splitlines():
                 log.feed(line)
         except KubernetesError as error:
             if error.status not in (400, 404):
