@@ -177,7 +177,8 @@ def fill(row: Row, sandbox_python: Path) -> None:
         try:
             checks.checks()[name](run)
             row.results[name] = f"passed {run.seconds():.0f} s"
-            row.notes += [f"{name}: {note}" for note in (*run.notes, *skips(run.log.read_text(errors="replace")))]
+            notes = [*run.notes, *skips(run.log.read_text(errors="replace"))]
+            row.notes += [f"{name}: {note}" for note in dict.fromkeys(notes)]
         except GateFailed as error:
             row.results[name] = "FAILED"
             lines = run.log.read_text(errors="replace").splitlines()
