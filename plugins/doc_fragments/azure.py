@@ -93,3 +93,16 @@ notes:
   - E(HTTPS_PROXY) and E(NO_PROXY) are honoured.
   - Within one run of Ansible, a token is fetched once and kept in the private temporary directory of the run.
 """
+
+    CLUSTER = r"""
+options:
+  resource_group:
+    description: The resource group of the cluster.
+    type: str
+    required: true
+    aliases: [resource_group_name]
+  cluster_name:
+    description: The cluster.
+    type: str
+    required: true
+"""

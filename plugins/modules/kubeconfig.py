@@ -29,17 +29,10 @@ description:
     C(kubelogin) takes it from the environment variable E(AZURE_CLIENT_SECRET).
 extends_documentation_fragment:
   - aks.gpu.azure
+  - aks.gpu.azure.cluster
   - aks.gpu.attributes
   - aks.gpu.attributes.writes
 options:
-  resource_group:
-    description: The resource group of the cluster.
-    type: str
-    required: true
-  cluster_name:
-    description: The cluster.
-    type: str
-    required: true
   state:
     description:
       - Whether the credentials shall be there.
@@ -176,7 +169,7 @@ from typing import Any
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task, run
-from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
+from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS, CLUSTER_OPTIONS
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
 from ansible_collections.aks.gpu.plugins.module_utils._azure._run_command import is_closed
 from ansible_collections.aks.gpu.plugins.module_utils._azure._session import connect
@@ -192,8 +185,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _kubeco
 ARGUMENTS = AZURE_ARGUMENTS.merge(
     ArgumentSpec(
         options={
-            "resource_group": {"type": "str", "required": True},
-            "cluster_name": {"type": "str", "required": True},
+            **CLUSTER_OPTIONS,
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "admin": {"type": "bool", "default": False},
             "path": {"type": "path"},

@@ -25,18 +25,10 @@ description:
   - An option that is not set leaves things as they are.
 extends_documentation_fragment:
   - aks.gpu.azure
+  - aks.gpu.azure.cluster
   - aks.gpu.attributes
   - aks.gpu.attributes.writes
 options:
-  resource_group:
-    description: The resource group of the cluster.
-    type: str
-    required: true
-    aliases: [resource_group_name]
-  cluster_name:
-    description: The cluster.
-    type: str
-    required: true
   container_insights:
     description: Whether Container Insights is on.
     type: bool

@@ -24,18 +24,10 @@ description:
   - Fields of the pool that have no option here keep their values.
 extends_documentation_fragment:
   - aks.gpu.azure
+  - aks.gpu.azure.cluster
   - aks.gpu.attributes
   - aks.gpu.attributes.writes
 options:
-  resource_group:
-    description: The resource group of the cluster.
-    type: str
-    required: true
-    aliases: [resource_group_name]
-  cluster_name:
-    description: The cluster.
-    type: str
-    required: true
   name:
     description: The node pool. Up to 12 lower-case letters and digits, beginning with a letter; 6 for Windows.
     type: str

@@ -16,18 +16,10 @@ description:
   - Lists the node pools of a cluster, or one of them.
 extends_documentation_fragment:
   - aks.gpu.azure
+  - aks.gpu.azure.cluster
   - aks.gpu.attributes
   - aks.gpu.attributes.reads
 options:
-  resource_group:
-    description: The resource group of the cluster.
-    type: str
-    required: true
-    aliases: [resource_group_name]
-  cluster_name:
-    description: The cluster.
-    type: str
-    required: true
   name:
     description: The node pool to return. By default all of them. A pool that isn't there gives an empty list.
     type: str

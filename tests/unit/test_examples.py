@@ -96,7 +96,8 @@ def test_an_example_uses_only_options_that_exist(example: str) -> None:
                 found = importlib.import_module(
                     f"ansible_collections.aks.gpu.plugins.doc_fragments.{fragment.split('.')[2]}"
                 )
-                known |= set(yaml.safe_load(found.ModuleDocFragment.DOCUMENTATION).get("options") or {})
+                part = (fragment.split(".")[3:] or ["documentation"])[0].upper()
+                known |= set(yaml.safe_load(getattr(found.ModuleDocFragment, part)).get("options") or {})
             assert set(options) <= known, f"{example}: {key}"
 
 

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
 
 AUTH_SOURCES = ("auto", "cli", "credential_file", "env", "msi", "workload_identity")
@@ -29,3 +31,9 @@ AZURE_ARGUMENTS = ArgumentSpec(
 )
 """Nothing has a default here: an environment variable that is set but empty must count as unset, so the sign-in reads
 them itself."""
+
+CLUSTER_OPTIONS: dict[str, dict[str, Any]] = {
+    "resource_group": {"type": "str", "required": True, "aliases": ["resource_group_name"]},
+    "cluster_name": {"type": "str", "required": True},
+}
+"""The options of modules for one cluster; documented in the fragment ``aks.gpu.azure.cluster``."""

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
-from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
+from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS, CLUSTER_OPTIONS
 from ansible_collections.aks.gpu.plugins.module_utils._azure._client import ArmClient, backoff
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
 from ansible_collections.aks.gpu.plugins.module_utils._azure._operations import wait_for_operation
@@ -44,8 +44,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._monitoring._places import
 MONITORING_ARGUMENTS = AZURE_ARGUMENTS.merge(
     ArgumentSpec(
         options={
-            "resource_group": {"type": "str", "required": True, "aliases": ["resource_group_name"]},
-            "cluster_name": {"type": "str", "required": True},
+            **CLUSTER_OPTIONS,
             "container_insights": {"type": "bool"},
             "method": {"type": "str", "choices": ["auto", *METHODS], "default": "auto"},
             "workspace": {"type": "str"},

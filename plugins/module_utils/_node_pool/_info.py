@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
-from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
+from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS, CLUSTER_OPTIONS
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
 from ansible_collections.aks.gpu.plugins.module_utils._azure._session import connect
 from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import (
@@ -18,9 +18,8 @@ from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription impor
 )
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._access import NodePoolAccess
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import flat
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._present import POOL_OPTIONS
 
-NODE_POOL_INFO_ARGUMENTS = AZURE_ARGUMENTS.merge(ArgumentSpec(options={**POOL_OPTIONS, "name": {"type": "str"}}))
+NODE_POOL_INFO_ARGUMENTS = AZURE_ARGUMENTS.merge(ArgumentSpec(options={**CLUSTER_OPTIONS, "name": {"type": "str"}}))
 
 
 def plan_node_pool_info(task: Task) -> Plan:

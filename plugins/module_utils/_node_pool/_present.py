@@ -14,7 +14,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
-from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
+from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS, CLUSTER_OPTIONS
 from ansible_collections.aks.gpu.plugins.module_utils._azure._client import backoff
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
 from ansible_collections.aks.gpu.plugins.module_utils._azure._session import connect
@@ -81,15 +81,10 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._replacement im
 )
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._stacks import STACKS, Stack, stack_of
 
-POOL_OPTIONS: dict[str, dict[str, Any]] = {
-    "resource_group": {"type": "str", "required": True, "aliases": ["resource_group_name"]},
-    "cluster_name": {"type": "str", "required": True},
-}
-
 NODE_POOL_ARGUMENTS = AZURE_ARGUMENTS.merge(
     ArgumentSpec(
         options={
-            **POOL_OPTIONS,
+            **CLUSTER_OPTIONS,
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "gpu_stack": {"type": "str", "choices": list(STACKS)},
@@ -112,7 +107,7 @@ NODE_POOL_ARGUMENTS = AZURE_ARGUMENTS.merge(
 SETTINGS: dict[str, dict[str, Any]] = {
     name: rule
     for name, rule in NODE_POOL_ARGUMENTS.options.items()
-    if name not in {*AZURE_ARGUMENTS.options, *POOL_OPTIONS, "name", "settings"}
+    if name not in {*AZURE_ARGUMENTS.options, *CLUSTER_OPTIONS, "name", "settings"}
 }
 """The options that ``settings`` may hold."""
 
