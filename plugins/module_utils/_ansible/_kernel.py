@@ -153,11 +153,11 @@ class Task:
         return str(remove_values(text, self._module.no_log_values))
 
 
-class _Module(AnsibleModule):  # type: ignore[misc]
+class _Module(AnsibleModule):
     """Takes empty text for an unset option, as AWX answers what was not asked; a required one is left to its module."""
 
     def _load_params(self) -> None:
-        super()._load_params()
+        super()._load_params()  # type: ignore[no-untyped-call]
         optional = {
             name
             for option, rules in self.argument_spec.items()
@@ -188,7 +188,9 @@ def run(spec: ArgumentSpec, plan: Callable[[Task], Plan], *, supports_check_mode
         plan: Reads the state of things and says what is to be done; it writes nothing.
         supports_check_mode: False only where a prediction is impossible.
     """
-    module = _Module(supports_check_mode=supports_check_mode, **spec.module_arguments())
+    module = _Module(  # type: ignore[no-untyped-call]
+        supports_check_mode=supports_check_mode, **spec.module_arguments()
+    )
     failure: Failure | None = None
     outcome: dict[str, Any] = {}
     with (
