@@ -371,9 +371,11 @@ def test_progress_of_many_hosts_is_summed_up(playbooks: Playbooks) -> None:
     run = playbooks.run(
         [task("wait", "test.way.waits", secret=SECRET)], "always", play={"hosts": "all"}, inventory=many(12)
     )
-    (line,) = [line for line in run.output.splitlines() if "gpunp" in line and line.startswith("[")]
-    # As many as have said something by then: one, or more of those that run at the same time.
-    assert re.fullmatch(r"\[12 hosts\] gpunp: \*{8} Creating: [1-9]", line), line
+    lines = [line for line in run.output.splitlines() if "gpunp" in line and line.startswith("[")]
+    # As many hosts as have said something by then; a second line only where the twelve take longer than 10 s.
+    assert 1 <= len(lines) <= 2, lines
+    for line in lines:
+        assert re.fullmatch(r"\[12 hosts\] gpunp: \*{8} Creating: \d+", line), line
 
 
 def test_progress_leaves_json_on_standard_output_whole(playbooks: Playbooks) -> None:
