@@ -130,6 +130,7 @@ class InProcessAction(NormalAction):
     _arguments: bytes | None = None
     _task_vars: Mapping[str, Any]
     _environment: dict[str, Any]
+    _since: float | None = None
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Runs the task."""
@@ -138,6 +139,7 @@ class InProcessAction(NormalAction):
         self._environment = {}
         self._first = self._task._uuid not in _begun
         _begun.add(self._task._uuid)
+        self._since = self._new_enough()
         obstacle = self._obstacle()
         self._in_process = obstacle is None
         way = "inside Ansible's own process" if obstacle is None else f"in a process of its own, because {obstacle}"
@@ -215,16 +217,15 @@ class InProcessAction(NormalAction):
         text: str = super()._compute_environment_string(values)  # type: ignore[no-untyped-call]
         if self._is_local() and self._connection.become is None and RUN_DIRECTORY_VARIABLE not in values:
             values[RUN_DIRECTORY_VARIABLE] = RUN_DIRECTORY
-            since = self._since()
-            if since is not None:
-                values[SINCE_VARIABLE] = repr(since)
+            if self._since is not None:
+                values[SINCE_VARIABLE] = repr(self._since)
             text = self._connection._shell.env_prefix(**values)
         if isinstance(raw_environment_out, dict):
             raw_environment_out.clear()
             raw_environment_out.update(values)
         return text
 
-    def _since(self) -> float | None:
+    def _new_enough(self) -> float | None:
         """Returns how new what the task finds out from other tasks of the run must be, as ``time.monotonic`` has it.
 
         A task must see all that was done before it began. Under the strategy linear no host is ahead of the others:
