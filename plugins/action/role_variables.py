@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 from ansible_collections.aks.gpu.plugins.plugin_utils import _in_process, _role_variables
 
 _in_process.load_templating()
@@ -24,6 +25,9 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         options = {"roles": {"type": "list", "elements": "str", "required": True}, "hint": {"type": "str"}}
         _validated, asked = self.validate_argument_spec(options)  # type: ignore[no-untyped-call]
+        names = (name for name in task_vars or {} if isinstance(name, str))
+        for sentence in _role_variables.misspelt_variables(asked["roles"], names):
+            Display().warning(sentence)
         wrong = _role_variables.wrong_variables(asked["roles"], task_vars or {}, self._templar.template)
         if wrong:
             said = [f"{'. '.join(wrong)}.", asked["hint"]]

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,12 @@ ROLES = Path(__file__).parents[2] / "roles"
 SPECIFICATION = "meta/argument_specs.yml"
 NEVER_EMPTY = ("_state", "_gpu_stack")
 """How variables end that say which way all goes: of the others, empty text is an unset one, as AWX hands it on."""
+
+SHARED = "gpu_stack"
+"""The variable that is the default of each role's own, whose rules are its, too."""
+
+NEARLY = 0.85
+"""From which likeness on, of 1.0, a name counts as another one misspelt."""
 
 _read: dict[str, dict[str, dict[str, Any]]] = {}
 
@@ -53,9 +60,29 @@ def wrong_variables(
     Raises:
         OSError: The collection has no such role.
     """
-    known = {name: rule for role in roles for name, rule in options_of(role).items()}
+    known = _known(roles)
     concerned = {name: rule for name, rule in known.items() if rule.get("required") or name in variables}
     values = templated({name: variables[name] for name in concerned if name in variables})
     answered = {name: value for name, value in values.items() if value != "" or name.endswith(NEVER_EMPTY)}
     found = ArgumentSpecValidator(concerned).validate(answered)
     return list(found.error_messages)
+
+
+def misspelt_variables(roles: Sequence[str], names: Iterable[str]) -> list[str]:
+    """Returns what to say of variables that are none of the roles', but look like one; a sentence for each.
+
+    Args:
+        roles: The roles, by name.
+        names: The names of a host's variables.
+    """
+    known = _known(roles)
+    prefixes = tuple(f"{role}_" for role in roles)
+    strangers = sorted(name for name in names if name.startswith(prefixes) and name not in known)
+    likely = {name: get_close_matches(name, known, n=1, cutoff=NEARLY) for name in strangers}
+    return [f"No role takes the variable {name}. Is {near[0]} meant?" for name, near in likely.items() if near]
+
+
+def _known(roles: Sequence[str]) -> dict[str, dict[str, Any]]:
+    known = {name: rule for role in roles for name, rule in options_of(role).items()}
+    of_stack = next((rule for name, rule in known.items() if name.endswith(f"_{SHARED}")), None)
+    return known if of_stack is None else {**known, SHARED: of_stack}

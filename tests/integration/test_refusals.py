@@ -66,8 +66,10 @@ def test_refused(sandbox: Sandbox, ansible: Ansible, variables: dict[str, Any], 
 
 def test_variables_of_all_roles_are_judged_first_and_at_once(sandbox: Sandbox, ansible: Ansible) -> None:
     mark = sandbox.mark()
-    wrong = {"mnist_gpus": "two", "gpu_verify_wait_timeout": "soon", "node_pool_wait": "perhaps"}
-    run = ansible.playbook("aks.gpu.site", {**wrong, "aks_cluster_name": sandbox.cluster}, fails=True)
+    wrong = {"mnist_gpus": "two", "gpu_verify_wait_timeout": "soon", "node_pool_wait": "perhaps", "gpu_stack": "magic"}
+    others = {"aks_cluster_name": sandbox.cluster, "node_pool_vm_sise": "Standard_NC4as_T4_v3"}
+    run = ansible.playbook("aks.gpu.site", {**wrong, **others}, fails=True)
+    assert "No role takes the variable node_pool_vm_sise. Is node_pool_vm_size meant?" in " ".join(run.output.split())
     (message,) = run.failures
     for text in (*wrong, "aks_resource_group", "-e aks_resource_group=myResourceGroup"):
         assert text in message

@@ -8,7 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.aks.gpu.plugins.plugin_utils._role_variables import ROLES, options_of, wrong_variables
+from ansible_collections.aks.gpu.plugins.plugin_utils._role_variables import (
+    ROLES,
+    misspelt_variables,
+    options_of,
+    wrong_variables,
+)
 
 CLUSTER = {"aks_resource_group": "myResourceGroup", "aks_cluster_name": "myAKSCluster"}
 
@@ -35,6 +40,20 @@ def test_empty_text_is_an_unset_variable_but_for_what_says_which_way_all_goes() 
     assert wrong({**CLUSTER, "node_pool_wait": "", "node_pool_wait_timeout": ""}) == []
     assert "node_pool_state" in wrong({**CLUSTER, "node_pool_state": ""})[0]
     assert "aks_cluster_name" in wrong({**CLUSTER, "aks_cluster_name": ""})[0]
+
+
+def test_the_shared_variable_is_judged_with_the_others() -> None:
+    said = " ".join(wrong({**CLUSTER, "gpu_stack": "magic", "mnist_state": "gone"}))
+    assert "gpu_stack must be one of: device_plugin, " in said
+    assert "mnist_state" in said
+    assert wrong({**CLUSTER, "gpu_stack": ""}) == []
+
+
+def test_a_misspelt_variable_is_told_and_a_users_own_is_not() -> None:
+    own = ["node_pool_owner", "mnist_of_our_team", "vm_sise", "node_pool_vm_size", "gpu_stack", "node_pool_result"]
+    assert misspelt_variables(["node_pool", "mnist"], own) == []
+    (said,) = misspelt_variables(["node_pool", "mnist"], [*own, "node_pool_vm_sise"])
+    assert said == "No role takes the variable node_pool_vm_sise. Is node_pool_vm_size meant?"
 
 
 def test_only_variables_that_matter_are_templated() -> None:
