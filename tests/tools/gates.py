@@ -313,9 +313,9 @@ def chromium(run: Run) -> None:
 
 
 def integration(run: Run) -> None:
-    """Three files at a time, each with a sandbox of its own: they wait for simulated clouds more than they compute."""
+    """Four files at a time, each with a sandbox of its own: they wait for simulated clouds more than they compute."""
     chromium(run)
-    run.pytest("--numprocesses=3", "--dist=loadfile", "--durations=25", "tests/integration")
+    run.pytest("--numprocesses=4", "--dist=loadfile", "--durations=25", "tests/integration")
 
 
 def molecule(run: Run) -> None:
