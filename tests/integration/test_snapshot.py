@@ -254,7 +254,7 @@ def test_permissions_are_asked_of_the_group_and_where_that_does_not_suffice_of_e
 ) -> None:
     """As with a role on the clusters alone: of their group it lets its principal see nothing."""
     group = r"resourceGroups/[^/]+/providers/Microsoft.Authorization/permissions"
-    body = {"value": []} if status == 200 else {"error": {"code": "AuthorizationFailed", "message": "No."}}
+    body: Json = {"value": []} if status == 200 else {"error": {"code": "AuthorizationFailed", "message": "No."}}
     azure.fault({"method": "GET", "path": group, "status": status, "body": body, "times": 0})
     mark = azure.mark()
     ran = fleet(azure, tmp_path, [task("Another", name="another", task_check_mode=True)])
