@@ -26,6 +26,7 @@ NEARLY = 0.85
 """From which likeness on, of 1.0, a name counts as another one misspelt."""
 
 _read: dict[str, dict[str, dict[str, Any]]] = {}
+_own: dict[str, frozenset[str]] = {}
 
 
 def options_of(role: str) -> dict[str, dict[str, Any]]:
@@ -41,10 +42,26 @@ def options_of(role: str) -> dict[str, dict[str, Any]]:
     return _read[role]
 
 
+def names_of(role: str) -> frozenset[str]:
+    """Returns the names of all variables that a role has, those among them that are not its users'.
+
+    Raises:
+        OSError: The collection has no such role.
+    """
+    if role not in _own:
+        specification = yaml_load((ROLES / role / SPECIFICATION).read_bytes())
+        names = {name for entry in specification["argument_specs"].values() for name in entry.get("options") or {}}
+        for path in (ROLES / role).glob("[dv]*/main.yml"):
+            names |= set(yaml_load(path.read_bytes()) or {})
+        _own[role] = frozenset(names)
+    return _own[role]
+
+
 def read_all() -> None:
     """Reads what all roles say: in the process that forks the workers, so that none of them has to."""
     for path in ROLES.glob(f"*/{SPECIFICATION}"):
         options_of(path.parents[1].name)
+        names_of(path.parents[1].name)
 
 
 def wrong_variables(
@@ -77,7 +94,8 @@ def misspelt_variables(roles: Sequence[str], names: Iterable[str]) -> list[str]:
     """
     known = _known(roles)
     prefixes = tuple(f"{role}_" for role in roles)
-    strangers = sorted(name for name in names if name.startswith(prefixes) and name not in known)
+    own = frozenset().union(*(names_of(role) for role in roles))
+    strangers = sorted(name for name in names if name.startswith(prefixes) and name not in own)
     likely = {name: get_close_matches(name, known, n=1, cutoff=NEARLY) for name in strangers}
     return [f"No role takes the variable {name}. Is {near[0]} meant?" for name, near in likely.items() if near]
 
