@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import items
 
 DOCUMENTATION = r"""
 name: listed
@@ -51,12 +52,9 @@ def listed(value: Any) -> list[Any]:
     """
     if value is None:
         return []
-    if isinstance(value, str):
-        value = value.split(",")
-    if not isinstance(value, (list, tuple)):
+    if not isinstance(value, (str, list, tuple)):
         raise AnsibleFilterError(f"aks.gpu.listed takes a list or comma-separated text, not {value!r}.")
-    stripped = [item.strip() if isinstance(item, str) else item for item in value]
-    return [item for item in stripped if item not in ("", None)]
+    return items(value)
 
 
 class FilterModule:

@@ -52,3 +52,10 @@ class ArgumentSpec:
             "required_one_of": [list(rule) for rule in self.required_one_of],
             "required_by": {key: list(names) for key, names in self.required_by.items()},
         }
+
+
+def items(value: str | list[Any] | tuple[Any, ...]) -> list[Any]:
+    """Returns the items of a list, or of comma-separated text, without spaces around them and without empty ones."""
+    found = value.split(",") if isinstance(value, str) else value
+    stripped = [item.strip() if isinstance(item, str) else item for item in found]
+    return [item for item in stripped if item not in ("", None)]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec, items
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS, CLUSTER_OPTIONS
@@ -111,6 +111,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 """The options that ``settings`` may hold."""
 
+LISTS = frozenset(name for name, rule in SETTINGS.items() if rule["type"] == "list")
+"""Those of them that may be comma-separated text."""
+
 FIRST_PAUSE = 0.2
 """Seconds before a write that came too late is planned again."""
 
@@ -152,7 +155,7 @@ def with_settings(params: Mapping[str, Any]) -> dict[str, Any]:
         Failure: ``settings`` has what is no option, or no such value of it.
     """
     given = {
-        name: _items(value) if SETTINGS.get(name, {}).get("type") == "list" else value
+        name: items(value) if name in LISTS and isinstance(value, (str, list, tuple)) else value
         for name, value in (params["settings"] or {}).items()
         if value is not None and value != ""
     }
@@ -160,16 +163,6 @@ def with_settings(params: Mapping[str, Any]) -> dict[str, Any]:
     if found.error_messages:
         raise Failure(f"settings: {'. '.join(found.error_messages)}.")
     return {**params, **{name: found.validated_parameters[name] for name in given}}
-
-
-def _items(value: Any) -> Any:
-    """Returns a list without what is empty; text is split at its commas. Anything else is left to Ansible."""
-    if isinstance(value, str):
-        value = value.split(",")
-    if not isinstance(value, (list, tuple)):
-        return value
-    stripped = [item.strip() if isinstance(item, str) else item for item in value]
-    return [item for item in stripped if item is not None and item != ""]
 
 
 def _with_settled(result: dict[str, Any], pending: bool) -> dict[str, Any]:
