@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,43 +27,44 @@ SHARED = "gpu_stack"
 NEARLY = 0.85
 """From which likeness on, of 1.0, a name counts as another one misspelt."""
 
-_read: dict[str, dict[str, dict[str, Any]]] = {}
-_own: dict[str, frozenset[str]] = {}
+
+@dataclass(frozen=True)
+class Role:
+    """What a role says of its variables.
+
+    Attributes:
+        options: Those that the entry point ``main`` takes, each with what it may be.
+        names: The names of all that it has, those among them that are not its users'.
+    """
+
+    options: dict[str, dict[str, Any]]
+    names: frozenset[str]
 
 
-def options_of(role: str) -> dict[str, dict[str, Any]]:
-    """Returns the variables that the entry point ``main`` of a role takes, each with what it may be.
+@cache
+def role_of(name: str) -> Role:
+    """Reads what a role says.
 
     Raises:
         OSError: The collection has no such role.
     """
-    if role not in _read:
-        specification = yaml_load((ROLES / role / SPECIFICATION).read_bytes())
-        options = specification["argument_specs"]["main"]["options"]
-        _read[role] = {name: {key: rule[key] for key in rule if key != "description"} for name, rule in options.items()}
-    return _read[role]
-
-
-def names_of(role: str) -> frozenset[str]:
-    """Returns the names of all variables that a role has, those among them that are not its users'.
-
-    Raises:
-        OSError: The collection has no such role.
-    """
-    if role not in _own:
-        specification = yaml_load((ROLES / role / SPECIFICATION).read_bytes())
-        names = {name for entry in specification["argument_specs"].values() for name in entry.get("options") or {}}
-        for path in (ROLES / role).glob("[dv]*/main.yml"):
+    entries = yaml_load((ROLES / name / SPECIFICATION).read_bytes())["argument_specs"]
+    options = {
+        option: {key: rule[key] for key in rule if key != "description"}
+        for option, rule in entries["main"]["options"].items()
+    }
+    names = {option for entry in entries.values() for option in entry.get("options") or {}}
+    for folder in ("defaults", "vars"):
+        path = ROLES / name / folder / "main.yml"
+        if path.exists():
             names |= set(yaml_load(path.read_bytes()) or {})
-        _own[role] = frozenset(names)
-    return _own[role]
+    return Role(options, frozenset(names))
 
 
 def read_all() -> None:
     """Reads what all roles say: in the process that forks the workers, so that none of them has to."""
     for path in ROLES.glob(f"*/{SPECIFICATION}"):
-        options_of(path.parents[1].name)
-        names_of(path.parents[1].name)
+        role_of(path.parents[1].name)
 
 
 def wrong_variables(
@@ -94,13 +97,13 @@ def misspelt_variables(roles: Sequence[str], names: Iterable[str]) -> list[str]:
     """
     known = _known(roles)
     prefixes = tuple(f"{role}_" for role in roles)
-    own = frozenset().union(*(names_of(role) for role in roles))
+    own = frozenset().union(*(role_of(role).names for role in roles))
     strangers = sorted(name for name in names if name.startswith(prefixes) and name not in own)
     likely = {name: get_close_matches(name, known, n=1, cutoff=NEARLY) for name in strangers}
     return [f"No role takes the variable {name}. Is {near[0]} meant?" for name, near in likely.items() if near]
 
 
 def _known(roles: Sequence[str]) -> dict[str, dict[str, Any]]:
-    known = {name: rule for role in roles for name, rule in options_of(role).items()}
+    known = {name: rule for role in roles for name, rule in role_of(role).options.items()}
     of_stack = next((rule for name, rule in known.items() if name.endswith(f"_{SHARED}")), None)
     return known if of_stack is None else {**known, SHARED: of_stack}

@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.aks.gpu.plugins.plugin_utils._role_variables import (
     ROLES,
     misspelt_variables,
-    options_of,
+    role_of,
     wrong_variables,
 )
 
@@ -71,5 +71,5 @@ def test_only_variables_that_matter_are_templated() -> None:
 
 @pytest.mark.parametrize("role", sorted(path.name for path in ROLES.iterdir() if path.is_dir()))
 def test_every_role_can_be_judged(role: str) -> None:
-    assert options_of(role)
-    assert not any("description" in rule for rule in options_of(role).values())
+    assert role_of(role).options
+    assert not any("description" in rule for rule in role_of(role).options.values())
