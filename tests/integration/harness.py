@@ -141,14 +141,9 @@ def kill_tree(pid: int) -> None:
 
 
 class Ansible:
-    """Runs playbooks in a sandbox, with nothing of the user's own Ansible.
+    """Runs playbooks in a sandbox, with nothing of the user's own Ansible, by the server of `playbook_server`."""
 
-    Attributes:
-        by_server: Runs are forks of a process that has loaded Ansible's libraries (see `playbook_server`).
-    """
-
-    def __init__(self, sandbox: Sandbox, folder: Path, *, by_server: bool = True) -> None:
-        self.by_server = by_server
+    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
         self.sandbox = sandbox
         self.folder = folder
         self._runs = 0
@@ -198,21 +193,10 @@ class Ansible:
     def _run(self, command: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
         """The exit status, and all that was printed."""
         with tempfile.TemporaryFile() as output:
-            if self.by_server:
-                script = str(Path(sys.executable).with_name(command[0]))
-                server = Server.of(Path(sys.executable), environment)
-                run = server.start([script, *command[1:]], cwd=self.folder, environment=environment, output=output)
-                status = run.wait()
-            else:
-                status = subprocess.run(
-                    command,
-                    cwd=self.folder,
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    check=False,
-                ).returncode
+            script = str(Path(sys.executable).with_name(command[0]))
+            server = Server.of(Path(sys.executable), environment)
+            run = server.start([script, *command[1:]], cwd=self.folder, environment=environment, output=output)
+            status = run.wait()
             output.seek(0)
             return status, output.read().decode()
 

@@ -28,23 +28,14 @@ from pathlib import Path
 from typing import IO, ClassVar
 
 LIBRARIES = (
-    *(
-        "argparse",
-        "asyncio",
-        "concurrent.futures.thread",
-        "configparser",
-        "dataclasses",
-        "decimal",
-        "difflib",
-        "getpass",
-    ),
-    *("hashlib", "html", "http.client", "importlib.metadata", "importlib.resources", "inspect", "logging.handlers"),
-    *("multiprocessing.queues", "multiprocessing.synchronize", "platform", "pwd", "shlex", "ssl", "subprocess"),
-    *("tarfile", "tempfile", "typing", "urllib.request", "uuid", "xml.etree.ElementTree", "zipfile"),
-    *("azure.core.pipeline.policies", "azure.core.pipeline.transport", "azure.identity", "cryptography.x509"),
-    *("cryptography.hazmat.primitives.serialization", "jinja2.nativetypes", "msal", "packaging.version", "requests"),
-    *("resolvelib", "yaml"),
-)
+    "argparse", "asyncio", "concurrent.futures.thread", "configparser", "dataclasses", "decimal", "difflib",
+    "getpass", "hashlib", "html", "http.client", "importlib.metadata", "importlib.resources", "inspect",
+    "logging.handlers", "multiprocessing.queues", "multiprocessing.synchronize", "platform", "pwd", "shlex", "ssl",
+    "subprocess", "tarfile", "tempfile", "typing", "urllib.request", "uuid", "xml.etree.ElementTree", "zipfile",
+    "azure.core.pipeline.policies", "azure.core.pipeline.transport", "azure.identity", "cryptography.x509",
+    "cryptography.hazmat.primitives.serialization", "jinja2.nativetypes", "msal", "packaging.version", "requests",
+    "resolvelib", "yaml",
+)  # fmt: skip
 
 
 class Process:
