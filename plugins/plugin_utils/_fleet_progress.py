@@ -50,11 +50,11 @@ def _is_time(directory: Path) -> bool:
     numbers = [int(path.suffix[1:]) for path in directory.glob("line.*")]
     last = max(numbers, default=0)
     if last:
-        shown_at = json.loads((directory / f"line.{last}").read_text(encoding="ascii") or "0")
+        shown_at = json.loads((directory / f"line.{last}").read_text(encoding="utf-8") or "0")
         if time.monotonic() - shown_at < min(LONGEST_INTERVAL, FIRST_INTERVAL * 2 ** (last - 1)):
             return False
     try:
-        with (directory / f"line.{last + 1}").open("x", encoding="ascii") as file:
+        with (directory / f"line.{last + 1}").open("x", encoding="utf-8") as file:
             json.dump(time.monotonic(), file)
     except FileExistsError:
         return False

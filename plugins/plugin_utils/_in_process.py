@@ -242,11 +242,11 @@ class InProcessAction(NormalAction):
         path = Path(RUN_DIRECTORY, f"task-{self._task._uuid}-{hashlib.sha256(str(batch[0]).encode()).hexdigest()[:16]}")
         own = path.with_name(f"{path.name}-{os.getpid()}")
         try:
-            own.write_text(repr(now), encoding="ascii")
+            own.write_text(repr(now), encoding="utf-8")
             try:
                 path.hardlink_to(own)
             except FileExistsError:
-                now = float(path.read_text(encoding="ascii"))
+                now = float(path.read_text(encoding="utf-8"))
             finally:
                 own.unlink()
         except OSError:

@@ -42,29 +42,32 @@ class Role:
 
 
 @cache
+def read_all() -> dict[str, Role]:
+    """Reads what all roles say, by name: in the process that forks the workers, so that none of them has to."""
+    return {path.parents[1].name: _read(path.parents[1]) for path in ROLES.glob(f"*/{SPECIFICATION}")}
+
+
 def role_of(name: str) -> Role:
-    """Reads what a role says.
+    """Returns what a role says.
 
     Raises:
-        OSError: The collection has no such role.
+        KeyError: The collection has no such role.
     """
-    entries = yaml_load((ROLES / name / SPECIFICATION).read_bytes())["argument_specs"]
+    return read_all()[name]  # and no cache by name: Ansible's tagged text is another key for it than plain text
+
+
+def _read(role: Path) -> Role:
+    entries = yaml_load((role / SPECIFICATION).read_bytes())["argument_specs"]
     options = {
         option: {key: rule[key] for key in rule if key != "description"}
         for option, rule in entries["main"]["options"].items()
     }
     names = {option for entry in entries.values() for option in entry.get("options") or {}}
     for folder in ("defaults", "vars"):
-        path = ROLES / name / folder / "main.yml"
+        path = role / folder / "main.yml"
         if path.exists():
             names |= set(yaml_load(path.read_bytes()) or {})
     return Role(options, frozenset(names))
-
-
-def read_all() -> None:
-    """Reads what all roles say: in the process that forks the workers, so that none of them has to."""
-    for path in ROLES.glob(f"*/{SPECIFICATION}"):
-        role_of(path.parents[1].name)
 
 
 def wrong_variables(
@@ -78,7 +81,7 @@ def wrong_variables(
         templated: Returns variables with their templates filled in.
 
     Raises:
-        OSError: The collection has no such role.
+        KeyError: The collection has no such role.
     """
     known = _known(roles)
     concerned = {name: rule for name, rule in known.items() if rule.get("required") or name in variables}

@@ -57,6 +57,17 @@ def test_a_misspelt_variable_is_told_and_a_users_own_is_not() -> None:
     assert said == "No role takes the variable node_pool_vm_sise. Is node_pool_vm_size meant?"
 
 
+def test_a_role_is_read_once_also_when_a_template_names_it() -> None:
+    """ansible-core 2.19 hands on tagged text, which functools.cache takes for another key."""
+
+    class Tagged(str):
+        __slots__ = ()
+
+    assert role_of(Tagged("mnist")) is role_of("mnist")
+    with pytest.raises(KeyError):
+        role_of("no_role")
+
+
 def test_only_variables_that_matter_are_templated() -> None:
     asked: list[dict[str, Any]] = []
 
