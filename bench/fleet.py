@@ -151,7 +151,7 @@ def site_again(bench: Bench) -> list[Row]:
         inventory, ours = inventory_of(count), bench.ours(azure)
         again = run(ours, azure, SITE[0], inventory, *SITE[1:])
         each = again.host_tasks / count
-        debugs = [{**DEBUG, "name": f"Debug {number}"} for number in range(round(each))]
+        debugs = _debugs(again, count)
         mine, debug = bench.best(
             lambda: run(ours, azure, SITE[0], inventory, *SITE[1:]), lambda: run(ours, azure, play(*debugs), inventory)
         )
@@ -178,26 +178,42 @@ def five_hundred(bench: Bench) -> list[Row]:
 
 
 def growth(bench: Bench) -> list[Row]:
-    """How time and memory grow with the number of clusters."""
+    """How time and memory grow with the number of clusters: beside `debug`, for Ansible's own cost grows too."""
     costs: dict[int, Cost] = {}
+    debugs: dict[int, Cost] = {}
     for count in (10, 100, 1000):
         number = bench.clusters(count)
         with fleet(number) as azure:
-            costs[number] = run(bench.ours(azure), azure, SITE[0], inventory_of(number), *SITE[1:])
-    small, middle, large = sorted(costs)
-    first = (costs[middle].cpu - costs[small].cpu) / (middle - small)
-    second = (costs[large].cpu - costs[middle].cpu) / (large - middle)
+            inventory, ours = inventory_of(number), bench.ours(azure)
+            costs[number] = run(ours, azure, SITE[0], inventory, *SITE[1:])
+            debugs[number] = run(ours, azure, play(*_debugs(costs[number], number)), inventory)
     walls = ", ".join(f"{number}: {cost.wall:.0f} s" for number, cost in costs.items())
+    (first, second), (first_debug, second_debug) = _further(costs), _further(debugs)
+    growth_of_ours, growth_of_debug = second / first, second_debug / first_debug
     memory = max(cost.memory for cost in costs.values())
     return [
         Row(
-            f"growth over {small}, {middle}, {large} clusters",
-            f"{walls}; CPU for each further cluster {first * 1000:.0f} ms, then {second * 1000:.0f} ms",
-            "linear (<= 1.25x)",
-            second <= 1.25 * first,
+            f"growth over {', '.join(map(str, costs))} clusters",
+            f"{walls}; CPU for each further cluster {first * 1000:.0f}, then {second * 1000:.0f} ms "
+            f"({growth_of_ours:.2f}x); debug's {first_debug * 1000:.0f}, then {second_debug * 1000:.0f} ms "
+            f"({growth_of_debug:.2f}x)",
+            "linear: <= 1.25x debug's growth",
+            growth_of_ours <= 1.25 * growth_of_debug,
         ),
         Row("memory of all processes", f"{memory:.0f} MB", "< 1000 MB", memory < 1000),
     ]
+
+
+def _debugs(cost: Cost, clusters: int) -> list[Json]:
+    """Tasks that do nothing, as many as a run had for each cluster."""
+    return [{**DEBUG, "name": f"Debug {number}"} for number in range(round(cost.host_tasks / clusters))]
+
+
+def _further(costs: dict[int, Cost]) -> tuple[float, float]:
+    """Returns the CPU seconds of each further cluster: from the smallest number to the middle one, and from there on."""
+    small, middle, large = sorted(costs)
+    first = (costs[middle].cpu - costs[small].cpu) / (middle - small)
+    return first, (costs[large].cpu - costs[middle].cpu) / (large - middle)
 
 
 def roll_out(bench: Bench) -> list[Row]:
