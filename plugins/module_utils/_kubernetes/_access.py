@@ -24,7 +24,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import InvalidKubeconfig, SignInFailed
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import require_libraries, yaml
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import (
+    require_libraries,
+    yaml,
+    yaml_load,
+)
 
 EXEC_PLUGIN_SECONDS = 90
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -334,7 +338,7 @@ def _absolute(entry: dict[str, Any], base: str) -> dict[str, Any]:
 
 def _parse(text: str, origin: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return yaml_load(text)
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" (line {where.line + 1})" if where else ""

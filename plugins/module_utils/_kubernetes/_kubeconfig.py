@@ -32,7 +32,13 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible import _files
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import EXTENSION, extension_of
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import InvalidKubeconfig
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import require_libraries, yaml
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import (
+    SafeDumper,
+    SafeLoader,
+    require_libraries,
+    yaml,
+    yaml_load,
+)
 
 SECTIONS = {"clusters": "cluster", "contexts": "context", "users": "user"}
 LOGINS = ("azurecli", "devicecode", "msi", "ropc", "spn", "workloadidentity")
@@ -142,7 +148,7 @@ def parse(text: str, origin: str) -> dict[str, Any]:
     """
     require_libraries()
     try:
-        config = yaml.safe_load(text)
+        config = yaml_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
@@ -161,7 +167,7 @@ def parse(text: str, origin: str) -> dict[str, Any]:
 
 def render(config: Any) -> str:
     """Returns a kubeconfig, or a part of one, as YAML text."""
-    return str(yaml.safe_dump(config, sort_keys=False, default_flow_style=False, width=100000))
+    return str(yaml.dump(config, Dumper=SafeDumper, sort_keys=False, default_flow_style=False, width=100000))
 
 
 def own(
@@ -514,7 +520,7 @@ def _entries_in_lines(text: str, section: str) -> tuple[list[str], list[_Lines]]
     if re.search("[\x85\u2028\u2029]|\r(?!\n)", text):  # further line ends for YAML
         return lines, []
     try:
-        root = yaml.compose("".join(lines), Loader=yaml.SafeLoader)
+        root = yaml.compose("".join(lines), Loader=SafeLoader)
     except yaml.YAMLError:
         return lines, []
     if not isinstance(root, yaml.MappingNode) or root.flow_style:
@@ -560,7 +566,7 @@ def _with_entry(text: str, section: str, entry: dict[str, Any]) -> str:
         return text
     for old in entries:
         if old.name == entry["name"]:
-            before = yaml.safe_load("".join(lines[old.first : old.end]))[0]
+            before = yaml_load("".join(lines[old.first : old.end]))[0]
             lines[old.first : old.end] = _written(_overlaid(before, entry), old.column)
             return "".join(lines)
     lines[entries[-1].end : entries[-1].end] = _written(entry, entries[-1].column)
