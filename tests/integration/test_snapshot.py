@@ -17,7 +17,7 @@ import stat
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -67,9 +67,10 @@ def fleet(
     tasks: Sequence[Json],
     *arguments: str,
     clusters: Sequence[str] = CLUSTERS,
+    settings: Mapping[str, str] | None = None,
     **play: Any,
 ) -> Ran:
-    """Runs tasks on several clusters, a host each, in one play."""
+    """Runs tasks on several clusters, a host each, in one play; `settings` are environment variables."""
     hosts = {name.lower(): {"aks_cluster_name": name} for name in clusters}
     inventory = {"all": {"hosts": hosts, "vars": {"ansible_connection": "local"}}}
     (folder / "inventory.json").write_text(json.dumps(inventory))
@@ -84,7 +85,7 @@ def fleet(
         [*command, "-i", str(folder / "inventory.json"), *arguments],
         folder,
         180,
-        {"ANSIBLE_LOCAL_TEMP": str(folder / "tmp")},
+        {"ANSIBLE_LOCAL_TEMP": str(folder / "tmp"), **(settings or {})},
     )
 
 
@@ -104,6 +105,21 @@ def task(title: str, **options: Any) -> Json:
     keywords = {key.removeprefix("task_"): value for key, value in options.items() if key.startswith("task_")}
     given = {key: value for key, value in options.items() if not key.startswith("task_")}
     return {"name": title, "aks.gpu.node_pool": {**ASKED, **given}, **keywords}
+
+
+def theirs(azure: Emulated, cluster: str = "{{ aks_cluster_name }}", **keywords: Any) -> Json:
+    """A task that changes a cluster's pool as others do, by the az CLI or the portal."""
+    properties = json.dumps({"nodeLabels": {"team": "theirs"}})
+    command = [sys.executable, "-m", "aks_sandbox", "act", "pool", f"cluster={cluster}", "pool=gpunp"]
+    return {
+        "name": "Theirs",
+        "ansible.builtin.command": {"argv": [*command, f"properties={properties}", "--name", azure.state.name]},
+        "environment": {
+            "PYTHONPATH": str(ROOT / "tests" / "sandbox"),
+            "AKS_SANDBOX_HOME": str(azure.state.path.parent),
+        },
+        **keywords,
+    }
 
 
 def results(ran: Ran, title: str) -> list[Json]:
@@ -168,17 +184,7 @@ def test_what_the_run_itself_has_written_is_never_overlooked(azure: Emulated, tm
 @pytest.mark.parametrize("strategy", ["linear", "free"])
 def test_what_others_wrote_before_the_task_is_seen(azure: Emulated, tmp_path: Path, strategy: str) -> None:
     """As when a task of the user's own calls the az CLI in between."""
-    properties = json.dumps({"nodeLabels": {"team": "theirs"}})
-    command = [sys.executable, "-m", "aks_sandbox", "act", "pool", "cluster={{ aks_cluster_name }}", "pool=gpunp"]
-    theirs = {
-        "name": "Theirs",
-        "ansible.builtin.command": {"argv": [*command, f"properties={properties}", "--name", azure.state.name]},
-        "environment": {
-            "PYTHONPATH": str(ROOT / "tests" / "sandbox"),
-            "AKS_SANDBOX_HOME": str(azure.state.path.parent),
-        },
-    }
-    ran = fleet(azure, tmp_path, [task("Before"), theirs, task("After")], strategy=f"ansible.builtin.{strategy}")
+    ran = fleet(azure, tmp_path, [task("Before"), theirs(azure), task("After")], strategy=f"ansible.builtin.{strategy}")
     assert ran.status == 0, ran.output
     assert [each["changed"] for each in results(ran, "After")] == [True] * 4
 
