@@ -10,6 +10,7 @@ subscriptions that collide) is held against ours.
 from __future__ import annotations
 
 import base64
+import datetime
 import json
 import os
 import stat
@@ -24,6 +25,9 @@ import pytest
 import yaml
 from aks_sandbox.testing import Sandbox
 from arm_harness import Call, play, run, text_of
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from harness import Ansible, PlaybookRun
 
 Json = dict[str, Any]
@@ -330,6 +334,71 @@ def test_a_fleets_directory_is_used_again(azure: Sandbox, control: Ansible, path
     assert asked(azure, mark) == 3
     changed, _results = four(control, credentials(azure, directory=str(path), state="absent"))
     assert changed == [True, True, False, False]
+
+
+def expired(config: Json) -> Json:
+    """A kubeconfig whose client certificate ends within a day."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.datetime.now(datetime.timezone.utc)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "user")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=300))
+        .not_valid_after(now + datetime.timedelta(hours=23))
+        .sign(key, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+    )
+    (user,) = config["users"]
+    user["user"]["client-certificate-data"] = base64.b64encode(certificate).decode()
+    return config
+
+
+def test_a_fleets_next_run_asks_only_for_files_that_are_no_use(azure: Sandbox, control: Ansible, path: Path) -> None:
+    """By the tasks of the roles; the last cluster is two hosts, as two node pools of it are."""
+    names = [each["name"] for each in azure.status()["clusters"]]
+    hosts = {name.lower(): {"aks_cluster_name": name} for name in names}
+    hosts["again"] = {"aks_cluster_name": names[-1]}
+    common = {
+        "aks_resource_group": azure.resource_group,
+        "aks_kubeconfig_directory": str(path),
+        "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+    }
+    roles = [
+        {"name": role, "ansible.builtin.import_role": {"name": f"aks.gpu.{role}", "tasks_from": "credentials"}}
+        for role in ("device_plugin", "gpu_verify")
+    ]
+    plays = [{"hosts": "all", "connection": "local", "gather_facts": False, "tasks": roles}]
+
+    def fleet() -> tuple[PlaybookRun, int]:
+        mark = azure.mark()
+        ran = control.playbook(plays, inventory={"all": {"hosts": hosts, "vars": common}})
+        return ran, asked(azure, mark)
+
+    ran, count = fleet()
+    assert FLEET <= count <= FLEET + 1  # the two hosts may ask at once
+    files = {each.host: Path(each.result["path"]) for each in ran.results}
+    assert len(set(files.values())) == FLEET
+    assert files["again"] == files[names[-1].lower()]
+    texts = {file: file.read_text() for file in files.values()}
+    assert set(path.iterdir()) == set(texts)
+    assert {stat.S_IMODE(file.stat().st_mode) for file in texts} == {0o600}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    ran, count = fleet()
+    assert (ran.changed, count) == (0, 0)
+
+    truncated, foreign, old, readable, *_others = (files[name.lower()] for name in names)
+    truncated.write_text(texts[truncated][: len(texts[truncated]) // 2])
+    foreign.write_text(texts[old])
+    old.write_text(yaml.safe_dump(expired(yaml.safe_load(texts[old]))))
+    readable.chmod(0o644)
+    ran, count = fleet()
+    assert (ran.changed, count) == (4, 3)
+    assert {file: file.read_text() for file in texts} == texts
+    assert {stat.S_IMODE(file.stat().st_mode) for file in texts} == {0o600}
 
 
 def test_absent_asks_nobody(azure: Sandbox, control: Ansible, path: Path) -> None:
