@@ -116,8 +116,7 @@ def test_one_that_fails_leaves_the_others_alone_and_is_retried_by_itself(azure: 
     trouble = {"code": "AllocationFailed", "message": "No capacity."}
     azure.fault({"method": "PUT", "path": f"/{first}/agentPools", "operation": trouble})
     mark = azure.mark()
-    retry = {"ANSIBLE_RETRY_FILES_ENABLED": "true", "ANSIBLE_RETRY_FILES_SAVE_PATH": str(tmp_path)}
-    ran = site(azure, tmp_path, **retry)
+    ran = site(azure, tmp_path, ANSIBLE_RETRY_FILES_ENABLED="true", ANSIBLE_RETRY_FILES_SAVE_PATH=str(tmp_path))
     assert ran.status != 0
     assert "No capacity." in ran.output
     assert creations(azure, mark).keys() == set(azure.clusters())
