@@ -47,7 +47,6 @@ class Playbooks:
 
     def environment(self, way: str | None = None) -> dict[str, str]:
         collections = Path(__file__).parents[2] / ".dev" / "collections"
-        chosen = {"AKS_GPU_IN_PROCESS": way} if way else {}
         return {
             "PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": "",
@@ -57,7 +56,7 @@ class Playbooks:
             "ANSIBLE_LOCAL_TEMP": str(self.temporary),
             "ANSIBLE_LOG_PATH": str(self.folder / "ansible.log"),
             "ANSIBLE_NOCOLOR": "true",
-            **chosen,
+            "AKS_GPU_IN_PROCESS": way or "auto",
         }
 
     def run(

@@ -384,6 +384,7 @@ def test_modules_with_the_inventory(azure: Sandbox, inventories: Inventories, an
         "hosts": "all",
         "connection": "local",
         "gather_facts": False,
+        "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
         "tasks": [
             {
                 "name": "Look",

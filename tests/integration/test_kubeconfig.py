@@ -185,7 +185,8 @@ def test_merge_in_four_variants_keeps_the_rest(azure: Sandbox, control: Ansible,
 def test_parallel_merges_lose_nothing(azure: Sandbox, control: Ansible, path: Path) -> None:
     names = [each["name"] for each in azure.status()["clusters"]]
     assert len(names) == FLEET
-    hosts = {"all": {"hosts": {name: {"ansible_connection": "local"} for name in names}}}
+    local = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    hosts = {"all": {"vars": local, "hosts": {name: {} for name in names}}}
     options = {"resource_group": azure.resource_group, "path": str(path), "merge": True}
     task = {"name": "Merge", "aks.gpu.kubeconfig": {**options, "cluster_name": "{{ inventory_hostname }}"}}
     done = control.playbook(
