@@ -46,6 +46,7 @@ class Plan:
         before: The state now, for ``--diff``; only what the options own.
         after: The state to come, likewise.
         warnings: Shown to the user, in check mode as well.
+        foretold: True when an earlier task of this run has predicted this change: check mode does not report it again.
     """
 
     changed: bool
@@ -54,6 +55,7 @@ class Plan:
     before: Any = None
     after: Any = None
     warnings: list[str] = field(default_factory=list)
+    foretold: bool = False
 
 
 class Executed(NamedTuple):
@@ -203,8 +205,9 @@ def run(spec: ArgumentSpec, plan: Callable[[Task], Plan], *, supports_check_mode
             for text in planned.warnings:
                 task.warn(text)
             result = planned.result if module.check_mode or planned.apply is None else planned.apply()
-            outcome = {"changed": planned.changed, **result}
-            if module._diff and (planned.before is not None or planned.after is not None):
+            foretold = module.check_mode and planned.foretold
+            outcome = {"changed": planned.changed and not foretold, **result}
+            if module._diff and not foretold and (planned.before is not None or planned.after is not None):
                 outcome["diff"] = {"before": planned.before or "", "after": planned.after or ""}
         except Failure as caught:
             failure = caught

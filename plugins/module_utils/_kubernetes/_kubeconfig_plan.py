@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,13 +72,19 @@ def plan(task: Task, source: Source) -> Plan:
     return _whole(task, path, _lasting(task, source))
 
 
+def _masked(task: Task, config: dict[str, Any]) -> dict[str, Any]:
+    """Returns the kubeconfig; what is secret in it is shown nowhere unless the content is asked for."""
+    if not task.params["return_content"]:
+        task.secret(*kubeconfigs.secrets(config))
+    return config
+
+
 def _fetched(task: Task, source: Source) -> dict[str, Any]:
     """Returns the cluster's own kubeconfig, named and marked, with a sign-in that needs no person."""
     config = kubeconfigs.parse(source.fetch(), f"Azure's kubeconfig of {source.identity.name}")
     if kubeconfigs.needs_login(config):
         config = kubeconfigs.convert(config, source.login())
-    if not task.params["return_content"]:
-        task.secret(*kubeconfigs.secrets(config))
+    _masked(task, config)
     run_command = source.only_by_run_command(config)
     return kubeconfigs.own(config, source.identity, task.params["context"], run_command=run_command)
 
@@ -143,18 +150,20 @@ def _private_path(task: Task, identity: kubeconfigs.Identity) -> Path:
 def _kept(task: Task, source: Source, path: Path) -> Plan:
     text = kubeconfigs.read(path)
     if text is not None and _is_valid(task, text, source, path):
-        config = kubeconfigs.parse(text, str(path))
-        if not task.params["return_content"]:
-            task.secret(*kubeconfigs.secrets(config))
-        return _whole(task, path, config)
-    config = _fetched(task, source)
-    planned = _whole(task, path, kubeconfigs.without_login_secrets(config))
-    if planned.apply is None or task.run_directory is None:
-        return planned
-    # Later tasks of a check need a file all the same.
+        return _whole(task, path, _masked(task, kubeconfigs.parse(text, str(path))))
+    if task.run_directory is None:
+        return _whole(task, path, _lasting(task, source))
+    # Later tasks of a check need a file all the same: one for each that is to be written.
     private = _private_path(task, source.identity)
-    _files.write_private(private, kubeconfigs.render(config))
-    return replace(planned, result={**planned.result, "path": str(private)})
+    private = private.with_name(f"{hashlib.sha256(str(path).encode()).hexdigest()[:12]}-{private.name}")
+    foretold = kubeconfigs.read(private)
+    config = _fetched(task, source) if foretold is None else _masked(task, kubeconfigs.parse(foretold, str(private)))
+    planned = _whole(task, path, kubeconfigs.without_login_secrets(config))
+    if planned.apply is None:
+        return planned
+    if foretold is None:
+        _files.write_private(private, kubeconfigs.render(config))
+    return replace(planned, result={**planned.result, "path": str(private)}, foretold=foretold is not None)
 
 
 def _is_valid(task: Task, text: str, source: Source, path: Path) -> bool:

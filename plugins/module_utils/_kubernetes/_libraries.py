@@ -10,7 +10,7 @@ import http.client
 import sys
 
 # libyaml's, where PyYAML has it: a kubeconfig of 1,000 clusters takes 1.3 s instead of 26.
-from ansible.module_utils.common.yaml import SafeDumper, SafeLoader, yaml_load, yaml_load_all
+from ansible.module_utils.common.yaml import yaml_load, yaml_load_all
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import MissingLibrary
 
 _missing: tuple[str, str] | None = None
@@ -28,8 +28,11 @@ except ImportError as error:
 
 try:
     import yaml
+
+    SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    SafeDumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 except ImportError as error:
-    yaml = None
+    yaml = SafeLoader = SafeDumper = None
     _missing = _missing or ("PyYAML", str(error))
 
 STREAM_ERRORS: tuple[type[Exception], ...] = (http.client.HTTPException, OSError)
