@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make demo`: a sandbox with one AKS cluster, the playbook aks.gpu.site against it, and nothing left running.
 
-`make shell` is the same with a shell instead of the playbook.
+`make shell` is the same with a shell instead of the playbook: in it `kubectl` is the sandbox's, and reads its cluster.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -32,6 +33,14 @@ PLAYBOOK = ["ansible-playbook", "aks.gpu.site", "-e", "aks_resource_group=myReso
             "-e", "aks_cluster_name=myAKSCluster",
             "-e", f"gpu_verify_evidence_directory={shlex.quote(str(EVIDENCE))}"]  # fmt: skip
 
+SHELL = [
+    "sh",
+    "-c",
+    '(umask 077; python3 -m aks_sandbox kubeconfig myAKSCluster >"$KUBECONFIG")'
+    ' && PATH="${AKS_SANDBOX_KUBECTL%/*}:$PATH" && exec "$0"',
+    os.environ.get("SHELL", "/bin/sh"),
+]
+
 
 def demo(arguments: list[str]) -> int:
     """Set up, run the playbook (with these arguments more) in a sandbox of its own, and return its exit status."""
@@ -46,12 +55,16 @@ def demo(arguments: list[str]) -> int:
     environment.update(ANSIBLE_LOCALHOST_WARNING="false", ANSIBLE_INVENTORY_UNPARSED_WARNING="false")
     if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
         environment["ANSIBLE_FORCE_COLOR"] = "true"
-    command = [os.environ.get("SHELL", "/bin/sh")] if arguments == ["--shell"] else [*PLAYBOOK, *arguments]
+    wants_shell = arguments == ["--shell"]
+    command = SHELL if wants_shell else [*PLAYBOOK, *arguments]
     shutil.rmtree(EVIDENCE, ignore_errors=True)  # a report of an earlier demo says nothing of this one
     say("== 2. A sandbox: a simulated Azure, and one AKS cluster with a real Kubernetes control plane")
-    say(f"== 3. In it: {shlex.join(command)}")
+    say("== 3. In it: a shell; leave it by exit" if wants_shell else f"== 3. In it: {shlex.join(command)}")
     sandbox = [str(python), "-m", "aks_sandbox", "run", "--name", f"demo-{os.getpid()}", "--clusters", "1"]
-    status = _run([*sandbox, "--", *command], environment)
+    with tempfile.TemporaryDirectory(prefix="aks-gpu-shell-") as folder:
+        if wants_shell:
+            environment["KUBECONFIG"] = str(Path(folder, "kubeconfig"))
+        status = _run([*sandbox, "--", *command], environment)
     took = time.monotonic() - began
     if status == 0:
         say(f"== Done in {took:.0f} s. The sandbox is stopped; Azure, the GPUs and what ran on them were simulated.")
