@@ -163,18 +163,22 @@ def mypy(run: Run) -> None:
 
 
 def build(run: Run) -> None:
-    """Build the tarball, and look into it."""
+    """Build the tarball, and look into it: all that a user needs, and nothing else."""
     for old in BUILD.glob("aks-gpu-*.tar.gz"):
         old.unlink()
     run("ansible-galaxy", "collection", "build", "--output-path", BUILD, COPY)
-    needed = {"README.md", "COPYING", "CHANGELOG.md", "meta/runtime.yml", "requirements.txt", "playbooks/site.yml"}
+    folders = ("docs", "meta", "playbooks", "plugins", "roles")
+    needed = {str(path.relative_to(COPY)) for name in folders for path in (COPY / name).rglob("*") if path.is_file()}
     with tarfile.open(tarball()) as archive:
         names = {member.name for member in archive if member.isfile()}
     run.log.open("a").write("".join(f"{name}\n" for name in sorted(names)))
-    if missing := needed - names:
+    single = {"README.md", "COPYING", "CHANGELOG.md", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "SECURITY.md",
+              "requirements.txt", "execution-environment.yml", "MANIFEST.json", "FILES.json"}  # fmt: skip
+    if missing := (needed | single) - names:
         raise GateFailed(f"the tarball lacks {', '.join(sorted(missing))}")
-    unwanted = re.compile(r"^(tests|bench|build|extensions|changelogs/fragments|\.)|__pycache__|\.pyc$|\.tar\.gz$")
-    if foreign := sorted(filter(unwanted.search, names)):
+    wanted = re.compile(rf"({'|'.join(folders)}|examples|changelogs/changelog\.yaml$|changelogs/config\.yaml$)")
+    unwanted = re.compile(r"(^|/)\.|__pycache__|\.pyc$|\.tar\.gz$|^examples/awx/")
+    if foreign := sorted(n for n in names - single if not wanted.match(n) or unwanted.search(n)):
         raise GateFailed(f"the tarball holds what no user needs: {', '.join(foreign)}")
     run.note(str(tarball().relative_to(ROOT)))
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make pictures`: the evidence report of a fleet in the sandbox, as docs/ shows it, wide and narrow.
 
-Three clusters: two work; in the third the article's image of 2019 meets GPUs that it has no code for.
+Three clusters: two work; in the third the article's image of 2019 fails, by a setting of the sandbox.
 """
 
 from __future__ import annotations
