@@ -207,6 +207,10 @@ def site(run: Run) -> None:
 def changelog(run: Run) -> None:
     run("antsibull-changelog", "lint", cwd=COPY)
     run("antsibull-changelog", "lint-changelog-yaml", "changelogs/changelog.yaml", cwd=COPY)
+    made = LOGS / "CHANGELOG.md"
+    run("antsibull-changelog", "generate", "--output", made, cwd=COPY)
+    if made.read_text() != (COPY / "CHANGELOG.md").read_text():
+        raise GateFailed("CHANGELOG.md is not what `antsibull-changelog generate` writes of changelogs/")
 
 
 def sanity(run: Run) -> None:
