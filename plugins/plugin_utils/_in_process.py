@@ -25,7 +25,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ from ansible.plugins.action.normal import ActionModule as NormalAction
 from ansible.plugins.loader import filter_loader, test_loader
 from ansible.release import __version__ as core_version
 from ansible.utils.display import Display
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._files import PRIVATE, locked, write_private
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import RUN_DIRECTORY_VARIABLE, SINCE_VARIABLE
 from ansible_collections.aks.gpu.plugins.module_utils._evidence import _steps
 from ansible_collections.aks.gpu.plugins.plugin_utils import _fleet_progress, _isolation
@@ -53,8 +55,8 @@ RUN_DIRECTORY: str = vars(constants)["DEFAULT_LOCAL_TMP"]
 
 SETTING = "aks_gpu_in_process"
 MODULES = "ansible_collections.aks.gpu.plugins.modules"
-_begun: set[str] = set()
-"""Tasks that this process has begun. A worker has one task of one host, and begins it again for each attempt of it."""
+BATCH_SECONDS = 10.0
+"""How long a task waits for another host of its batch to note when they began it."""
 
 DISCOVERED = ("", "auto", "auto_legacy", "auto_silent", "auto_legacy_silent")
 """Values of ansible_python_interpreter that leave the choice to Ansible."""
@@ -68,6 +70,7 @@ def load_templating() -> None:
     with contextlib.suppress(AnsibleError, KeyError):
         filter_loader.get("ansible.builtin.bool")
         filter_loader.get("aks.gpu.listed")
+        filter_loader.get("aks.gpu.absolute_path")
         test_loader.get("ansible.builtin.skipped")
 
 
@@ -126,7 +129,6 @@ class InProcessAction(NormalAction):
     SECRET_RESULTS: frozenset[str] = frozenset()
 
     _in_process = False
-    _first = True
     _arguments: bytes | None = None
     _task_vars: Mapping[str, Any]
     _environment: dict[str, Any]
@@ -137,8 +139,6 @@ class InProcessAction(NormalAction):
         started = time.time()
         self._task_vars = task_vars or {}
         self._environment = {}
-        self._first = self._task._uuid not in _begun
-        _begun.add(self._task._uuid)
         self._since = self._new_enough()
         obstacle = self._obstacle()
         self._in_process = obstacle is None
@@ -236,22 +236,20 @@ class InProcessAction(NormalAction):
         if self._task_vars.get("ansible_loop_var") is not None:
             return None
         now = time.monotonic()
+        host = str(self._task_vars.get("inventory_hostname", ""))
         batch = self._task_vars.get("ansible_play_batch") or ()
-        if not self._first or not batch or isinstance(self._task, Handler) or not self._is_linear():
+        if host not in batch or isinstance(self._task, Handler) or not self._is_linear():
             return now
-        path = Path(RUN_DIRECTORY, f"task-{self._task._uuid}-{hashlib.sha256(str(batch[0]).encode()).hexdigest()[:16]}")
-        own = path.with_name(f"{path.name}-{os.getpid()}")
+        path = Path(RUN_DIRECTORY, f"task-{self._task._uuid}")
+        begun = path.with_name(f"{path.name}-{hashlib.sha256(host.encode()).hexdigest()[:16]}")
         try:
-            own.write_text(repr(now), encoding="utf-8")
-            try:
-                path.hardlink_to(own)
-            except FileExistsError:
-                now = float(path.read_text(encoding="utf-8"))
-            finally:
-                own.unlink()
-        except OSError:
-            pass
-        return now
+            begun.touch(mode=PRIVATE, exist_ok=False)
+        except OSError:  # begun before, and now another attempt, by `until` or the debugger
+            return now
+        try:
+            return _begun_by_batch(path, host) or _begin(path, host, batch, now)
+        except (DeadlineExceeded, OSError):
+            return now
 
     def _is_linear(self) -> bool:
         """Says whether every host does a task before any host does the next; False when that can't be told."""
@@ -324,6 +322,25 @@ class InProcessAction(NormalAction):
         if isinstance(item, Mapping):
             item = item.get("name", "")
         return str(item) if isinstance(item, (str, int)) else ""
+
+
+def _begun_by_batch(path: Path, host: str) -> float | None:
+    """Returns when the first host of a host's batch began a task, None when no host of it has."""
+    try:
+        since, batch = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return float(since) if host in batch else None
+
+
+def _begin(path: Path, host: str, batch: Sequence[str], now: float) -> float:
+    """Notes when a batch begins a task, with its hosts: those that fail are soon no longer counted to it."""
+    with locked(path.with_name(f"{path.name}.lock"), timeout=BATCH_SECONDS):
+        since = _begun_by_batch(path, host)
+        if since is None:
+            write_private(path, json.dumps([now, list(batch)]))
+            since = now
+        return since
 
 
 def _argument_encoding() -> dict[str, Any]:

@@ -6,14 +6,20 @@
 from __future__ import annotations
 
 import itertools
+import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from emulated import Emulated
+from environment import COLLECTIONS
 from test_snapshot import ASKED, CLUSTERS, Json, azure, fleet, requests, results, running, task, theirs
 
-from playbooks import Ran
+from playbooks import Ran, without_foreign_settings
 
 __all__ = ["azure", "running"]
 
@@ -125,3 +131,44 @@ def test_one_failed_cluster_ends_the_play_where_the_user_wants_it(
     asked = [each["url"] for each in azure.sent(mark) if each["method"] == "PUT" and each["status"] < 300]
     assert len(asked) == len(CLUSTERS) - 1
     assert len(results(ran, "Next")) == (len(CLUSTERS) - 1 if goes_on else 0)
+
+
+def test_hosts_that_fail_leave_their_list_to_the_others(azure: Emulated, tmp_path: Path) -> None:
+    """A host that has failed is no longer counted to its batch."""
+    mark = azure.mark()
+    ran = fleet(azure, tmp_path, [task("Refused", vm_size="Standard_NC24ads_A100_v4")], "--forks", "1")
+    assert [each["status"] for each in ran.tasks] == ["failed"] * len(CLUSTERS)
+    assert requests(azure, mark)["LIST"] == 1
+
+
+def test_the_debuggers_redo_looks_anew(azure: Emulated, tmp_path: Path) -> None:
+    """Whoever has put something right by hand says `redo`."""
+    azure.act("pool", cluster=CLUSTERS[-1], pool="gpunp", properties={"nodeLabels": {"team": "theirs"}})
+    hosts = {name.lower(): {"aks_cluster_name": name, "ansible_connection": "local"} for name in CLUSTERS}
+    (tmp_path / "inventory.json").write_text(json.dumps({"all": {"hosts": hosts}}))
+    judged = task("Judge", task_check_mode=True, task_register="it", task_failed_when="it is changed")
+    variables = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    play = {"hosts": "all", "gather_facts": False, "debugger": "on_failed", "vars": variables, "tasks": [judged]}
+    (tmp_path / "play.json").write_text(json.dumps([play]))
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    paths = {"ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_HOME": str(tmp_path / "ansible")}
+    log = tmp_path / "output.log"
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            [program, str(tmp_path / "play.json"), "-i", str(tmp_path / "inventory.json")],
+            cwd=tmp_path,
+            env={**without_foreign_settings(), **azure.environment, **paths, "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        ) as process,
+    ):
+        deadline = time.monotonic() + 60
+        while "(debug)>" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        azure.act("pool", cluster=CLUSTERS[-1], pool="gpunp", properties={"nodeLabels": ASKED["node_labels"]})
+        process.communicate(f"redo{os.linesep}quit{os.linesep}".encode(), timeout=60)
+    assert process.returncode == 0, log.read_text()
