@@ -210,7 +210,7 @@ def _debugs(cost: Cost, clusters: int) -> list[Json]:
 
 
 def _further(costs: dict[int, Cost]) -> tuple[float, float]:
-    """Returns the CPU seconds of each further cluster: from the smallest number to the middle one, and from there on."""
+    """Returns the CPU seconds of each further cluster: from the smallest number to the middle one, and on from it."""
     small, middle, large = sorted(costs)
     first = (costs[middle].cpu - costs[small].cpu) / (middle - small)
     return first, (costs[large].cpu - costs[middle].cpu) / (large - middle)

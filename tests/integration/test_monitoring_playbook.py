@@ -86,10 +86,10 @@ def test_the_role_and_the_playbook(fleet: list[Monitored], ansible: Ansible, tmp
     for cluster in fleet:
         sandbox.act("metrics_history", cluster=cluster.name, minutes=20)
     mark = sandbox.mark()
-    directory = tmp_path / "metrics"
+    directory = tmp_path / "metrics"  # where Ansible was started, and not the folder of the playbook
     run = ansible.playbook(
         "aks.gpu.metrics",
-        {"gpu_monitoring_directory": str(directory), "gpu_monitoring_since": "30m"},
+        {"gpu_monitoring_directory": "metrics", "gpu_monitoring_since": "30m"},
         inventory=places,
         environment=environment,
     )

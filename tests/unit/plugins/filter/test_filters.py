@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
+from ansible_collections.aks.gpu.plugins.filter.absolute_path import absolute_path
 from ansible_collections.aks.gpu.plugins.filter.gpus_offered import gpus_offered
 from ansible_collections.aks.gpu.plugins.filter.listed import listed
 from ansible_collections.aks.gpu.plugins.filter.tolerations import tolerations
@@ -26,6 +28,18 @@ def test_listed(value: Any, items: list[Any]) -> None:
 def test_listed_refuses_a_number() -> None:
     with pytest.raises(AnsibleFilterError, match="not 5"):
         listed(5)
+
+
+def test_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    assert absolute_path("evidence/new") == str(tmp_path / "evidence" / "new")
+    assert absolute_path("../evidence") == str(tmp_path.parent / "evidence")
+    assert absolute_path("~/.kube/fleet") == "/home/me/.kube/fleet"
+    assert absolute_path("/srv/evidence/") == "/srv/evidence"
+    assert absolute_path("") == ""
+    with pytest.raises(AnsibleFilterError, match="not 5"):
+        absolute_path(5)
 
 
 @pytest.mark.parametrize(
