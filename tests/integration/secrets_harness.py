@@ -78,9 +78,9 @@ class Processes:
     def _sample(self) -> None:
         while not self._stop.wait(0.03):
             if Path("/proc").is_dir():
-                for entry in Path("/proc").glob("[0-9]*/cmdline"):
+                for process in filter(str.isdigit, os.listdir("/proc")):
                     with contextlib.suppress(OSError):
-                        self.seen.add(entry.read_bytes())
+                        self.seen.add(Path("/proc", process, "cmdline").read_bytes())
             else:
                 self.seen.add(subprocess.run(["ps", "-axww", "-o", "command"], capture_output=True, check=True).stdout)
 
