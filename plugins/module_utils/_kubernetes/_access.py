@@ -24,11 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import InvalidKubeconfig, SignInFailed
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import (
-    require_libraries,
-    yaml,
-    yaml_load,
-)
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import SafeLoader, require_libraries, yaml
 
 EXEC_PLUGIN_SECONDS = 90
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -249,7 +245,7 @@ def load_kubeconfig(source: Any) -> dict[str, Any]:
         return _checked(source, os.getcwd(), "the kubeconfig")
     text = str(source)
     if "\n" in text.strip() or text.lstrip().startswith("{"):
-        return _checked(_parse(text, "the kubeconfig"), os.getcwd(), "the kubeconfig")
+        return _checked(load_yaml(text, "the kubeconfig"), os.getcwd(), "the kubeconfig")
     paths = [os.path.expanduser(path) for path in text.split(os.pathsep) if path]
     present = [path for path in paths if os.path.exists(path)]
     if not present:
@@ -259,7 +255,7 @@ def load_kubeconfig(source: Any) -> dict[str, Any]:
         )
     merged: dict[str, Any] = {"clusters": [], "users": [], "contexts": []}
     for path in present:
-        config = _checked(_parse(_read(path), path), os.path.dirname(os.path.abspath(path)), path)
+        config = _checked(load_yaml(_read(path), path), os.path.dirname(os.path.abspath(path)), path)
         for section in ("clusters", "users", "contexts"):
             known = {entry["name"] for entry in merged[section]}
             merged[section] += [entry for entry in config[section] if entry["name"] not in known]
@@ -336,9 +332,18 @@ def _absolute(entry: dict[str, Any], base: str) -> dict[str, Any]:
     return result
 
 
-def _parse(text: str, origin: str) -> Any:
+def load_yaml(text: str, origin: str) -> Any:
+    """Returns what stands in a kubeconfig's text.
+
+    Args:
+        text: YAML or JSON.
+        origin: Where it comes from, for messages.
+
+    Raises:
+        InvalidKubeconfig: It is no YAML. The message quotes nothing of it.
+    """
     try:
-        return yaml_load(text)
+        return yaml.load(text, Loader=SafeLoader)
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" (line {where.line + 1})" if where else ""

@@ -30,14 +30,13 @@ from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible import _files
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import EXTENSION, extension_of
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import EXTENSION, extension_of, load_yaml
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import InvalidKubeconfig
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import (
     SafeDumper,
     SafeLoader,
     require_libraries,
     yaml,
-    yaml_load,
 )
 
 SECTIONS = {"clusters": "cluster", "contexts": "context", "users": "user"}
@@ -147,12 +146,7 @@ def parse(text: str, origin: str) -> dict[str, Any]:
         MissingLibrary: PyYAML is missing.
     """
     require_libraries()
-    try:
-        config = yaml_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1})" if mark else ""
-        raise InvalidKubeconfig(f"{origin} is no valid YAML{where}.") from None
+    config = load_yaml(text, origin)
     if config is None:
         config = {"apiVersion": "v1", "kind": "Config"}
     if not isinstance(config, dict):
@@ -566,7 +560,7 @@ def _with_entry(text: str, section: str, entry: dict[str, Any]) -> str:
         return text
     for old in entries:
         if old.name == entry["name"]:
-            before = yaml_load("".join(lines[old.first : old.end]))[0]
+            before = yaml.load("".join(lines[old.first : old.end]), Loader=SafeLoader)[0]
             lines[old.first : old.end] = _written(_overlaid(before, entry), old.column)
             return "".join(lines)
     lines[entries[-1].end : entries[-1].end] = _written(entry, entries[-1].column)

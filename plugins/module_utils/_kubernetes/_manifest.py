@@ -26,7 +26,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import De
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import yaml, yaml_load_all
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import SafeLoader, yaml
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import (
     Resources,
     ResourceType,
@@ -117,7 +117,7 @@ def parse(definition: Any) -> list[dict[str, Any]]:
         Failure: Something in it is no Kubernetes object. All of it is named at once.
     """
     try:
-        documents = list(yaml_load_all(definition)) if isinstance(definition, str) else [definition]
+        documents = list(yaml.load_all(definition, Loader=SafeLoader)) if isinstance(definition, str) else [definition]
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
