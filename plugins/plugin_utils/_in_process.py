@@ -58,6 +58,9 @@ MODULES = "ansible_collections.aks.gpu.plugins.modules"
 BATCH_SECONDS = 10.0
 """How long a task waits for another host of its batch to note when they began it."""
 
+THIS_PYTHON = "{{ ansible_playbook_python }}"
+"""What the roles set ansible_python_interpreter to: a template that no task of any host need fill in."""
+
 DISCOVERED = ("", "auto", "auto_legacy", "auto_silent", "auto_legacy_silent")
 """Values of ansible_python_interpreter that leave the choice to Ansible."""
 
@@ -201,7 +204,10 @@ class InProcessAction(NormalAction):
         variables: Any = self._task_vars
         if self._task.delegate_to:
             variables = variables.get("ansible_delegated_vars", {}).get(self._task.delegate_to, variables)
-        asked = self._templar.template(constants.config.get_config_value("INTERPRETER_PYTHON", variables=variables))
+        asked = constants.config.get_config_value("INTERPRETER_PYTHON", variables=variables)
+        if asked == THIS_PYTHON:
+            return None
+        asked = self._templar.template(asked)
         if not asked or asked in DISCOVERED or asked == sys.executable:
             return None
         here, there = Path(sys.executable), Path(str(asked))

@@ -337,10 +337,13 @@ def writable(pool: Mapping[str, Any] | None) -> dict[str, Any]:
 # --- return values -----------------------------------------------------------------------------------------------
 
 
+_BEFORE_CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+"""Where a word of a name begins, also after a word that is all capitals."""
+
+
 def snake(name: str) -> str:
     """Returns a name of ARM as Ansible writes it: ``osDiskSizeGB`` is ``os_disk_size_gb``."""
-    name = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name)
-    return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower()
+    return _BEFORE_CAPITAL.sub("_", name).lower()
 
 
 _MAPS = tuple(field.path for field in FIELDS if field.type == "dict")

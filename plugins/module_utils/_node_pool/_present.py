@@ -75,10 +75,6 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._preflight impo
     stack_problems,
     surroundings_problems,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._replacement import (
-    Replacement,
-    replacement_problems,
-)
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._stacks import STACKS, Stack, stack_of
 
 NODE_POOL_ARGUMENTS = AZURE_ARGUMENTS.merge(
@@ -292,6 +288,9 @@ class _Present:
 
     def _with_replacement(self, planned: Plan, old: NodePoolAccess) -> Plan:
         """Returns the plan with what makes the old pool go afterwards."""
+        # All that knows Kubernetes, half of the collection: not in the memory of a fleet's every process, but here.
+        from ansible_collections.aks.gpu.plugins.module_utils._node_pool._replacement import Replacement
+
         stack = self.task.params["gpu_stack"]
 
         def apply() -> dict[str, Any]:
@@ -310,6 +309,8 @@ class _Present:
     def _replacement_problems(self, values: Values) -> list[str]:
         if self.old is None:
             return []
+        from ansible_collections.aks.gpu.plugins.module_utils._node_pool._replacement import replacement_problems
+
         return replacement_problems(self.access.name, values, self.replaced, self.old.name, self.wait)
 
     def _plan_creation(self, current: Pool | None) -> Plan:
