@@ -9,7 +9,6 @@ import itertools
 import json
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from emulated import Emulated
 from environment import COLLECTIONS
 from test_snapshot import ASKED, CLUSTERS, Json, azure, fleet, requests, results, running, task, theirs
 
-from playbooks import Ran, without_foreign_settings
+from playbooks import Ran, python_under_test, without_foreign_settings
 
 __all__ = ["azure", "running"]
 
@@ -150,7 +149,7 @@ def test_the_debuggers_redo_looks_anew(azure: Emulated, tmp_path: Path) -> None:
     variables = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
     play = {"hosts": "all", "gather_facts": False, "debugger": "on_failed", "vars": variables, "tasks": [judged]}
     (tmp_path / "play.json").write_text(json.dumps([play]))
-    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    program = str(python_under_test().with_name("ansible-playbook"))
     paths = {"ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_HOME": str(tmp_path / "ansible")}
     log = tmp_path / "output.log"
     with (

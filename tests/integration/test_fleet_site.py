@@ -9,7 +9,6 @@ What is settled is left alone, and a run that is killed is taken up by the next.
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ from environment import COLLECTIONS
 from harness import kill_tree
 from test_snapshot import requests
 
-from playbooks import Ansible, Ran, Started, without_foreign_settings
+from playbooks import Ansible, Ran, Started, python_under_test, without_foreign_settings
 
 Json = dict[str, Any]
 
@@ -74,9 +73,8 @@ def site(
     shared = {"aks_resource_group": RESOURCE_GROUP, "node_pool_vm_size": "Standard_NC4as_T4_v3"}
     inventory = folder / "inventory.json"
     inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": shared}}))
-    ansible = Ansible(
-        Path(sys.executable), COLLECTIONS, {**without_foreign_settings(), **azure.environment}, by_server=True
-    )
+    environment = {**without_foreign_settings(), **azure.environment}
+    ansible = Ansible(python_under_test(), COLLECTIONS, environment, by_server=True)
     command = ["ansible-playbook", "aks.gpu.site", "-i", str(inventory), "--skip-tags", "kubernetes", "--forks", "2"]
     return ansible.command([*command, *arguments], folder, 180, settings, while_running)
 

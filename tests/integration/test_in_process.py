@@ -15,7 +15,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,10 +24,12 @@ from typing import Any
 import pytest
 from harness import Ansible, PlaybookRun
 
+from playbooks import python_under_test
+
 WAY = Path(__file__).parent / "way"
 SECRET = "hunter2secret"
 WAYS = ("always", "never")
-BINARIES = Path(os.environ.get("AKS_GPU_TEST_ANSIBLE") or Path(sys.executable).parent)
+BINARIES = python_under_test().parent
 
 
 class Playbooks:

@@ -30,7 +30,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._azure._snapshot import Sh
 from emulated import RESOURCE_GROUP, Emulated, emulated
 from environment import COLLECTIONS, ROOT
 
-from playbooks import Ansible, Ran, without_foreign_settings
+from playbooks import Ansible, Ran, python_under_test, without_foreign_settings
 
 Json = dict[str, Any]
 
@@ -77,10 +77,9 @@ def fleet(
     variables = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
     book = {"hosts": "all", "gather_facts": False, "vars": variables, **play, "tasks": list(tasks)}
     (folder / "play.json").write_text(json.dumps([book]))
-    ansible = Ansible(
-        Path(sys.executable), COLLECTIONS, {**without_foreign_settings(), **azure.environment}, by_server=True
-    )
-    command = [str(Path(sys.executable).parent / "ansible-playbook"), str(folder / "play.json")]
+    environment = {**without_foreign_settings(), **azure.environment}
+    ansible = Ansible(python_under_test(), COLLECTIONS, environment, by_server=True)
+    command = [str(python_under_test().with_name("ansible-playbook")), str(folder / "play.json")]
     return ansible.command(
         [*command, "-i", str(folder / "inventory.json"), *arguments],
         folder,

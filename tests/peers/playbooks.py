@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -157,6 +158,12 @@ def _ended(process: Started) -> Iterator[None]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def python_under_test() -> Path:
+    """The Python whose Ansible is tested: of the ``bin`` that AKS_GPU_TEST_ANSIBLE names, else this one."""
+    binaries = os.environ.get("AKS_GPU_TEST_ANSIBLE")
+    return Path(binaries, "python") if binaries else Path(sys.executable)
 
 
 def without_foreign_settings() -> dict[str, str]:

@@ -49,7 +49,7 @@ CORES = {
 
 OLDER = ("2.16", "2.17", "2.18")
 KUBERNETES = ("1.34.4", "1.36.3", "1.37.2")
-COLUMNS = ("sanity", "unit", "runner", "main job")
+COLUMNS = ("sanity", "unit", "runner", "fleet", "main job")
 UNIT_TESTS_NEED = ("pytest", "pytest-asyncio", "hypothesis", "jsonschema", "junitparser")
 """Besides the sandbox's own requirements: some tests compare with what the sandbox takes."""
 
@@ -139,12 +139,20 @@ class Checks:
         run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit/plugins", PYTHONPATH=str(links))
 
     def runner(self, run: Run) -> None:
-        """The runner's own tests: pytest in the test environment drives this row's ansible-playbook."""
+        """The runner's own tests."""
+        self._integration(run, "test_in_process.py")
+
+    def fleet(self, run: Run) -> None:
+        """What a fleet's workers share, Ansible's keywords and strategies, site.yml on six clusters."""
+        self._integration(run, "test_snapshot.py", "test_fleet_plays.py", "test_fleet_site.py")
+
+    def _integration(self, run: Run, *files: str) -> None:
+        """Integration tests: pytest in the test environment drives this row's ansible-playbook."""
         environment = {**tool_environment(self.sandbox_python), "AKS_GPU_TEST_ANSIBLE": str(self.python.parent)}
-        folders = [ROOT / "tests" / folder for folder in ("sandbox", "tools", "integration")]
+        folders = [ROOT / "tests" / folder for folder in ("sandbox", "tools", "integration", "peers")]
         environment["PYTHONPATH"] = os.pathsep.join(map(str, folders))
         Run(run.log.stem, environment)(self.sandbox_python, "-m", "pytest", "-q", "-p", "no:cacheprovider",
-                                       "tests/integration/test_in_process.py")  # fmt: skip
+                                       *(f"tests/integration/{file}" for file in files))  # fmt: skip
 
     def main_job(self, run: Run) -> None:
         self.install(run)
@@ -158,7 +166,13 @@ class Checks:
             raise GateFailed(f"{len(warned)} warnings: {warned[0]}")
 
     def checks(self) -> dict[str, Callable[[Run], None]]:
-        return {"sanity": self.sanity, "unit": self.unit, "runner": self.runner, "main job": self.main_job}
+        return {
+            "sanity": self.sanity,
+            "unit": self.unit,
+            "runner": self.runner,
+            "fleet": self.fleet,
+            "main job": self.main_job,
+        }
 
 
 def fill(row: Row, sandbox_python: Path) -> None:
