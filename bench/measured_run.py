@@ -12,6 +12,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit
 
 from emulated import RESOURCE_GROUP, Emulated
 from environment import SetUpError
+from processes import descendants
 
 Json = dict[str, Any]
 
@@ -189,28 +191,18 @@ class _Memory:
         self.largest = 0
         self._pid = pid
         self._end = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-        self._thread.start()
+        self._thread = ThreadPoolExecutor(1)
+        self._looking = self._thread.submit(self._look)
 
     def stop(self) -> None:
+        """Ends the looking; raises what has ended it before."""
         self._end.set()
-        self._thread.join()
+        self._thread.shutdown()
+        self._looking.result()
 
     def _look(self) -> None:
         while not self._end.wait(SAMPLE_SECONDS):
-            self.largest = max(self.largest, sum(_proportional(pid) for pid in _tree(self._pid)))
-
-
-def _tree(pid: int) -> list[int]:
-    found = [pid]
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            text = children.read_text()
-        except OSError:
-            continue
-        for child in text.split():
-            found += _tree(int(child))
-    return found
+            self.largest = max(self.largest, sum(map(_proportional, [self._pid, *descendants(self._pid)])))
 
 
 def _proportional(pid: int) -> int:

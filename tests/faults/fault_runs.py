@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from harness import kill_tree
+from processes import kill_tree
 
 from playbooks import Ansible, Ran, Started
 

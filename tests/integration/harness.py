@@ -8,12 +8,9 @@ Results are read back through the official Azure SDK and the plain Kubernetes cl
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import os
 import shlex
-import signal
 import subprocess
 import sys
 import tempfile
@@ -28,6 +25,7 @@ from aks_sandbox.interfaces import Settings
 from aks_sandbox.testing import Sandbox
 from environment import ROOT, tool_environment
 from playbook_server import Server
+from processes import kill_tree
 
 SYSTEM_NAMESPACES = {"default", "kube-system", "kube-public", "kube-node-lease"}
 PREVIEW_FEATURES = ("GPUDedicatedVHDPreview", "ManagedGPUExperiencePreview")
@@ -121,23 +119,6 @@ class PlaybookRun:
     def failures(self) -> list[str]:
         """The messages of all failed tasks."""
         return [str(each.result.get("msg", each.result)) for each in self.results if each.status == "failed"]
-
-
-def descendants(pid: int) -> list[int]:
-    """The processes that a process started, and theirs."""
-    found: list[int] = []
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            for child in children.read_text().split():
-                found += [*descendants(int(child)), int(child)]
-    return found
-
-
-def kill_tree(pid: int) -> None:
-    """SIGKILL to a process and all that it started: Ansible's workers lead sessions of their own since core 2.19."""
-    for each in (pid, *descendants(pid)):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(each, signal.SIGKILL)
 
 
 class Ansible:

@@ -19,8 +19,9 @@ import pytest
 import yaml
 from aks_sandbox.testing import Sandbox
 from environment import ROOT
-from harness import descendants, pools
+from harness import pools
 from monitoring_harness import Monitored, monitoring_environment
+from processes import descendants
 from runner_harness import CREDENTIAL, Image, Job, credential, everything_written
 
 Json = dict[str, Any]

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from emulated import RESOURCE_GROUP, Emulated, emulated
 from environment import COLLECTIONS
-from harness import kill_tree
+from processes import kill_tree
 from test_snapshot import requests
 
 from playbooks import Ansible, Ran, Started, python_under_test, without_foreign_settings

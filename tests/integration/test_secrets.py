@@ -22,7 +22,7 @@ import pytest
 import yaml
 from emulated import CLUSTER, RESOURCE_GROUP, Emulated, emulated
 from environment import COLLECTIONS
-from harness import kill_tree
+from processes import kill_tree
 from secrets_harness import WRONG, Planted, Processes, only_in_private_directories
 
 from playbooks import Ansible, Ran, without_foreign_settings

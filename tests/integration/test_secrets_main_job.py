@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 from aks_sandbox.testing import Sandbox
 from environment import COLLECTIONS
-from harness import QUICK, clean, kill_tree, pools, reset
+from harness import QUICK, clean, pools, reset
+from processes import kill_tree
 from secrets_harness import WRONG, Planted, Processes, only_in_private_directories
 
 from playbooks import Ansible, Ran, without_foreign_settings
