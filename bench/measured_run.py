@@ -141,11 +141,10 @@ def _measured(command: list[str], environment: dict[str, str], folder: Path, azu
         process = subprocess.Popen(
             command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
         )
-        memory = _Memory(process.pid)
-        _pid, status, usage = os.wait4(process.pid, 0)
+        with _Memory(process.pid) as memory:
+            _pid, status, usage = os.wait4(process.pid, 0)
+            wall = monotonic() - began
         process.returncode = os.waitstatus_to_exitcode(status)
-    wall = monotonic() - began
-    memory.stop()
     text = log.read_text(errors="replace")
     if process.returncode != 0:
         raise SetUpError(f"{' '.join(command)} ended with {process.returncode}:\n{text[:1500]} … {text[-1500:]}")
@@ -194,8 +193,11 @@ class _Memory:
         self._thread = ThreadPoolExecutor(1)
         self._looking = self._thread.submit(self._look)
 
-    def stop(self) -> None:
-        """Ends the looking; raises what has ended it before."""
+    def __enter__(self) -> _Memory:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        """Ends the looking, also when what is looked at was interrupted; raises what has ended it before."""
         self._end.set()
         self._thread.shutdown()
         self._looking.result()

@@ -21,7 +21,7 @@ from aks_sandbox.testing import Sandbox
 from environment import ROOT
 from harness import pools
 from monitoring_harness import Monitored, monitoring_environment
-from processes import descendants
+from processes import descendants, is_running
 from runner_harness import CREDENTIAL, Image, Job, credential, everything_written
 
 Json = dict[str, Any]
@@ -238,7 +238,7 @@ def test_a_job_that_is_cancelled_and_launched_again(tmp_path: Path, image: Image
     os.kill(job.worker.pid, signal.SIGTERM)
     assert job.wait(60) == "canceled", job.output()
     deadline = time.monotonic() + 30
-    while left := [pid for pid in started if alive(pid)]:
+    while left := [pid for pid in started if is_running(pid)]:
         assert time.monotonic() < deadline, left
         time.sleep(0.1)
     assert not (job.folder / "node" / "private").exists()
@@ -251,14 +251,6 @@ def test_a_job_that_is_cancelled_and_launched_again(tmp_path: Path, image: Image
     for name in inventory["_meta"]["hostvars"]:
         pool = client.agent_pools.get(slow.resource_group, name, "gpunp")
         assert pool.as_dict()["properties"]["provisioningState"] == "Succeeded"
-
-
-def alive(pid: int) -> bool:
-    """Is the process there, and no zombie?"""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_surveys_name_what_exists() -> None:

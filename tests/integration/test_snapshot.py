@@ -79,9 +79,8 @@ def fleet(
     (folder / "play.json").write_text(json.dumps([book]))
     environment = {**without_foreign_settings(), **azure.environment}
     ansible = Ansible(python_under_test(), COLLECTIONS, environment, by_server=True)
-    command = [str(python_under_test().with_name("ansible-playbook")), str(folder / "play.json")]
     return ansible.command(
-        [*command, "-i", str(folder / "inventory.json"), *arguments],
+        ["ansible-playbook", str(folder / "play.json"), "-i", str(folder / "inventory.json"), *arguments],
         folder,
         180,
         {"ANSIBLE_LOCAL_TEMP": str(folder / "tmp"), **(settings or {})},

@@ -10,14 +10,24 @@ import os
 import signal
 from pathlib import Path
 
+GONE = (FileNotFoundError, ProcessLookupError)
+"""What /proc answers of a process that has ended: when a file is opened, and when it is read."""
+
+
+def is_running(pid: int) -> bool:
+    """Says whether a process is there, and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except GONE:
+        return False
+
 
 def descendants(pid: int) -> list[int]:
     """The processes that a process started, and theirs; none when it has ended."""
     found: list[int] = []
-    gone = (FileNotFoundError, ProcessLookupError)
-    with contextlib.suppress(*gone):
+    with contextlib.suppress(*GONE):
         for thread in os.listdir(f"/proc/{pid}/task"):
-            with contextlib.suppress(*gone):
+            with contextlib.suppress(*GONE):
                 for child in Path(f"/proc/{pid}/task/{thread}/children").read_text().split():
                     found += [*descendants(int(child)), int(child)]
     return found

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 
-from processes import descendants, kill_tree
+from processes import descendants, is_running, kill_tree
 
 
 def test_descendants_are_found_and_killed_with_the_process_and_one_that_has_ended_has_none() -> None:
@@ -18,18 +18,11 @@ def test_descendants_are_found_and_killed_with_the_process_and_one_that_has_ende
         shell.stdout.readline()
         found = descendants(shell.pid)
         assert len(found) == 2
+        assert all(map(is_running, [shell.pid, *found]))
         kill_tree(shell.pid)
         assert shell.wait(10) == -signal.SIGKILL
     assert descendants(shell.pid) == []
     latest = time.monotonic() + 10
-    while any(_runs(pid) for pid in found):
+    while any(map(is_running, found)):
         assert time.monotonic() < latest
         time.sleep(0.01)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
