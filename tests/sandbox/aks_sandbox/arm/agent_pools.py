@@ -396,7 +396,7 @@ class AgentPools:
             raise ProviderError(
                 400,
                 "OperationNotAllowed",
-                f"Agent pool '{pool.name}' is of mode System: it can't be stopped. See https://aka.ms/aks/start-stop-pools",
+                f"Agent pool '{pool.name}' is of mode System: it can't be stopped.",
                 target="properties.powerState",
             )
         if stop:

@@ -196,7 +196,8 @@ class Clusters:
     async def put(self, call: Call) -> Reply:
         """PUT …/managedClusters/{cluster} of an existing cluster: replaces what can be written.
 
-        The sandbox makes clusters by its own command line, not by this.
+        The sandbox makes clusters by its own command line, not by this. No witness: entity tags in this answer; that of
+        a creation has none (ASO Test_AKS_ManagedCluster_20260501_CRUD.yaml, 2026-09-18).
         """
         self._subscriptions.require_provider(call.names["subscription"], NAMESPACE)
         try:
