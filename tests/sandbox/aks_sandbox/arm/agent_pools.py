@@ -87,7 +87,7 @@ class AgentPools:
     async def list(self, call: Call) -> Reply:
         """GET …/agentPools"""
         cluster = find_cluster(self._world, call)
-        return page(self._world, call, [cluster.pool_json(pool) for pool in cluster.pools.values()])
+        return page(self._world, call, [cluster.pool_json(pool) for pool in cluster.pools.values()], of="pools")
 
     async def get(self, call: Call) -> Reply:
         """GET …/agentPools/{pool}"""
@@ -170,7 +170,7 @@ class AgentPools:
         self._compute.check_size(cluster, wanted["vmSize"])
         self._compute.check_zones(cluster, name, wanted)
         self._check_stack(cluster, call, wanted)
-        self._compute.check_regional_quota(cluster, wanted["vmSize"], wanted["count"])
+        self._compute.check_quota(cluster, wanted, wanted["count"])
         version, full = cluster.properties["kubernetesVersion"], cluster.properties["currentKubernetesVersion"]
         properties = pool_rules.filled_in(wanted, version, full)
         for field, value in self._world.settings.future_fields.items():
@@ -296,7 +296,7 @@ class AgentPools:
             self._check_managed_gpu({**wanted, "osType": current["osType"]})
         self._decide_count(pool, wanted)
         self._check_system_pool(cluster, pool, merged["mode"])
-        self._compute.check_regional_quota(cluster, current["vmSize"], wanted["count"] - count)
+        self._compute.check_quota(cluster, current, wanted["count"] - count)
         fresh = pool_rules.replaced(current, wanted)
         spot = current.get("scaleSetPriority") == "Spot"
         if spot and self._world.settings.spot_taint_readded:
