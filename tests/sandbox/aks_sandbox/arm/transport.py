@@ -22,7 +22,7 @@ from aiohttp import web
 from . import api_versions
 from .authorization import Authorization
 from .calls import Call, Reply, Route
-from .errors import ArmError, GatewayError, ProviderError, in_progress
+from .errors import ArmError, GatewayError, ProviderError, busy
 from .faults import Faults, Rule
 from .identity import Identity, stable_id
 from .recording import Recording
@@ -94,7 +94,8 @@ def headers_of_azure(call: Call, reply: Reply, region: str) -> dict[str, str]:
     headers[f"x-ms-ratelimit-remaining-subscription-{kind}"] = own
     headers[f"x-ms-ratelimit-remaining-subscription-global-{kind}"] = whole
     if namespace == "microsoft.containerservice" and not (call.method == "GET" and _CLUSTER.fullmatch(call.path)):
-        who = f"appId={call.principal.client_id},tenantId={stable_id('tenant')},objectId={call.principal.object_id}"
+        app = "" if call.principal.user else f"appId={call.principal.client_id},"
+        who = f"{app}tenantId={stable_id('tenant')},objectId={call.principal.object_id}"
         headers["x-ms-operation-identifier"] = f"{who}/{region or 'westus2'}/{uuid.uuid4()}"
     return headers
 
@@ -210,7 +211,8 @@ class Gateway:
                 412, "PreconditionFailed", "The condition specified using HTTP conditional header(s) is not met."
             )
         if rule.in_progress:
-            raise in_progress("Another operation (Updating)")
+            answer = self.world.settings.busy_answer if rule.in_progress is True else rule.in_progress
+            raise busy("Updating", None, str(uuid.uuid4()), self.world.clock.timestamp(), answer)
         if rule.operation is not None:
             call.operation_fault = rule.operation
         if rule.status is not None:
