@@ -155,7 +155,12 @@ class Settings:
     )
     features_pending: list[str] = setting([], "Patterns of preview features that stay Pending: somebody must approve.")
     quotas: dict[str, int] = setting(
-        {}, "vCPUs a family (by its name in Compute usages) or the region (`cores`) may use; other families: no limit."
+        {},
+        "vCPUs a family (by its name in Compute usages), the region (`cores`) or Spot nodes (`lowPriorityCores`) may "
+        "use; other families: no limit.",
+    )
+    family_quota: str = setting(
+        "put", "When a family's quota is judged: put (400 ErrCode_InsufficientVCPUQuota, as recorded) | operation."
     )
     capacity_missing: dict[str, str] = setting(
         {},
@@ -214,7 +219,10 @@ class Settings:
         {}, "Properties of every new pool that no SDK knows; a PUT without them loses them, as a PUT does."
     )
     page_size: int = setting(0, "Items of a page of a list; 0: one page.")
-    empty_last_page: bool = setting(False, "Lists end with a nextLink to an empty page.")
+    empty_last_page: str = setting(
+        "pools", "Lists that end with a nextLink to an empty page: pools (as recorded) | clusters | all | none."
+    )
+    workspace_seconds: float = setting(3.0, "A Log Analytics workspace's creation; in the recording, less than 30.")
     run_command_seconds: float = setting(0.5, "The start of a run-command's Pod; AKS's takes 5 to 20.")
     retry_after_seconds: int = setting(0, "Retry-After of long-running answers; 0: none, as AKS.")
     background_operation_seconds: float = setting(

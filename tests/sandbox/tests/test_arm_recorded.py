@@ -392,7 +392,8 @@ def test_preconditions_of_a_create(arm: Arm, sandbox: Sandbox) -> None:
 
 
 def test_headers_of_a_put_and_of_a_delete(arm: Arm) -> None:
-    """PS TestSpot.json, 2025-10-28; the DELETE: CLI test_aks_create_gpu_driver_flow.yaml, 2025-03-21."""
+    """PS TestSpot.json, 2025-10-28; the DELETE: CLI test_aks_create_gpu_driver_flow.yaml, 2025-03-21; an application's
+    identifier begins with it: CLX test_aks_create_with_azuremonitormetrics.yaml, 2025-07-23."""
     created = arm.put_pool("gpunp", GPU_POOL)
     headers = {name.lower(): value for name, value in created.headers.items()}
     assert set(headers) - {"server", "date", "content-length"} == {
@@ -406,7 +407,7 @@ def test_headers_of_a_put_and_of_a_delete(arm: Arm) -> None:
     assert headers["x-ms-ratelimit-remaining-subscription-global-writes"] == "2999"
     assert f"/operations/{headers['x-ms-request-id']}?api-version=2025-03-01&t=" in headers["azure-asyncoperation"]
     assert re.fullmatch(
-        rf"tenantId={GUID},objectId={GUID},appId={GUID}/westus2/{GUID}", headers["x-ms-operation-identifier"]
+        rf"appId={GUID},tenantId={GUID},objectId={GUID}/westus2/{GUID}", headers["x-ms-operation-identifier"]
     )
     end = arm.wait(created)
     assert all(

@@ -16,6 +16,7 @@ from . import pool_rules
 from .agent_pools import ACTION, CLUSTERS, NAMESPACE, find_cluster
 from .calls import Call, Reply, Route, route
 from .errors import GatewayError, ProviderError, busy, cancel_not_allowed, not_emulated
+from .identity import stable_id
 from .operations import Operations, fail_if_planted
 from .paging import page
 from .subscriptions import Subscriptions, group_not_found
@@ -24,11 +25,17 @@ from .world import Cluster, Operation, Pool, World, new_etag
 Json = dict[str, Any]
 
 
-def cluster_properties(name: str, resource_group: str, location: str, version: str) -> Json:
-    """What a cluster's `properties` show when nothing special was asked for."""
+def cluster_properties(subscription: str, name: str, resource_group: str, location: str, version: str) -> Json:
+    """What a cluster's `properties` show when nothing special was asked for.
+
+    Witness: ASO Test_AKS_ManagedCluster_20260501_CRUD.yaml, 2026-09-18 (2026-05-01), and PS TestSpot.json, 2025-10-28
+    (2025-08-01): all of it. The network is that of the overlay, as `az aks create` makes it since 2025.
+    """
     digest = hashlib.sha256(f"{resource_group}/{name}".lower().encode()).hexdigest()
     dns = f"{name.lower()}-{resource_group.lower()}-{digest[:6]}"
     full = version if version.count(".") >= 2 else f"{version}.0"
+    nodes = f"MC_{resource_group}_{name}_{location}"
+    kubelet, address, issuer = (str(uuid.uuid5(uuid.NAMESPACE_URL, digest + what)) for what in ("id", "ip", "oidc"))
     return {
         "provisioningState": "Succeeded",
         "powerState": {"code": "Running"},
@@ -38,7 +45,8 @@ def cluster_properties(name: str, resource_group: str, location: str, version: s
         "fqdn": f"{dns}-{digest[6:14]}.hcp.{location}.azmk8s.io",
         "azurePortalFQDN": f"{dns}-{digest[6:14]}.portal.hcp.{location}.azmk8s.io",
         "servicePrincipalProfile": {"clientId": "msi"},
-        "nodeResourceGroup": f"MC_{resource_group}_{name}_{location}",
+        "addonProfiles": {"extensionManager": {"enabled": True, "config": None}},
+        "nodeResourceGroup": nodes,
         "enableRBAC": True,
         "supportPlan": "KubernetesOfficial",
         "networkProfile": {
@@ -47,6 +55,16 @@ def cluster_properties(name: str, resource_group: str, location: str, version: s
             "networkPolicy": "none",
             "networkDataplane": "azure",
             "loadBalancerSku": "standard",
+            "loadBalancerProfile": {
+                "managedOutboundIPs": {"count": 1},
+                "effectiveOutboundIPs": [
+                    {
+                        "id": f"/subscriptions/{subscription}/resourceGroups/{nodes}/providers/Microsoft.Network"
+                        f"/publicIPAddresses/{address}"
+                    }
+                ],
+                "backendPoolType": "nodeIPConfiguration",
+            },
             "podCidr": "10.244.0.0/16",
             "serviceCidr": "10.0.0.0/16",
             "dnsServiceIP": "10.0.0.10",
@@ -56,20 +74,31 @@ def cluster_properties(name: str, resource_group: str, location: str, version: s
             "ipFamilies": ["IPv4"],
         },
         "maxAgentPools": 100,
+        "identityProfile": {
+            "kubeletidentity": {
+                "resourceId": f"/subscriptions/{subscription}/resourcegroups/{nodes}/providers"
+                f"/Microsoft.ManagedIdentity/userAssignedIdentities/{name}-agentpool",
+                "clientId": kubelet,
+                "objectId": str(uuid.uuid5(uuid.NAMESPACE_URL, kubelet)),
+            }
+        },
         "autoUpgradeProfile": {"nodeOSUpgradeChannel": "NodeImage"},
-        "disableLocalAccounts": False,
         "securityProfile": {},
         "storageProfile": {
             "diskCSIDriver": {"enabled": True},
             "fileCSIDriver": {"enabled": True},
             "snapshotController": {"enabled": True},
         },
-        "oidcIssuerProfile": {"enabled": False},
+        "oidcIssuerProfile": {
+            "enabled": True,
+            "issuerURL": f"https://{location}.oic.prod-aks.azure.com/{stable_id('tenant')}/{issuer}/",
+        },
         "workloadAutoScalerProfile": {},
         "resourceUID": digest[:24],
         "metricsProfile": {"costAnalysis": {"enabled": False}},
         "nodeProvisioningProfile": {"mode": "Manual", "defaultNodePools": "Auto"},
         "bootstrapProfile": {"artifactSource": "Direct"},
+        "hostedSystemProfile": {"enabled": False},
     }
 
 
@@ -78,10 +107,10 @@ SYSTEM_POOL = {"count": 1, "vmSize": "Standard_D4ds_v5", "mode": "System", "osTy
 
 def new_cluster(subscription: str, resource_group: str, name: str, location: str, version: str) -> Cluster:
     """A running cluster with one system pool, nodepool1."""
-    cluster = Cluster(
-        subscription, resource_group, name, location, cluster_properties(name, resource_group, location, version)
-    )
+    properties = cluster_properties(subscription, name, resource_group, location, version)
+    cluster = Cluster(subscription, resource_group, name, location, properties)
     cluster.top = {
+        "kind": "Base",
         "identity": {
             "type": "SystemAssigned",
             "principalId": new_etag(),
@@ -97,6 +126,11 @@ def new_cluster(subscription: str, resource_group: str, name: str, location: str
     return cluster
 
 
+READ_ONLY_BELOW = (
+    ("networkProfile", "loadBalancerProfile", "effectiveOutboundIPs"),
+    ("oidcIssuerProfile", "issuerURL"),
+)
+"""Fields below `properties` that AKS alone sets: a PUT may leave them out or send anything."""
 READ_ONLY = (
     "provisioningState",
     "powerState",
@@ -170,6 +204,7 @@ class Clusters:
             self._world,
             call,
             [self._json(call, each) for each in self._world.clusters.values() if each.subscription == wanted],
+            of="clusters",
         )
 
     async def list_group(self, call: Call) -> Reply:
@@ -183,7 +218,7 @@ class Clusters:
             for each in self._world.clusters.values()
             if each.subscription == subscription.id and each.resource_group.lower() == group
         ]
-        return page(self._world, call, clusters)
+        return page(self._world, call, clusters, of="clusters")
 
     async def get(self, call: Call) -> Reply:
         """GET …/managedClusters/{cluster}"""
@@ -227,14 +262,21 @@ class Clusters:
                 f"the upgrade of a control plane; this one stays at {cluster.properties['currentKubernetesVersion']}."
             )
         kept = {name: cluster.properties[name] for name in READ_ONLY if name in cluster.properties}
-        defaults = cluster_properties(cluster.name, cluster.resource_group, cluster.location, version)
+        defaults = cluster_properties(
+            cluster.subscription, cluster.name, cluster.resource_group, cluster.location, version
+        )
         sent = {name: value for name, value in properties.items() if name not in READ_ONLY and value is not None}
         cluster.properties = {**defaults, **sent, **kept}
+        for *path, name in READ_ONLY_BELOW:
+            _keep(cluster.properties, defaults, path, name)
         cluster.tags = body.get("tags")
         return self._update(call, cluster, 200)
 
     async def patch(self, call: Call) -> Reply:
-        """PATCH …/managedClusters/{cluster}: tags only."""
+        """PATCH …/managedClusters/{cluster}: tags only.
+
+        No witness: status and headers; they are those of a PUT.
+        """
         cluster = find_cluster(self._world, call)
         self._check(call, cluster)
         cluster.tags = call.json().get("tags")
@@ -265,7 +307,10 @@ class Clusters:
         return Reply(status, self._json(call, cluster), self._operations.urls(call, operation, location=False))
 
     async def power(self, call: Call) -> Reply:
-        """POST …/start and …/stop: 202."""
+        """POST …/start and …/stop: 202.
+
+        No witness: a stopped cluster's JSON, its pools' counts in it, and an API server that goes on answering.
+        """
         cluster = find_cluster(self._world, call)
         self._check(call, cluster)
         stop = call.path.lower().rstrip("/").endswith("/stop")
@@ -308,7 +353,11 @@ class Clusters:
         return Reply(202, body, self._operations.urls(call, operation, location=True))
 
     async def credentials(self, call: Call) -> Reply:
-        """POST …/listCluster{User,Admin,MonitoringUser}Credential"""
+        """POST …/listCluster{User,Admin,MonitoringUser}Credential
+
+        Witness: CLI test_aks_nodepool_update_taints_msi.yaml, 2022-05-13. No witness: the refusal where local accounts
+        are disabled, and the kubeconfigs of private clusters and of those with Microsoft Entra ID.
+        """
         cluster = find_cluster(self._world, call)
         admin = "admin" in call.path.lower().rpartition("/")[2]
         if admin and cluster.properties.get("disableLocalAccounts"):
@@ -324,6 +373,15 @@ class Clusters:
             text = with_kubelogin(text, self._world.subscriptions[cluster.subscription].tenant)
         name = "clusterAdmin" if admin else "clusterUser"
         return Reply(200, {"kubeconfigs": [{"name": name, "value": base64.b64encode(text.encode()).decode()}]})
+
+
+def _keep(properties: Json, defaults: Json, path: list[str], name: str) -> None:
+    """Give a field AKS's own value, wherever the object that it is in exists."""
+    own: Json | None = defaults
+    for key in path:
+        properties, own = properties.get(key) or {}, (own or {}).get(key)
+    if properties and own and name in own:
+        properties[name] = own[name]
 
 
 def _private_name(cluster: Cluster) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from typing import Any
 
+from . import api_versions
 from .calls import Call, Reply, Route, route
 from .errors import GatewayError
 from .world import Subscription, World
@@ -21,18 +22,36 @@ FEATURES = {
 }
 """Preview features that exist, by namespace."""
 
+REGIONS = {"eastus": "East US", "eastus2": "East US 2", "westeurope": "West Europe", "westus2": "West US 2"}
+"""Regions as the portal shows them, where that is not the name."""
 PROVIDERS = {
     "Microsoft.ContainerService": ("managedClusters", "managedClusters/agentPools", "locations/operations"),
     "Microsoft.Compute": ("virtualMachineScaleSets", "skus", "locations/usages"),
     "Microsoft.Network": ("virtualNetworks", "virtualNetworks/subnets", "loadBalancers"),
     "Microsoft.OperationsManagement": ("solutions",),
     "Microsoft.OperationalInsights": ("workspaces",),
-    "Microsoft.Insights": ("dataCollectionRules", "dataCollectionRuleAssociations", "dataCollectionEndpoints"),
+    "microsoft.insights": ("dataCollectionRules", "dataCollectionRuleAssociations", "dataCollectionEndpoints"),
     "Microsoft.Monitor": ("accounts",),
     "Microsoft.Features": ("features",),
     "Microsoft.Authorization": ("permissions", "roleAssignments"),
     "Microsoft.Resources": ("resourceGroups", "subscriptions"),
 }
+TRACKED = ("managedClusters", "virtualMachineScaleSets", "virtualNetworks", "loadBalancers", "workspaces", "accounts")
+"""Resource types that have tags and a location of their own."""
+CAPABILITIES = "CrossResourceGroupResourceMove, CrossSubscriptionResourceMove, SupportsTags, SupportsLocation"
+AUTHORIZATIONS = {
+    "Microsoft.ContainerService": [
+        {
+            "applicationId": "7319c514-987d-4e9b-ac3d-d38c4f427f4c",
+            "roleDefinitionId": "1b4a0c7f-2217-416f-acfa-cf73452fdc1c",
+            "managedByRoleDefinitionId": "9e3af657-a8ff-583c-a75c-2fe7c4bcb635",
+            "managedByAuthorization": {"allowManagedByInheritance": True},
+        }
+    ]
+}
+"""The first of the applications that a provider acts by; the other providers' are left out."""
+POLICY_SINCE = "2019-10-01"
+"""The first version of Resource Manager's interface here that shows `registrationPolicy`."""
 UNREGISTERED = ("Microsoft.Monitor", "Microsoft.OperationsManagement")
 """Providers that a new subscription has not registered."""
 
@@ -101,7 +120,11 @@ class Subscriptions:
     # the cloud
 
     async def metadata(self, call: Call) -> Reply:
-        """GET /metadata/endpoints: one cloud since 2022, before that a list of clouds, before 2018 something else."""
+        """GET /metadata/endpoints: one cloud since 2022, before that a list of clouds, before 2018 something else.
+
+        Witness: what az 2.91 and the SDKs read of it.
+        No witness: the list of clouds of the versions between, which holds one cloud here.
+        """
         base = call.base_url
         audiences = ["https://management.core.windows.net/", "https://management.azure.com/"]
         if call.query.get("api-version", "") < "2018-01-01":
@@ -196,8 +219,8 @@ class Subscriptions:
                         "id": f"/subscriptions/{subscription.id}/locations/{name}",
                         "name": name,
                         "type": "Region",
-                        "displayName": name,
-                        "regionalDisplayName": name,
+                        "displayName": REGIONS.get(name, name),
+                        "regionalDisplayName": REGIONS.get(name, name),
                         "metadata": {"regionType": "Physical", "regionCategory": "Recommended"},
                     }
                     for name in names
@@ -208,7 +231,10 @@ class Subscriptions:
     # resource groups
 
     async def groups(self, call: Call) -> Reply:
-        """GET …/resourcegroups"""
+        """GET …/resourcegroups
+
+        Witness: PS TestSpot.json, 2025-10-28, and CLI test_monitor_account.yaml, 2023-05-06, for one of them.
+        """
         return Reply(200, {"value": list(self._subscription(call).resource_groups.values())})
 
     async def group(self, call: Call) -> Reply:
@@ -223,6 +249,7 @@ class Subscriptions:
     # features
 
     def _feature_json(self, subscription: Subscription, namespace: str, name: str) -> Json:
+        """Witness: CLI resource test_feature_unregister.yaml, 2020, of GET and of unregister."""
         state = subscription.features.get((namespace.lower(), name.lower()), {}).get("state", "NotRegistered")
         return {
             "properties": {"state": state},
@@ -255,7 +282,10 @@ class Subscriptions:
         return Reply(200, self._feature_json(self._subscription(call), *self._feature(call)))
 
     async def register_feature(self, call: Call) -> Reply:
-        """POST …/features/{feature}/register"""
+        """POST …/features/{feature}/register
+
+        No witness: `Registering` and `Pending`, and how long they last.
+        """
         subscription, (namespace, name) = self._subscription(call), self._feature(call)
         key = (namespace.lower(), name.lower())
         feature = subscription.features.setdefault(key, {"state": "NotRegistered"})
@@ -295,22 +325,41 @@ class Subscriptions:
         return provider
 
     def _provider_json(self, call: Call, provider: Json) -> Json:
+        """A provider.
+
+        Witness: PS TestSpot.json, 2025-10-28 (2016-09-01: no `registrationPolicy`), for Microsoft.ContainerService; CLX
+        test_aks_create_with_azuremonitormetrics.yaml, 2025-07-23 (2022-01-01), for Microsoft.Monitor.
+        No witness: `capabilities` of the types besides Microsoft.Monitor/accounts, the version since which there is a
+        `registrationPolicy`, and that only two regions and the types that are emulated are listed.
+        """
         namespace = provider["namespace"]
-        return {
+        body: Json = {
             "id": f"/subscriptions/{call.names['subscription']}/providers/{namespace}",
             "namespace": namespace,
-            "resourceTypes": [
-                {"resourceType": each, "locations": ["West US 2", "East US"], "apiVersions": ["2026-08-01"]}
-                for each in PROVIDERS[namespace]
-            ],
-            "registrationState": provider["registrationState"],
-            "registrationPolicy": "RegistrationRequired",
         }
+        if namespace in AUTHORIZATIONS:
+            body["authorizations"] = AUTHORIZATIONS[namespace]
+        body["resourceTypes"] = [
+            {
+                "resourceType": each,
+                "locations": [REGIONS["westus2"], REGIONS["eastus"]],
+                "apiVersions": api_versions.served(namespace, each),
+                "capabilities": CAPABILITIES if each in TRACKED else "None",
+            }
+            for each in PROVIDERS[namespace]
+        ]
+        body["registrationState"] = provider["registrationState"]
+        if call.query["api-version"] >= POLICY_SINCE:
+            body["registrationPolicy"] = "RegistrationRequired"
+        return body
 
     async def providers(self, call: Call) -> Reply:
         """GET …/providers"""
-        providers = self._subscription(call).providers.values()
-        return Reply(200, {"value": [self._provider_json(call, each) for each in providers]})
+        providers = [self._provider_json(call, each) for each in self._subscription(call).providers.values()]
+        if wanted := call.query.get("$select"):
+            names = [each.strip().lower() for each in wanted.split(",")]
+            providers = [{key: value for key, value in each.items() if key.lower() in names} for each in providers]
+        return Reply(200, {"value": providers})
 
     async def provider(self, call: Call) -> Reply:
         """GET …/providers/{namespace}"""
@@ -326,7 +375,11 @@ class Subscriptions:
         return Reply(200, self._provider_json(call, provider))
 
     async def unregister_provider(self, call: Call) -> Reply:
-        """POST …/providers/{namespace}/unregister"""
+        """POST …/providers/{namespace}/unregister
+
+        Witness: CLI resource test_provider_registration.yaml, 2020.
+        No witness: that a provider in use is unregistered.
+        """
         provider = self._provider(call)
         if provider["registrationState"] in ("Registered", "Registering"):
             provider["registrationState"] = "Unregistering"
@@ -344,7 +397,11 @@ class Subscriptions:
     # what other providers ask
 
     def feature_in_effect(self, subscription_id: str, namespace: str, name: str) -> bool:
-        """Is the feature Registered, and has the provider been registered again since?"""
+        """Is the feature Registered, and has the provider been registered again since?
+
+        Witness: Microsoft's pages on preview features of AKS say to register the provider again.
+        No witness: that a feature has no effect until the provider is registered again.
+        """
         subscription = self._world.subscriptions[subscription_id.lower()]
         feature = subscription.features.get((namespace.lower(), name.lower()), {})
         refreshed = subscription.refreshed.get(namespace.lower(), -1.0)
@@ -353,7 +410,8 @@ class Subscriptions:
     def require_provider(self, subscription_id: str, namespace: str) -> None:
         """
         Raises:
-            GatewayError: 409 MissingSubscriptionRegistration.
+            GatewayError: 409 MissingSubscriptionRegistration. Witness: https://github.com/nforgeio/neonKUBE/issues/1670,
+                2022-09-02.
         """
         provider = self._world.subscriptions[subscription_id.lower()].providers[namespace.lower()]
         if provider["registrationState"] not in ("Registered", "Registering"):

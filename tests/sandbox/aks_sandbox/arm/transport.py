@@ -9,9 +9,11 @@ import asyncio
 import json
 import logging
 import math
+import re
 import socket
 import struct
 import uuid
+from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import unquote
 
@@ -22,7 +24,7 @@ from .authorization import Authorization
 from .calls import Call, Reply, Route
 from .errors import ArmError, GatewayError, ProviderError, busy
 from .faults import Faults, Rule
-from .identity import Identity
+from .identity import Identity, stable_id
 from .recording import Recording
 from .throttles import Throttles
 from .world import Cluster, World
@@ -32,6 +34,73 @@ log = logging.getLogger(__name__)
 
 
 INSTANCE_METADATA = ("/metadata/identity/", "/msi/")
+
+
+BARE_JSON = ("microsoft.containerservice", "microsoft.operationalinsights")
+"""Providers whose answers name no charset."""
+REMAINING = {
+    "reads": ("249", "3749"),
+    "writes": ("199", "2999"),
+    "deletes": ("199", "2999"),
+}
+"""What is left of Resource Manager's buckets, of the caller's and of the subscription's."""
+
+
+def _namespace(path: str) -> str:
+    """The provider that answers for a path, in lower case; empty for Resource Manager's own resources."""
+    below = path.lower().rstrip("/").split("/providers/")
+    namespace, _slash, rest = below[-1].partition("/")
+    own = len(below) == 1 or not rest or rest in ("register", "unregister") or "microsoft.features" in below
+    return "" if own else namespace
+
+
+def headers_of_azure(call: Call, reply: Reply, region: str) -> dict[str, str]:
+    """The headers that go with every answer.
+
+    Witness: PS TestSpot.json, 2025-10-28, whole headers: of Resource Manager's own answers with a charset, of AKS's
+    without; `x-ms-operation-identifier` on AKS's but not on the GET of a cluster; a PUT's `x-ms-request-id` is the
+    operation's id; what the gateway refuses shows no rate limits. CLX test_aks_create_with_azuremonitormetrics.yaml,
+    2025-07-23, and CLI test_monitor_log_analytics_workspace_default.yaml, 2021-01-15, for the charset of Azure
+    Monitor's.
+    No witness: the numbers of the rate limits stand still, and so do those of deletes, which follow the others; the
+    charset of Compute's and Network's answers; that a client's correlation id comes back.
+    """
+    now, request_id = datetime.now(timezone.utc), str(uuid.uuid4())
+    if operation := re.search(r"/operations/([0-9a-f-]{36})", reply.headers.get("azure-asyncoperation", "")):
+        request_id = operation[1]
+    correlation = call.headers.get("x-ms-correlation-request-id") or str(uuid.uuid4())
+    headers = {
+        "cache-control": "no-cache",
+        "pragma": "no-cache",
+        "expires": "-1",
+        "x-ms-request-id": request_id,
+        "x-ms-correlation-request-id": correlation,
+        "x-ms-routing-request-id": f"{(region or 'westus2').upper()}:{now:%Y%m%dT%H%M%SZ}:{correlation}",
+        "strict-transport-security": "max-age=31536000; includeSubDomains",
+        "x-content-type-options": "nosniff",
+        "x-cache": "CONFIG_NOCACHE",
+        "x-msedge-ref": f"Ref A: {uuid.uuid4().hex.upper()} Ref B: SANDBOX Ref C: {now:%Y-%m-%dT%H:%M:%SZ}",
+    }
+    if "x-ms-client-request-id" in call.headers:
+        headers["x-ms-client-request-id"] = call.headers["x-ms-client-request-id"]
+    namespace, refused = _namespace(call.path), "x-ms-failure-cause" in reply.headers
+    if reply.body is not None:
+        bare = namespace in BARE_JSON and not refused
+        headers["content-type"] = "application/json" if bare else "application/json; charset=utf-8"
+    if call.principal is None or refused:
+        return headers
+    kind = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}.get(call.method, "writes")
+    own, whole = REMAINING[kind]
+    headers[f"x-ms-ratelimit-remaining-subscription-{kind}"] = own
+    headers[f"x-ms-ratelimit-remaining-subscription-global-{kind}"] = whole
+    if namespace == "microsoft.containerservice" and not (call.method == "GET" and _CLUSTER.fullmatch(call.path)):
+        app = "" if call.principal.user else f"appId={call.principal.client_id},"
+        who = f"{app}tenantId={stable_id('tenant')},objectId={call.principal.object_id}"
+        headers["x-ms-operation-identifier"] = f"{who}/{region or 'westus2'}/{uuid.uuid4()}"
+    return headers
+
+
+_CLUSTER = re.compile(r".*/managedClusters/[^/]+/?", re.IGNORECASE)
 
 
 class Gateway:
@@ -101,20 +170,10 @@ class Gateway:
             await asyncio.sleep(rule.hang_after)
         if rule is not None and rule.answers_after_acting:
             reply = Reply(rule.status or 500, rule.body, dict(rule.headers))
-        headers = {
-            "cache-control": "no-cache",
-            "x-ms-request-id": str(uuid.uuid4()),
-            "x-ms-correlation-request-id": call.headers.get("x-ms-correlation-request-id") or str(uuid.uuid4()),
-            **self._usual_headers(call, found),
-            **reply.headers,
-        }
-        if "x-ms-client-request-id" in call.headers:
-            headers["x-ms-client-request-id"] = call.headers["x-ms-client-request-id"]
+        headers = {**headers_of_azure(call, reply, self._location(call)), **reply.headers}
         if reply.body is None:
             content = b""
         else:
-            charset = "" if _of_aks(found) and "x-ms-failure-cause" not in headers else "; charset=utf-8"
-            headers.setdefault("content-type", f"application/json{charset}")
             content = (
                 reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body, separators=(",", ":")).encode()
             )
@@ -123,34 +182,6 @@ class Gateway:
         if rule is not None and rule.reset == "after":
             return self._reset(request)
         return web.Response(status=reply.status, headers=headers, body=content)
-
-    def _usual_headers(self, call: Call, found: list[Route]) -> dict[str, str]:
-        """What Resource Manager adds to the AKS provider's answers.
-
-        Witness: PS TestSpot.json, 2025-10-28; CLI test_aks_machine_cmds.yaml, 2025-06-24. No witness: rate limits that
-        fall (they stay at their first values here).
-        """
-        who = call.principal
-        if not _of_aks(found) or who is None:
-            return {}
-        region, now = self._location(call), self.world.clock.timestamp()
-        reference = uuid.uuid4().hex.upper()
-        kind, left, everywhere = {"GET": ("reads", 249, 3749), "DELETE": ("deletes", 199, 2999)}.get(
-            call.method, ("writes", 199, 2999)
-        )
-        return {
-            "pragma": "no-cache",
-            "expires": "-1",
-            "strict-transport-security": "max-age=31536000; includeSubDomains",
-            "x-content-type-options": "nosniff",
-            "x-cache": "CONFIG_NOCACHE",
-            "x-msedge-ref": f"Ref A: {reference} Ref B: SANDBOX Ref C: {now[:19]}Z",
-            "x-ms-operation-identifier": f"tenantId={self.identity.tenant},objectId={who.object_id}"
-            f"{'' if who.user else f',appId={who.client_id}'}/{region}/{uuid.uuid4()}",
-            "x-ms-routing-request-id": f"{region.upper()}:{now[:19].replace('-', '').replace(':', '')}Z:{uuid.uuid4()}",
-            f"x-ms-ratelimit-remaining-subscription-{kind}": str(left),
-            f"x-ms-ratelimit-remaining-subscription-global-{kind}": str(everywhere),
-        }
 
     async def handle_instance_metadata(self, request: web.Request) -> web.StreamResponse:
         """Answer one request on the plain port, where only managed identity is served."""
@@ -188,6 +219,11 @@ class Gateway:
             raise _Canned(Reply(rule.status, rule.body, dict(rule.headers)))
 
     def _admit(self, each: Route, call: Call) -> None:
+        """Everything that Resource Manager looks at before a provider does.
+
+        Witness: Microsoft's pages on MissingApiVersionParameter and SubscriptionNotFound.
+        No witness: the order of these checks.
+        """
         settings = self.world.settings
         call.principal = self.identity.authenticate(call.headers.get("authorization"), self.base_url)
         if "api-version" not in call.query:
@@ -217,6 +253,10 @@ class Gateway:
         return cluster.location if cluster else names.get("location", "")
 
     def _throttle(self, each: Route, call: Call) -> None:
+        """Refuse what exceeds the documented rates.
+
+        Witness: Microsoft's page on AKS's throttling, its text and Retry-After. No witness: Resource Manager's text.
+        """
         assert call.principal is not None
         subscription = call.names.get("subscription", "")
         region = self._location(call)
@@ -250,11 +290,6 @@ class Gateway:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             transport.abort()
         return web.Response(status=500)
-
-
-def _of_aks(found: list[Route]) -> bool:
-    """Does the AKS provider answer this route?"""
-    return bool(found) and str(found[0].action).startswith("Microsoft.ContainerService/")
 
 
 class _Canned(Exception):
