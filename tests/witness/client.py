@@ -67,7 +67,9 @@ class Client:
             Stopped: the request was refused.
         """
         if answer.status_code >= 400:
-            raise Stopped(f"{answer.request.method} {answer.request.path_url}: {answer.status_code} {answer.text[:200]}")
+            raise Stopped(
+                f"{answer.request.method} {answer.request.path_url}: {answer.status_code} {answer.text[:200]}"
+            )
         return answer
 
     def wait(self, answer: requests.Response, watched: str = "") -> str:

@@ -17,8 +17,10 @@ Json = dict[str, Any]
 
 AGREES, DIFFERS, UNEXERCISED = "agrees", "differs", "not exercised"
 ROOTS = ("request", "sent", "created", "before", "running", "query", "cluster")
-PLACEHOLDER = re.compile(r"<[^<>]*>|REDACTED|00000000-0000-0000-0000-\d{12}")
-"""What a redacted recording has in place of a value."""
+STAND_IN = re.compile(
+    r"REDACTED|00000000-0000-0000-0000-\d{12}|(?<![\w-])(?:monitor-workspace|scale-set|[a-z]{3,12})-\d+(?![\w-])"
+)
+"""What a redacted recording has in place of a name, an id or a secret, such as `cluster-1`."""
 
 
 class _Missing:
@@ -54,19 +56,22 @@ class Unwitnessed:
     example: str
 
 
-def compare(rows: Iterable[Row], seen: Sequence[Observation], redacted: bool = False) -> list[Result]:
+def compare(rows: Iterable[Row], seen: Sequence[Observation], real: bool = False) -> list[Result]:
     """Every row with its result.
 
     Args:
         rows: of the tables.
         seen: what was observed.
-        redacted: texts may hold placeholders; of those only the type is compared.
+        real: it is a redacted recording of Azure. A text with stand-ins in it that doesn't fit shows nothing.
     """
     by_tag: dict[str, list[Observation]] = {}
     for each in seen:
         for tag in each.tags:
             by_tag.setdefault(tag, []).append(each)
-    return [_compare(row, by_tag.get(row.of[0], []), redacted) for row in rows]
+    return [
+        Result(row, UNEXERCISED) if row.real_only and not real else _compare(row, by_tag.get(row.of[0], []), real)
+        for row in rows
+    ]
 
 
 def concerned(row: Row, each: Observation) -> bool:
@@ -79,12 +84,12 @@ def concerned(row: Row, each: Observation) -> bool:
     return _api_fits(row.api, each.api) and all(_is(each, path, value) for path, value in row.when.items())
 
 
-def _compare(row: Row, seen: Sequence[Observation], redacted: bool) -> Result:
+def _compare(row: Row, seen: Sequence[Observation], real: bool) -> Result:
     matching = [each for each in seen if concerned(row, each)]
     if row.sequence:
         checked = list(_sequences(row, matching))
     else:
-        checked = [(each, found) for each in matching for found in [_complaint(row, each, redacted)] if found is not None]
+        checked = [(each, found) for each in matching for found in [_complaint(row, each, real)] if found is not None]
     if not checked:
         return Result(row, UNEXERCISED)
     wrong = [(each, complaint) for each, complaint in checked if complaint]
@@ -94,7 +99,7 @@ def _compare(row: Row, seen: Sequence[Observation], redacted: bool) -> Result:
     return Result(row, DIFFERS, len(checked), f"{complaint} ({each.where}, {each.api or 'no api-version'})")
 
 
-def _complaint(row: Row, each: Observation, redacted: bool) -> str | None:
+def _complaint(row: Row, each: Observation, real: bool) -> str | None:
     """What is wrong with an answer; "" for nothing, None when it shows nothing of what the row says."""
     if row.status:
         fits = any(_status_fits(wanted, each.status) for wanted in row.status)
@@ -103,7 +108,7 @@ def _complaint(row: Row, each: Observation, redacted: bool) -> str | None:
         value: Any = each.headers.get(row.header, MISSING)
         if row.absent:
             return "" if value is MISSING else f"{row.header} is there: {shown(value)}"
-        return _value_complaint(row, each, row.header, value, redacted)
+        return _value_complaint(row, each, row.header, value, real)
     places = walk(each.body, row.field)
     if row.has is not None:
         values = [value for _parent, _name, value in places if value is not MISSING]
@@ -113,7 +118,7 @@ def _complaint(row: Row, each: Observation, redacted: bool) -> str | None:
         if row.absent:
             complaints.append("" if value is MISSING else f"{row.field} is there: {shown(value)}")
             continue
-        found = _value_complaint(row, each, row.field, value, redacted)
+        found = _value_complaint(row, each, row.field, value, real)
         if found == "" and row.last and list(parent)[-1] != name:
             found = f"{row.field} is not the last key, {list(parent)[-1]} is"
         if found is not None:
@@ -123,13 +128,18 @@ def _complaint(row: Row, each: Observation, redacted: bool) -> str | None:
     return next(filter(None, complaints), "")
 
 
-def _value_complaint(row: Row, each: Observation, name: str, value: Any, redacted: bool) -> str | None:
+def _value_complaint(row: Row, each: Observation, name: str, value: Any, real: bool) -> str | None:
     if value is MISSING:
         return None if row.optional else f"{name} is absent"
     if row.type and type_of(value) not in _types(row.type):
         return f"{name} is {shown(value)}, of type {type_of(value)}"
-    if redacted and isinstance(value, str) and PLACEHOLDER.search(value):
-        return ""
+    complaint = _content_complaint(row, each, name, value)
+    if complaint and real and isinstance(value, str) and STAND_IN.search(value):
+        return None
+    return complaint
+
+
+def _content_complaint(row: Row, each: Observation, name: str, value: Any) -> str | None:
     if row.values and not any(_equal(value, wanted) for wanted in row.values):
         return f"{name} is {shown(value)}"
     if row.pattern and not re.fullmatch(row.pattern, value if isinstance(value, str) else str(value), re.DOTALL):
@@ -215,7 +225,7 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def _status_fits(wanted: int | str, status: int) -> bool:
-    return str(status)[0] == wanted[0] if isinstance(wanted, str) else status == wanted
+    return str(status)[0] == str(wanted)[0] if isinstance(wanted, str) else status == wanted
 
 
 def _api_fits(wanted: str, api: str) -> bool:
@@ -247,9 +257,9 @@ def _one(body: Any, path: str) -> Any:
 def _is(each: Observation, path: str, wanted: Any) -> bool:
     value = _lookup(each, path)
     if wanted in ("present", "absent"):
-        return (value is not MISSING) == (wanted == "present")
+        return (value is not MISSING) is bool(wanted == "present")
     if isinstance(wanted, str) and wanted.startswith("~"):
-        return isinstance(value, str) and re.search(wanted[1:], value) is not None
+        return isinstance(value, str) and bool(re.search(wanted[1:], value))
     return value is not MISSING and _equal(value, wanted)
 
 
@@ -262,9 +272,7 @@ def unwitnessed(rows: Sequence[Row], seen: Iterable[Observation]) -> list[Unwitn
     for each in seen:
         refused = "refused" in each.tags
         kind = f"{each.kind} refused" if refused else each.kind
-        relevant = [
-            row for row in rows if row.of[0] in each.tags and (row.header or ("refused" in row.of) == refused)
-        ]
+        relevant = [row for row in rows if row.of[0] in each.tags and (row.header or ("refused" in row.of) == refused)]
         known = {row.field for row in relevant if row.field} | {row.sequence for row in relevant if row.sequence}
         free = {row.field for row in relevant if row.field and row.open}
         for path, value in _paths(each, each.body, "", free):
@@ -272,7 +280,8 @@ def unwitnessed(rows: Sequence[Row], seen: Iterable[Observation]) -> list[Unwitn
                 fields.setdefault((kind, path), Unwitnessed(kind, path, shown(value)))
         headers = {row.header for row in relevant if row.header}
         for name in sorted(set(each.headers) - headers):
-            fields.setdefault((kind, f"header {name}"), Unwitnessed(kind, f"header {name}", shown(each.headers[name])))
+            what = f"header {name}"
+            fields.setdefault(("several", what), Unwitnessed("several", what, shown(each.headers[name])))
         for row in relevant:
             if row.seen and row.field and concerned(row, each):
                 for _parent, _name, value in walk(each.body, row.field):
@@ -283,7 +292,7 @@ def unwitnessed(rows: Sequence[Row], seen: Iterable[Observation]) -> list[Unwitn
 
 
 def _paths(each: Observation, value: Any, path: str, free: set[str]) -> Iterator[tuple[str, Any]]:
-    if any(_covers(pattern, path) for pattern in free if pattern) and path:
+    if any(_covers(pattern, path) and pattern.count(".") == path.count(".") for pattern in free):
         return
     if isinstance(value, dict):
         for name, inner in value.items():

@@ -237,9 +237,9 @@ class _Walk:
         """What else has not ended in the cluster, as far as the answers showed: pool, cluster."""
         cluster = key.partition("/agentpools/")[0]
         for other, resource in self._resources.items():
-            if other != key and (other == cluster or other.startswith(f"{cluster}/agentpools/")):
-                if resource.latest is not None and not _at_rest(resource.latest) and resource.verb:
-                    yield "pool" if "/agentpools/" in other else "cluster"
+            beside = other != key and (other == cluster or other.startswith(f"{cluster}/agentpools/"))
+            if beside and resource.verb and resource.latest is not None and not _at_rest(resource.latest):
+                yield "pool" if "/agentpools/" in other else "cluster"
 
     @staticmethod
     def _verb(kind: str, exchange: Json, resource: _Resource) -> str:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from aks_sandbox.interfaces import SandboxError
 from aks_sandbox.testing import Sandbox
 from client import Client, Stopped
 
@@ -25,7 +26,13 @@ GPU_SIZE = "Standard_NC4as_T4_v3"
 FEATURE = "GPUDedicatedVHDPreview"
 SLOW_SECONDS = 15.0
 """Of the sandbox's clock."""
-NOT_ECHOED = ("nodeImageVersion", "provisioningState", "currentOrchestratorVersion", "eTag", "virtualMachineNodesStatus")
+NOT_ECHOED = (
+    "nodeImageVersion",
+    "provisioningState",
+    "currentOrchestratorVersion",
+    "eTag",
+    "virtualMachineNodesStatus",
+)
 """What the CLI leaves out of a GET before it sends it back, and what is read-only besides."""
 
 
@@ -221,8 +228,10 @@ def conflicts(world: World) -> None:
         client.accepted(world.put_pool("first", {"count": 1, "vmSize": CPU_SIZE}))
     client.ask("GET", world.pool("first"))
     world.put_pool("second", {"count": 1, "vmSize": CPU_SIZE})
-    for _attempt in range(2):
-        client.ask("PUT", world.cluster, cluster)
+    client.ask("PUT", world.cluster, cluster)
+    for answer in ("on_agent_pool", "etag_mismatch"):
+        with world.sandbox.having(busy_answer=answer):
+            client.ask("PUT", world.cluster, cluster)
     abort(world, world.pool("first"))
     world.delete("first")
     with world.slowly():
@@ -253,11 +262,19 @@ def refusals(world: World) -> None:
 
 def failed_operations(world: World) -> None:
     """operations that Azure itself fails"""
-    for number, code in enumerate(("AllocationFailed", "OverconstrainedAllocationRequest")):
+    for number, shape in enumerate(("recorded", "code_in_message", "details")):
         name = f"failed{number}"
-        with world.sandbox.having(capacity_missing={CPU_SIZE: code}):
+        missing = {CPU_SIZE: "OverconstrainedAllocationRequest"}
+        with world.sandbox.having(capacity_missing=missing, failure_shape=shape):
             world.client.wait(world.put_pool(name, {"count": 1, "vmSize": CPU_SIZE}), world.pool(name))
         world.delete(name)
+    world.create("failed", {"count": 1, "vmSize": CPU_SIZE})
+    for shape in ("subcode_in_message", "internal"):
+        missing = {CPU_SIZE: "AllocationFailed"}
+        with world.sandbox.having(capacity_missing=missing, failure_shape=shape):
+            world.update("failed", {"count": 2})
+        world.update("failed", {"count": 1})
+    world.delete("failed")
 
 
 def writable(cluster: Json) -> Json:
@@ -267,23 +284,28 @@ def writable(cluster: Json) -> Json:
 
 
 def life_of_a_cluster(world: World) -> None:
-    """read, list, update, abort, stop, start, metrics switched on"""
+    """read, list, update, metrics switched on, stop, start"""
     client = world.client
     client.body(world.cluster)
     client.ask("GET", f"{world.group}/providers/{AKS}/managedClusters")
     client.ask("GET", f"{world.subscription}/providers/{AKS}/managedClusters")
     client.wait(client.ask("PUT", world.cluster, writable(client.body(world.cluster))), world.cluster)
-    with world.slowly():
-        client.accepted(client.ask("PUT", world.cluster, writable(client.body(world.cluster))))
-    client.ask("GET", world.cluster)
-    abort(world, world.cluster)
-    client.ask("POST", f"{world.cluster}/abort")
     body = writable(client.body(world.cluster))
     metrics = {"enabled": True, "kubeStateMetrics": {"metricLabelsAllowlist": "", "metricAnnotationsAllowList": ""}}
     body["properties"]["azureMonitorProfile"] = {"metrics": metrics}
     client.wait(client.ask("PUT", world.cluster, body), world.cluster)
     for action in ("stop", "start"):
         client.wait(client.ask("POST", f"{world.cluster}/{action}"), world.cluster)
+
+
+def aborted_cluster(world: World) -> None:
+    """abort an update of a cluster, and one more time when nothing is under way"""
+    client = world.client
+    with world.slowly():
+        client.accepted(client.ask("PUT", world.cluster, writable(client.body(world.cluster))))
+    client.ask("GET", world.cluster)
+    abort(world, world.cluster)
+    client.ask("POST", f"{world.cluster}/abort")
 
 
 def access(world: World) -> None:
@@ -318,7 +340,9 @@ def subscription(world: World) -> None:
         client.ask("GET", f"{world.subscription}/providers/{namespace}")
     client.ask("POST", f"{world.subscription}/providers/Microsoft.Monitor/register")
     client.version = "2021-07-01"
-    with world.sandbox.having(azure_of_2023=True, sizes_restricted={"Standard_NC8as_T4_v3": "NotAvailableForSubscription"}):
+    with world.sandbox.having(
+        azure_of_2023=True, sizes_restricted={"Standard_NC8as_T4_v3": "NotAvailableForSubscription"}
+    ):
         client.ask("GET", f"{world.subscription}/providers/Microsoft.Compute/skus?api-version=2021-07-01"
                           f"&$filter=location eq '{world.location}'")  # fmt: skip
     usages = f"{world.subscription}/providers/Microsoft.Compute/locations/{world.location}/usages"
@@ -382,6 +406,7 @@ ONCE: tuple[Callable[[World], None], ...] = (
     refusals,
     failed_operations,
     life_of_a_cluster,
+    aborted_cluster,
     access,
     subscription,
     monitor,
@@ -404,7 +429,7 @@ def _run(world: World, sequence: Callable[[World], None], version: str, broken: 
     world.client.version = version
     try:
         sequence(world)
-    except Stopped as reason:
+    except (Stopped, SandboxError) as reason:
         broken[f"{sequence.__doc__} ({version})"] = str(reason)
         _tidy(world)
 
@@ -424,4 +449,3 @@ def _tidy(world: World) -> None:
 def _pools(world: World) -> list[str]:
     profiles = world.client.body(world.cluster)["properties"]["agentPoolProfiles"]
     return [each["name"] for each in profiles if each["name"] != "nodepool1"]
-

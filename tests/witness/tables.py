@@ -37,8 +37,9 @@ class Row:
         of: tags that an answer has to have; `!tag` must not be there. The first is a kind or a group.
         witness: keys of witnesses.yml.
         api: the api-versions it holds for: "", one, or one with `>=` or `<=` before it.
-        when: paths in the answer's body, or in one below `sent`, `request`, `created`, `before`, `running`, `cluster`, `query`, with the value
-            that they must have; "~…" is a regular expression, `present` and `absent` are words of their own.
+        when: paths in the answer's body, or below `sent`, `request`, `created`, `before`, `running`, `cluster` or
+            `query`, with the value that they must have; "~…" is a regular expression, `present` and `absent` are words
+            of their own.
         status: what the status may be; "4xx" is any of them.
         header: a header's name in lower case.
         field: a path in the body; `[]` is each element, `*` each key.
@@ -57,7 +58,8 @@ class Row:
         open: what is below the field is not fixed: maps with keys of the user's, and the like.
         some: one of the answers has to agree; the others may be different.
         note: what is doubtful about it.
-        unexercised: why nothing here can show it.
+        unexercised: why the sequences can't show it.
+        real_only: why the sandbox can't be as Azure is there; the row is for recordings.
     """
 
     id: str
@@ -84,6 +86,7 @@ class Row:
     some: bool = False
     note: str = ""
     unexercised: str = ""
+    real_only: str = ""
 
     @property
     def says(self) -> str:

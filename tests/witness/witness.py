@@ -46,7 +46,7 @@ def of_the_sandbox() -> tuple[list[Json], dict[str, str]]:
 
 def exit_status(results: Sequence[Result], broken: Mapping[str, str], recording: bool) -> int:
     """0 when everything is as it was recorded."""
-    unexplained = [each for each in results if each.verdict == UNEXERCISED and not each.row.unexercised]
+    unexplained = [each for each in results if each.verdict == UNEXERCISED and not reason(each)]
     stale = [each for each in results if each.verdict == AGREES and each.row.unexercised]
     differs = any(each.verdict == DIFFERS for each in results)
     return int(differs or (not recording and bool(unexplained or broken or stale)))
@@ -68,8 +68,13 @@ def table(results: Sequence[Result], unknown: Sequence[Unwitnessed], witnesses: 
     return lines
 
 
+def reason(each: Result) -> str:
+    """Why the sandbox doesn't show a row; empty when nothing is said."""
+    return each.row.unexercised or each.row.real_only
+
+
 def _line(each: Result) -> str:
-    why = f": {each.row.unexercised}" if each.verdict == UNEXERCISED and each.row.unexercised else ""
+    why = f": {reason(each)}" if each.verdict == UNEXERCISED and reason(each) else ""
     cited = f" ({', '.join(each.row.witness)})"
     return f"{each.verdict:13} {each.row.id:44} {each.answers or '':>7}  {each.row.says}{cited}{why}"
 
@@ -77,7 +82,7 @@ def _line(each: Result) -> str:
 def summary(results: Sequence[Result], unknown: Sequence[Unwitnessed]) -> str:
     """The counts, in one line."""
     count = {verdict: sum(each.verdict == verdict for each in results) for verdict in (AGREES, DIFFERS, UNEXERCISED)}
-    unexplained = sum(each.verdict == UNEXERCISED and not each.row.unexercised for each in results)
+    unexplained = sum(each.verdict == UNEXERCISED and not reason(each) for each in results)
     return (
         f"{count[AGREES]} facts agree, {count[DIFFERS]} differ, {count[UNEXERCISED]} rows not exercised "
         f"({unexplained} of them without a reason), {len(unknown)} fields without witness"
@@ -100,7 +105,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.keep:
         options.keep.write_text("".join(f"{json.dumps(each)}\n" for each in exchanges))
     seen = observations(exchanges)
-    results = compare(rows, seen, redacted=bool(options.recording))
+    results = compare(rows, seen, real=bool(options.recording))
     unknown = unwitnessed(rows, seen)
     print("\n".join(table(results, unknown, witnesses)))
     for name, reason in broken.items():
