@@ -180,7 +180,7 @@ class _Walk:
             "before": resource.before,
             "running": resource.running,
             "query": query,
-            "cluster": self._cluster_of(key),
+            "cluster": body if kind == "cluster" and status < 300 else self._cluster_of(key),
             "operation": guid,
             "segment": url.path.rstrip("/").rpartition("/")[2],
         }

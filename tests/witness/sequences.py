@@ -74,6 +74,11 @@ class World:
         """Delete a pool and wait."""
         self.client.wait(self.client.ask("DELETE", self.pool(name)), self.pool(name))
 
+    def usages(self) -> None:
+        """Read the quotas of the region."""
+        path = f"{self.subscription}/providers/Microsoft.Compute/locations/{self.location}/usages"
+        self.client.ask("GET", path, version="2026-04-01")
+
     @contextlib.contextmanager
     def slowly(self) -> Iterator[None]:
         """Operations that begin in this block take long enough to be met under way."""
@@ -147,6 +152,7 @@ def spot_pools(world: World) -> None:
     spot = {"count": 1, "vmSize": CPU_SIZE, "scaleSetPriority": "Spot", "nodeTaints": []}
     world.create("spot", {**spot, "spotMaxPrice": 0.577})
     list_pools(world)
+    world.usages()
     world.update("spot", {"tags": {"team": "a"}})
     without_taint = world.echo("spot", {"nodeTaints": None, "tags": {"team": "b"}})
     answer = world.client.ask("PUT", world.pool("spot"), without_taint)
@@ -163,6 +169,7 @@ def autoscaled_pool(world: World) -> None:
     world.create("scaled", {"count": 0, "vmSize": CPU_SIZE})
     world.update("scaled", {"enableAutoScaling": True, "minCount": 0, "maxCount": 3})
     world.update("scaled", {"enableAutoScaling": True, "minCount": 1, "maxCount": 3})
+    world.update("scaled", {"powerState": {"code": "Stopped"}})
     world.delete("scaled")
 
 
@@ -258,6 +265,11 @@ def refusals(world: World) -> None:
             client.wait(answer, world.pool("bad"))
             world.delete("bad")
     client.ask("GET", f"{world.cluster}/agentPools", version="2020-01-01")
+    for change in ({"powerState": {"code": "Stopped"}}, {"orchestratorVersion": "9.99"}):
+        answer = client.ask("PUT", world.pool("nodepool1"), world.echo("nodepool1", change))
+        if answer.status_code < 400:
+            client.wait(answer, world.pool("nodepool1"))
+            world.update("nodepool1", {"powerState": {"code": "Running"}})
 
 
 def failed_operations(world: World) -> None:
@@ -345,8 +357,7 @@ def subscription(world: World) -> None:
     ):
         client.ask("GET", f"{world.subscription}/providers/Microsoft.Compute/skus?api-version=2021-07-01"
                           f"&$filter=location eq '{world.location}'")  # fmt: skip
-    usages = f"{world.subscription}/providers/Microsoft.Compute/locations/{world.location}/usages"
-    client.ask("GET", usages, version="2026-04-01")
+    world.usages()
 
 
 def monitor(world: World) -> None:

@@ -105,7 +105,7 @@ def test_each_row_cites_a_witness_that_says_what_and_when():
     assert all(each.what and each.recorded for each in witnesses.values())
 
 
-def test_rows_that_nothing_exercises_say_why_and_are_few(by_row):
+def test_rows_that_nothing_exercises_say_why(by_row):
     silent = [name for name, each in by_row.items() if each.verdict == UNEXERCISED and not witness.reason(each)]
     stale = [name for name, each in by_row.items() if each.verdict != UNEXERCISED and each.row.unexercised]
     assert not silent
