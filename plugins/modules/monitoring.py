@@ -73,7 +73,7 @@ options:
     type: bool
     default: false
   wait:
-    description: Whether to wait until the cluster is updated.
+    description: Whether to wait until the cluster is updated. A workspace that the module creates is always waited for.
     type: bool
     default: true
   wait_timeout:

@@ -77,8 +77,15 @@ class Monitored:
         return dict(answer.json())
 
     def workspace(self, name: str) -> Json:
-        """Make a Log Analytics workspace."""
-        return self.put(WORKSPACE_TYPE, name, "2023-09-01")
+        """Make a Log Analytics workspace, and wait until Azure has created it."""
+        self.put(WORKSPACE_TYPE, name, "2023-09-01")
+        id_ = self.resource_id(WORKSPACE_TYPE, name)
+
+        def created() -> Json | None:
+            found: Json = self.arm.ask("GET", id_, version="2023-09-01").json()
+            return found if found["properties"]["provisioningState"] == "Succeeded" else None
+
+        return dict(eventually(created))
 
     def account(self, name: str) -> Json:
         """Make an Azure Monitor workspace."""

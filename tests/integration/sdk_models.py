@@ -70,13 +70,25 @@ _SCOPE = {**vars(_models), **vars(_enums), "_models": containerservice}
 
 
 @functools.cache
-def _fields(model: Any) -> dict[str, Any]:
-    """The types of a model's fields by their names on the wire."""
+def fields_of(model: Any) -> dict[str, tuple[Any, bool]]:
+    """A model's fields by their names on the wire: the type, and whether Azure alone may set it."""
     model({})  # fills the model's table of fields, once
     annotated: dict[str, Any] = {}
     for base in reversed(model.__mro__):
         annotated.update(vars(base).get("__annotations__", {}))
-    return {field._rest_name: _resolved(annotated[name]) for name, field in model._attr_to_rest_field.items()}
+    return {
+        field._rest_name: (_resolved(annotated[name]), field._visibility == ["read"])
+        for name, field in model._attr_to_rest_field.items()
+    }
+
+
+def is_model(hint: Any) -> bool:
+    """Is it one of the SDK's models?"""
+    return isinstance(hint, type) and issubclass(hint, _models._Model)  # type: ignore[attr-defined]
+
+
+def _fields(model: Any) -> dict[str, Any]:
+    return {name: hint for name, (hint, _read_only) in fields_of(model).items()}
 
 
 def _resolved(hint: Any) -> Any:
@@ -111,7 +123,7 @@ def _of_type(hint: Any, value: Any, where: str) -> list[str]:
         if not isinstance(value, dict):
             return [f"{where} is no map"]
         return [text for key, item in value.items() for text in _of_type(arguments[1], item, f"{where}[{key}]")]
-    if isinstance(hint, type) and issubclass(hint, _models._Model):  # type: ignore[attr-defined]
+    if is_model(hint):
         return _of_model(hint, value, where)
     return [] if _is_a(hint, value) else [f"{where}: {value!r} is not {getattr(hint, '__name__', hint)}"]
 

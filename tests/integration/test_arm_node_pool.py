@@ -89,7 +89,7 @@ def test_only_own_leaves_the_pools_of_others(sandbox: Sandbox, ansible: Ansible)
 
 
 def test_node_pool_info(sandbox: Sandbox, ansible: Ansible) -> None:
-    sandbox.set(page_size=1, empty_last_page=True)
+    sandbox.set(page_size=1, empty_last_page="all")
     place = {"resource_group": sandbox.resource_group, "cluster_name": sandbox.cluster}
     _created, every, one, none = play(
         ansible,

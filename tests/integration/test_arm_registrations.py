@@ -115,7 +115,7 @@ def test_vm_size_info(sandbox: Sandbox, ansible: Ansible) -> None:
         quotas={"cores": 100},
         sizes_restricted={"Standard_ND40rs_v2": "NotAvailableForSubscription"},
         page_size=3,
-        empty_last_page=True,
+        empty_last_page="all",
     )
     everything, named = play(
         ansible,

@@ -241,7 +241,7 @@ def ansible(azure: Sandbox, tmp_path: Path) -> Ansible:
 
 
 def test_pages_and_a_throttle(azure: Sandbox, inventories: Inventories) -> None:
-    with azure.having(page_size=2, empty_last_page=True):
+    with azure.having(page_size=2, empty_last_page="all"):
         azure.fault(method="GET", path="managedClusters", nth=2, status=429, headers={"Retry-After": "1"})
         mark = azure.mark()
         done = inventories.run({})

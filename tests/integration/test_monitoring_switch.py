@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from aks_sandbox.testing import Sandbox
-from monitoring_harness import Monitored, monitoring_environment
+from monitoring_harness import ACCOUNT_TYPE, WORKSPACE_TYPE, Monitored, monitoring_environment
 
 Json = dict[str, Any]
 
@@ -20,6 +20,12 @@ USERS: Json = {
     "somethingNew": {"nobody": "knows it"},
     "apiServerAccessProfile": {"authorizedIPRanges": ["10.0.0.0/8"]},
 }
+
+
+def workspace_of(cluster: Monitored, name: str = "logs-one") -> str:
+    """Make a Log Analytics workspace; its ARM id as users write it, for Azure's own answer is in lower case."""
+    cluster.workspace(name)
+    return cluster.resource_id(WORKSPACE_TYPE, name)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +64,7 @@ def rest_of(body: Json) -> Json:
 
 
 def test_on_by_the_profile(cluster: Monitored) -> None:
-    workspace = cluster.workspace("logs-one")
+    workspace = workspace_of(cluster)
     before = cluster.cluster()
     mark = cluster.sandbox.mark()
     options = {"container_insights": True, "workspace": "logs-one"}
@@ -73,7 +79,7 @@ def test_on_by_the_profile(cluster: Monitored) -> None:
     after = cluster.cluster()
     assert after["properties"]["azureMonitorProfile"]["containerInsights"] == {
         "enabled": True,
-        "logAnalyticsWorkspaceResourceId": workspace["id"],
+        "logAnalyticsWorkspaceResourceId": workspace,
     }
     assert after["properties"]["azureMonitorProfile"]["metrics"] == USERS["azureMonitorProfile"]["metrics"]
     assert rest_of(after) == rest_of(before)
@@ -98,13 +104,17 @@ def test_the_update_carries_the_etag_and_nothing_that_only_aks_may_say(cluster: 
     body = put["request_body"]
     assert not {"provisioningState", "powerState", "fqdn"} & set(body["properties"])
     assert not {"principalId", "tenantId"} & set(body["identity"])
+    assert body["kind"] == "Base"
+    assert set(body["properties"]["networkProfile"]["loadBalancerProfile"]) == {"managedOutboundIPs", "backendPoolType"}
+    assert body["properties"]["oidcIssuerProfile"] == {"enabled": True}
+    assert body["properties"]["identityProfile"]["kubeletidentity"]["resourceId"]
     for pool in body["properties"]["agentPoolProfiles"]:
         assert not {"nodeImageVersion", "eTag", "provisioningState"} & set(pool)
     assert all(pool["rollbacks"] == [] for pool in cluster.sandbox.status()["clusters"][0]["pools"])
 
 
 def test_off_restores_and_never_blanks_the_workspace(cluster: Monitored) -> None:
-    workspace = cluster.workspace("logs-one")
+    workspace = workspace_of(cluster)
     before = cluster.cluster()
     cluster.run("monitoring", container_insights=True, workspace="logs-one")
     results = cluster.four("monitoring", container_insights=False)
@@ -112,7 +122,7 @@ def test_off_restores_and_never_blanks_the_workspace(cluster: Monitored) -> None
     after = cluster.cluster()
     assert after["properties"]["azureMonitorProfile"]["containerInsights"] == {
         "enabled": False,
-        "logAnalyticsWorkspaceResourceId": workspace["id"],
+        "logAnalyticsWorkspaceResourceId": workspace,
     }
     assert rest_of(after) == rest_of(before)
     assert cluster.associations() == {}
@@ -120,17 +130,17 @@ def test_off_restores_and_never_blanks_the_workspace(cluster: Monitored) -> None
     kept = cluster.of_kind("Microsoft.OperationalInsights/workspaces", "2023-09-01")
     assert list(kept) == ["logs-one"]
     again = cluster.run("monitoring", container_insights=True)
-    assert again["monitoring"]["container_insights"]["workspace"] == workspace["id"]
+    assert again["monitoring"]["container_insights"]["workspace"] == workspace
 
 
 def test_on_by_the_addon(cluster: Monitored) -> None:
-    workspace = cluster.workspace("logs-one")
-    results = cluster.four("monitoring", container_insights=True, workspace=workspace["id"], method="addon")
+    workspace = workspace_of(cluster)
+    results = cluster.four("monitoring", container_insights=True, workspace=workspace, method="addon")
     assert [each["changed"] for each in results] == [True, True, False, False]
     addons = cluster.cluster()["properties"]["addonProfiles"]
     assert addons["omsagent"] == {
         "enabled": True,
-        "config": {"logAnalyticsWorkspaceResourceID": workspace["id"], "useAADAuth": "true"},
+        "config": {"logAnalyticsWorkspaceResourceID": workspace, "useAADAuth": "true"},
     }
     assert addons["azurepolicy"] == USERS["addonProfiles"]["azurepolicy"]
     assert "containerInsights" not in cluster.cluster()["properties"]["azureMonitorProfile"]
@@ -143,13 +153,13 @@ def test_on_by_the_addon(cluster: Monitored) -> None:
     assert [each["changed"] for each in off] == [True, True, False, False]
     assert cluster.cluster()["properties"]["addonProfiles"]["omsagent"] == {
         "enabled": False,
-        "config": {"logAnalyticsWorkspaceResourceID": workspace["id"], "useAADAuth": "true"},
+        "config": {"logAnalyticsWorkspaceResourceID": workspace, "useAADAuth": "true"},
     }
 
 
 def test_an_old_addon_is_left_as_it_is(cluster: Monitored) -> None:
-    workspace = cluster.workspace("logs-one")
-    addon = {"enabled": True, "config": {"LogAnalyticsWorkspaceResourceID": workspace["id"].lower()}}
+    workspace = workspace_of(cluster)
+    addon = {"enabled": True, "config": {"LogAnalyticsWorkspaceResourceID": workspace.lower()}}
     cluster.sandbox.act("cluster", cluster=cluster.name, properties={"addonProfiles": {"omsAgent": addon}})
     found = cluster.run("monitoring", container_insights=True)
     assert not found["failed"], found["msg"]
@@ -181,7 +191,34 @@ def test_a_workspace_is_created_only_when_asked_for(cluster: Monitored) -> None:
     assert [each["changed"] for each in results] == [True, True, False, False]
     made = cluster.of_kind("Microsoft.OperationalInsights/workspaces", "2023-09-01")["logs-two"]
     assert made["location"] == "westus2"
-    assert made["properties"]["sku"] == {"name": "PerGB2018"}
+    assert made["properties"]["sku"]["name"] == "pergb2018"
+
+
+def test_a_rule_waits_for_the_workspace_that_it_names(cluster: Monitored) -> None:
+    """A new workspace is `Creating`, without an operation to watch. CLI
+    test_monitor_log_analytics_workspace_default.yaml, 2021-01-15."""
+    options: Json = {"container_insights": True, "workspace": "logs-two", "create_workspace": True}
+    with cluster.sandbox.having(workspace_seconds=60.0):  # 3 s: the clock of Azure is 20 times as fast
+        mark = cluster.sandbox.mark()
+        assert cluster.run("monitoring", **options)["changed"]
+    sent = [(each["method"], each["url"].partition("?")[0], each["status"]) for each in cluster.sandbox.traffic(mark)]
+    made = next(n for n, each in enumerate(sent) if each[0] == "PUT" and each[1].endswith("/workspaces/logs-two"))
+    rule = next(n for n, each in enumerate(sent) if each[0] == "PUT" and "/dataCollectionRules/" in each[1])
+    looks = [each for each in sent[made + 1 : rule] if each[1].endswith("/workspaces/logs-two")]
+    assert sent[made][2] == 201
+    assert {each[0] for each in looks} == {"GET"}
+    assert len(looks) >= 2
+    assert [each for each in sent if each[2] >= 400 and each[0] == "PUT"] == []
+
+
+def test_a_workspace_that_never_comes_ends_with_the_deadline(cluster: Monitored) -> None:
+    with cluster.sandbox.having(workspace_seconds=6000.0):
+        options: Json = {"container_insights": True, "workspace": "logs-two", "create_workspace": True}
+        options["wait_timeout"] = 2
+        failed = cluster.run("monitoring", **options)
+    assert failed["failed"]
+    assert "Creating Log Analytics workspace logs-two is still Creating after 2" in failed["msg"]
+    assert cluster.rules() == {}
 
 
 def test_every_problem_is_named_at_once(cluster: Monitored) -> None:
@@ -205,14 +242,14 @@ def test_every_problem_is_named_at_once(cluster: Monitored) -> None:
 
 def test_another_workspace_and_back(cluster: Monitored) -> None:
     """A cluster that somebody has monitored by a rule of their own is put back to just that."""
-    first, second = cluster.workspace("logs-one"), cluster.workspace("logs-two")
+    first, second = (workspace_of(cluster, name) for name in ("logs-one", "logs-two"))
     rule = cluster.put(
         "Microsoft.Insights/dataCollectionRules",
         "their-rule",
         "2022-06-01",
         kind="Linux",
         properties={
-            "destinations": {"logAnalytics": [{"name": "theirs", "workspaceResourceId": first["id"]}]},
+            "destinations": {"logAnalytics": [{"name": "theirs", "workspaceResourceId": first}]},
             "dataFlows": [{"streams": ["Microsoft-ContainerInsights-Group-Default"], "destinations": ["theirs"]}],
         },
     )
@@ -220,7 +257,7 @@ def test_another_workspace_and_back(cluster: Monitored) -> None:
         f"{cluster.path}/providers/Microsoft.Insights/dataCollectionRuleAssociations/ContainerInsightsExtension"
     )
     cluster.arm.ask("PUT", association, {"properties": {"dataCollectionRuleId": rule["id"]}}, "2022-06-01")
-    profile = {"enabled": True, "logAnalyticsWorkspaceResourceId": first["id"], "syslogPort": 28331}
+    profile = {"enabled": True, "logAnalyticsWorkspaceResourceId": first, "syslogPort": 28331}
     cluster.sandbox.act(
         "cluster", cluster=cluster.name, properties={"azureMonitorProfile": {"containerInsights": profile}}
     )
@@ -232,7 +269,7 @@ def test_another_workspace_and_back(cluster: Monitored) -> None:
     moved = cluster.four("monitoring", container_insights=True, workspace="logs-two")
     assert [each["changed"] for each in moved] == [True, True, False, False]
     now = cluster.cluster()["properties"]["azureMonitorProfile"]["containerInsights"]
-    assert now == {**profile, "logAnalyticsWorkspaceResourceId": second["id"]}
+    assert now == {**profile, "logAnalyticsWorkspaceResourceId": second}
     back = cluster.four("monitoring", container_insights=False, only_own=True)
     assert [each["changed"] for each in back] == [True, True, False, False]
     assert cluster.cluster()["properties"]["azureMonitorProfile"]["containerInsights"] == profile
@@ -241,7 +278,8 @@ def test_another_workspace_and_back(cluster: Monitored) -> None:
 
 
 def test_prometheus_on_and_off(cluster: Monitored) -> None:
-    account = cluster.account("metrics-one")
+    cluster.account("metrics-one")
+    account = cluster.resource_id(ACCOUNT_TYPE, "metrics-one")
     before = cluster.cluster()
     results = cluster.four("monitoring", prometheus=True, azure_monitor_workspace="metrics-one")
     assert [each["changed"] for each in results] == [True, True, False, False]
@@ -249,7 +287,7 @@ def test_prometheus_on_and_off(cluster: Monitored) -> None:
     metrics = cluster.cluster()["properties"]["azureMonitorProfile"]["metrics"]
     assert metrics == {**USERS["azureMonitorProfile"]["metrics"], "enabled": True}
     rule = cluster.rules()[f"MSProm-westus2-{cluster.name}"]
-    assert rule["properties"]["destinations"]["monitoringAccounts"][0]["accountResourceId"] == account["id"]
+    assert rule["properties"]["destinations"]["monitoringAccounts"][0]["accountResourceId"] == account
     endpoints = cluster.of_kind("Microsoft.Insights/dataCollectionEndpoints", "2022-06-01")
     assert rule["properties"]["dataCollectionEndpointId"] == endpoints[f"MSProm-westus2-{cluster.name}"]["id"]
     assert cluster.associations() == {"ContainerInsightsMetricsExtension": rule["id"]}
@@ -259,6 +297,34 @@ def test_prometheus_on_and_off(cluster: Monitored) -> None:
     assert cluster.cluster()["properties"]["azureMonitorProfile"] == USERS["azureMonitorProfile"]
     assert (cluster.associations(), cluster.rules()) == ({}, {})
     assert cluster.of_kind("Microsoft.Insights/dataCollectionEndpoints", "2022-06-01") == {}
+
+
+def test_a_rule_that_is_directed_elsewhere_is_sent_without_the_old_workspaces_id(cluster: Monitored) -> None:
+    """`accountId` is Azure's own. CLX test_aks_create_with_azuremonitormetrics.yaml, 2025-07-23; read-only by
+    azure-rest-api-specs, dataCollectionRules_API.json of 2022-06-01."""
+    for name in ("metrics-one", "metrics-two"):
+        cluster.account(name)
+    name = f"MSProm-westus2-{cluster.name}"
+    theirs = {
+        "destinations": {
+            "monitoringAccounts": [
+                {"name": "MonitoringAccount1", "accountResourceId": cluster.resource_id(ACCOUNT_TYPE, "metrics-one")}
+            ]
+        },
+        "dataFlows": [{"streams": ["Microsoft-PrometheusMetrics"], "destinations": ["MonitoringAccount1"]}],
+    }
+    rule = cluster.put("Microsoft.Insights/dataCollectionRules", name, "2022-06-01", kind="Linux", properties=theirs)
+    assert "accountId" in rule["properties"]["destinations"]["monitoringAccounts"][0]
+    association = (
+        f"{cluster.path}/providers/Microsoft.Insights/dataCollectionRuleAssociations/ContainerInsightsMetricsExtension"
+    )
+    cluster.arm.ask("PUT", association, {"properties": {"dataCollectionRuleId": rule["id"]}}, "2022-06-01")
+    mark = cluster.sandbox.mark()
+    assert cluster.run("monitoring", prometheus=True, azure_monitor_workspace="metrics-two")["changed"]
+    (put,) = [each for each in cluster.sandbox.writes(mark) if each["url"].partition("?")[0].endswith(name)]
+    assert put["request_body"]["properties"]["destinations"]["monitoringAccounts"] == [
+        {"name": "MonitoringAccount1", "accountResourceId": cluster.resource_id(ACCOUNT_TYPE, "metrics-two")}
+    ]
 
 
 def test_both_in_one_update(cluster: Monitored) -> None:

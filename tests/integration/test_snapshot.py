@@ -56,7 +56,7 @@ def azure(running: Emulated) -> Iterator[Emulated]:
         running.settled("gpunp", cluster=name)
     yield running
     running.clear_faults()
-    running.set(page_size=0, empty_last_page=False, permissions_removed=[], create_seconds=6.0, clock_speed=20.0)
+    running.set(page_size=0, empty_last_page="pools", permissions_removed=[], create_seconds=6.0, clock_speed=20.0)
     for name in CLUSTERS:
         running.remove_pools(cluster=name)
 
@@ -296,7 +296,7 @@ def test_a_failed_pool_fails_with_azures_reason_and_the_others_go_on(azure: Emul
 
 
 def test_a_list_of_pages(azure: Emulated, tmp_path: Path) -> None:
-    azure.set(page_size=3, empty_last_page=True)
+    azure.set(page_size=3, empty_last_page="all")
     mark = azure.mark()
     ran = fleet(azure, tmp_path, [task("Again")])
     assert ran.status == 0, ran.output

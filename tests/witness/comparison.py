@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from exchanges import ELEMENTS, Observation
+from exchanges import ELEMENTS, GROUPS, Observation
 from tables import Row
 
 Json = dict[str, Any]
@@ -21,6 +21,10 @@ STAND_IN = re.compile(
     r"REDACTED|00000000-0000-0000-0000-\d{12}|(?<![\w-])(?:monitor-workspace|scale-set|[a-z]{3,12})-\d+(?![\w-])"
 )
 """What a redacted recording has in place of a name, an id or a secret, such as `cluster-1`."""
+
+
+ELSEWHERE = {("cluster", "properties.agentPoolProfiles"), ("provider", "resourceTypes")}
+"""What is below these fields is looked at as elements."""
 
 
 class _Missing:
@@ -64,21 +68,24 @@ def compare(rows: Iterable[Row], seen: Sequence[Observation], real: bool = False
         seen: what was observed.
         real: it is a redacted recording of Azure. A text with stand-ins in it that doesn't fit shows nothing.
     """
-    by_tag: dict[str, list[Observation]] = {}
+    by_kind: dict[str, list[Observation]] = {}
     for each in seen:
-        for tag in each.tags:
-            by_tag.setdefault(tag, []).append(each)
+        for kind in (each.kind, *(group for group in GROUPS if group in each.tags)):
+            by_kind.setdefault(kind, []).append(each)
     return [
-        Result(row, UNEXERCISED) if row.real_only and not real else _compare(row, by_tag.get(row.of[0], []), real)
+        Result(row, UNEXERCISED) if row.real_only and not real else _compare(row, by_kind.get(row.of[0], []), real)
         for row in rows
     ]
 
 
 def concerned(row: Row, each: Observation) -> bool:
     """Is the row about this answer?"""
+    kind, *tags = row.of
     if (row.header or row.status) and "listed" in each.tags:
         return False
-    for tag in row.of:
+    if kind != each.kind and (kind not in GROUPS or kind not in each.tags):
+        return False
+    for tag in tags:
         if (tag[1:] in each.tags) if tag.startswith("!") else (tag not in each.tags):
             return False
     return _api_fits(row.api, each.api) and all(_is(each, path, value) for path, value in row.when.items())
@@ -272,10 +279,15 @@ def unwitnessed(rows: Sequence[Row], seen: Iterable[Observation]) -> list[Unwitn
     for each in seen:
         refused = "refused" in each.tags
         kind = f"{each.kind} refused" if refused else each.kind
-        relevant = [row for row in rows if row.of[0] in each.tags and (row.header or ("refused" in row.of) == refused)]
+        relevant = [
+            row
+            for row in rows
+            if row.of[0] in (each.kind, *GROUPS) and (row.header or ("refused" in row.of) == refused)
+        ]
         known = {row.field for row in relevant if row.field} | {row.sequence for row in relevant if row.sequence}
         free = {row.field for row in relevant if row.field and row.open}
-        for path, value in _paths(each, each.body, "", free):
+        body = {} if each.kind == "abort" and "body" in each.tags else each.body  # it is seen as a pool or a cluster, too
+        for path, value in _paths(each, body, "", free):
             if not any(_covers(pattern, path) for pattern in known):
                 fields.setdefault((kind, path), Unwitnessed(kind, path, shown(value)))
         headers = {row.header for row in relevant if row.header}
@@ -298,7 +310,7 @@ def _paths(each: Observation, value: Any, path: str, free: set[str]) -> Iterator
         for name, inner in value.items():
             below = f"{path}.{name}" if path else name
             yield below, inner
-            if each.kind == "cluster" and below == "properties.agentPoolProfiles":
+            if (each.kind, below) in ELSEWHERE:
                 continue
             yield from _paths(each, inner, below, free)
     elif isinstance(value, list) and not (path == "value" and each.kind in ELEMENTS):

@@ -65,7 +65,7 @@ ELEMENTS = {
 """What the elements of a list are."""
 
 AKS = ("pool", "pools", "abort", "cluster", "clusters", "power", "credentials", "run-command", "command-result")
-KINDS = (*PATHS, "sku", "usage", "kubeconfig", "other")
+KINDS = (*PATHS, "sku", "usage", "kubeconfig", "resource-type", "other")
 GROUPS = ("aks", "any")
 """Tags that stand for several kinds: everything that AKS's provider answers, and everything."""
 
@@ -307,6 +307,11 @@ class _Walk:
             for each in body.get("kubeconfigs") or ():
                 if (config := _kubeconfig(each.get("value"))) is not None:
                     yield from self._element(whole, "kubeconfig", config, {"listed"})
+        if whole.kind == "provider":
+            for each in body.get("resourceTypes") or () if isinstance(body, dict) else ():
+                yield from self._element(whole, "resource-type", each, {"listed"})
+        if whole.kind == "abort" and "body" in whole.tags:
+            yield from self._element(whole, "pool" if "of-pool" in whole.tags else "cluster", body, {"listed"})
         if whole.kind == "cluster":
             for profile in _properties(body).get("agentPoolProfiles") or ():
                 rest = {name: value for name, value in profile.items() if name != "name"}

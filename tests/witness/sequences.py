@@ -204,7 +204,8 @@ def pool_with_network(network: Json) -> Callable[[World], None]:
 
     def sequence(world: World) -> None:
         whole = world.client.body(world.cluster)["properties"]["networkProfile"]
-        world.sandbox.act("cluster", cluster=world.sandbox.cluster, properties={"networkProfile": network})
+        other = {key: value for key, value in {**whole, **network}.items() if value is not None}
+        world.sandbox.act("cluster", cluster=world.sandbox.cluster, properties={"networkProfile": other})
         try:
             world.client.body(world.cluster)
             world.create("one", {"count": 1, "vmSize": CPU_SIZE})
@@ -410,8 +411,8 @@ ONCE: tuple[Callable[[World], None], ...] = (
         {"vmSize": CPU_SIZE, "osDiskType": "Managed"},
         {"vmSize": CPU_SIZE, "osSKU": "AzureContainerLinux"},
     )),
-    pool_with_network({"networkPlugin": "kubenet"}),
-    pool_with_network({"networkPlugin": "azure"}),
+    pool_with_network({"networkPlugin": "kubenet", "networkPluginMode": None}),
+    pool_with_network({"networkPlugin": "azure", "networkPluginMode": None}),
     stopped_pool_upgraded,
     conflicts,
     refusals,

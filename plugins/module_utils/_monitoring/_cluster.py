@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._monitoring._places import (
@@ -23,19 +23,45 @@ PROFILE = "profile"
 ADDON_METHOD = "addon"
 METHODS = (PROFILE, ADDON_METHOD)
 
-_READ_ONLY = (
-    "provisioningState",
-    "powerState",
-    "maxAgentPools",
-    "currentKubernetesVersion",
-    "fqdn",
-    "privateFQDN",
-    "azurePortalFQDN",
-    "resourceUID",
-    "status",
+_READ_ONLY: tuple[tuple[str, ...], ...] = (
+    *(
+        (name,)
+        for name in (
+            "provisioningState",
+            "powerState",
+            "maxAgentPools",
+            "currentKubernetesVersion",
+            "fqdn",
+            "privateFQDN",
+            "azurePortalFQDN",
+            "resourceUID",
+            "status",
+        )
+    ),
+    *(
+        ("agentPoolProfiles", "*", *path)
+        for path in (
+            ("provisioningState",),
+            ("currentOrchestratorVersion",),
+            ("nodeImageVersion",),
+            ("eTag",),
+            ("status",),
+            ("localDNSProfile", "state"),
+        )
+    ),
+    ("addonProfiles", "*", "identity"),
+    ("ingressProfile", "webAppRouting", "identity"),
+    ("networkProfile", "loadBalancerProfile", "effectiveOutboundIPs"),
+    ("networkProfile", "natGatewayProfile", "effectiveOutboundIPs"),
+    ("oidcIssuerProfile", "issuerURL"),
+    ("podIdentityProfile", "userAssignedIdentities", "*", "provisioningInfo"),
+    ("podIdentityProfile", "userAssignedIdentities", "*", "provisioningState"),
+    ("privateLinkResources", "*", "privateLinkServiceID"),
 )
-_READ_ONLY_OF_POOLS = ("provisioningState", "currentOrchestratorVersion", "nodeImageVersion", "eTag", "status")
-"""``nodeImageVersion`` in a PUT would roll the node image back."""
+"""Paths below ``properties``; ``*`` is every item of a list or map. They are what the models of
+azure-mgmt-containerservice 41.8 mark as read-only, so what the SDK and the az CLI leave out of a request, and two more:
+``nodeImageVersion``, which in a PUT would roll the node image back, and ``status``. ``identityProfile`` is not among
+them: it may be written, and the CLI sends it back."""
 _TOP = ("location", "tags", "sku", "identity", "extendedLocation", "kind")
 
 
@@ -54,17 +80,27 @@ def writable(cluster: Mapping[str, Any]) -> dict[str, Any]:
         if assigned:
             identity["userAssignedIdentities"] = {key: {} for key in assigned}
         body["identity"] = identity
-    properties = {
-        key: copy.deepcopy(value) for key, value in (cluster.get("properties") or {}).items() if key not in _READ_ONLY
-    }
-    for pool in properties.get("agentPoolProfiles") or ():
-        for key in _READ_ONLY_OF_POOLS:
-            pool.pop(key, None)
-    for addon in (properties.get("addonProfiles") or {}).values():
-        if isinstance(addon, dict):
-            addon.pop("identity", None)
-    body["properties"] = properties
+    body["properties"] = copy.deepcopy(dict(cluster.get("properties") or {}))
+    for path in _READ_ONLY:
+        _drop(body["properties"], path)
     return body
+
+
+def _drop(value: Any, path: Sequence[str]) -> None:
+    """Removes a key, in place; what is not there or has another shape is left alone.
+
+    Args:
+        value: A JSON value.
+        path: The way to the key; ``*`` is every item of a list or map.
+    """
+    key, *rest = path
+    if key == "*":
+        for each in list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ():
+            _drop(each, rest)
+    elif isinstance(value, dict) and not rest:
+        value.pop(key, None)
+    elif isinstance(value, dict):
+        _drop(value.get(key), rest)
 
 
 def insights_state(properties: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,10 @@ PREVIOUS_RULE = "aks.gpu.previous-rule"
 PREVIOUS_WORKSPACE = "aks.gpu.previous-workspace"
 """Tag: the workspace that the data went to before."""
 
+_READ_ONLY_OF_DESTINATIONS = ("accountId", "workspaceId")
+"""What Azure adds to a destination: the id of the workspace that it leads to, by another name than its ARM id. Source:
+azure-rest-api-specs, Microsoft.Insights 2022-06-01, dataCollectionRules_API.json."""
+
 
 @dataclass(frozen=True)
 class Stream:
@@ -252,6 +256,10 @@ class Pipe:
             body["properties"].pop(key, None)
         for each in body["properties"]["destinations"][self.stream.destination]:
             each[self.stream.field] = workspace
+        for destinations in body["properties"]["destinations"].values():
+            for each in destinations if isinstance(destinations, list) else ():
+                for key in _READ_ONLY_OF_DESTINATIONS:
+                    each.pop(key, None)
         merged = {**(body.get("tags") or {}), **tags}
         body["tags"] = {key: value for key, value in merged.items() if value is not None}
         self._client.put(self.rule_id, API, body, doing="Directing the data collection rule")

@@ -16,9 +16,15 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS, CLUSTER_OPTIONS
-from ansible_collections.aks.gpu.plugins.module_utils._azure._client import ArmClient, backoff
+from ansible_collections.aks.gpu.plugins.module_utils._azure._client import Answer, ArmClient, backoff
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
-from ansible_collections.aks.gpu.plugins.module_utils._azure._operations import wait_for_operation
+from ansible_collections.aks.gpu.plugins.module_utils._azure._operations import (
+    ENDED,
+    Look,
+    operation_failure,
+    wait_for_operation,
+    wait_until,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._azure._session import connect
 from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import cluster, cluster_path
 from ansible_collections.aks.gpu.plugins.module_utils._monitoring._cluster import (
@@ -315,7 +321,7 @@ class _Switch:
             else:
                 raise
         if found is not None:
-            return canonical(str(found.get("id") or wanted)), str(found.get("location") or self.location)
+            return wanted, str(found.get("location") or self.location)
         if not self.params[f"create_{store.option}"]:
             self.problems.append(
                 f"{store.option}: there is no {store.what} {name} in {wanted.split('/')[4]}. "
@@ -325,10 +331,43 @@ class _Switch:
         body = {"location": self.location, "tags": {CREATED_BY: "aks.gpu"}, "properties": dict(store.properties)}
 
         def create() -> None:
-            self.client.put(wanted, store.api, body, doing=f"Creating {store.what} {name}")
+            doing = f"Creating {store.what} {name}"
+            self._wait_for_store(store, wanted, self.client.put(wanted, store.api, body, doing=doing), doing)
 
         self.creating.append((f"{store.what} {name}", create))
         return wanted, self.location
+
+    def _wait_for_store(self, store: _Store, resource_id: str, answer: Answer, doing: str) -> None:
+        """Waits until a new workspace is there: a rule can't name one that Azure is still creating.
+
+        Azure answers a Log Analytics workspace with 201 and ``Creating``, and starts no operation that could be
+        watched. So this waits with ``wait: false`` as well.
+
+        Args:
+            store: Which kind.
+            resource_id: Its ARM id.
+            answer: What its PUT was answered.
+            doing: What was asked for.
+
+        Raises:
+            OperationFailed: Azure could not create it.
+            DeadlineExceeded: The time is up.
+        """
+
+        def seen(body: Any) -> Look:
+            if not isinstance(body, Mapping):
+                return Look("not there yet", False)
+            state = str((body.get("properties") or {}).get("provisioningState") or "Succeeded")
+            return Look(state, state.lower() in ENDED, body)
+
+        ended = wait_until(
+            self.client,
+            lambda: seen(self.client.find(resource_id, store.api, doing=doing)),
+            what=doing,
+            first=seen(answer.body),
+        )
+        if ended.state.lower() != "succeeded":
+            raise operation_failure(ended.value, ended.state, doing)
 
     def _stores_there(self, store: _Store) -> str:
         path = f"/subscriptions/{quote(self.subscription_id)}/providers/{store.type}"

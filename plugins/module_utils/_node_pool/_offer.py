@@ -136,7 +136,7 @@ def quota_of(name: str | None, usages: Sequence[Mapping[str, Any]]) -> Quota | N
     """Returns a quota of a region, or None when it isn't listed.
 
     Args:
-        name: A family such as ``standardNCASv3_T4Family``, ``cores``, or ``lowPriorityCores``.
+        name: A family such as ``Standard NCASv3_T4 Family``, ``cores``, or ``lowPriorityCores``.
         usages: The region's quotas, as Compute lists them.
     """
     for usage in usages:

@@ -115,7 +115,7 @@ def test_a_pool_from_creation_to_deletion(sandbox: Sandbox, client: Any) -> None
 
 def test_a_failed_operation_reaches_the_client(sandbox: Sandbox, client: Any) -> None:
     where = (sandbox.resource_group, sandbox.cluster, "failing")
-    with sandbox.having(quotas={"Standard NCASv3_T4 Family": 2}):
+    with sandbox.having(quotas={"Standard NCASv3_T4 Family": 2}, family_quota="operation"):
         poller = client.agent_pools.begin_create_or_update(*where, {"properties": GPU_POOL})
         with pytest.raises(HttpResponseError) as caught:
             poller.result()
@@ -149,7 +149,7 @@ def test_credentials_are_kubeconfigs(sandbox: Sandbox, client: Any) -> None:
 
 
 def test_lists_page_to_an_empty_page(sandbox: Sandbox, client: Any) -> None:
-    with sandbox.having(page_size=1, empty_last_page=True):
+    with sandbox.having(page_size=1, empty_last_page="all"):
         mark = sandbox.mark()
         assert len(list(client.managed_clusters.list())) == 1
         assert len(sandbox.traffic(mark)) == 2

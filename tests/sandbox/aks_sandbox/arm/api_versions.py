@@ -1,7 +1,8 @@
 """Which api-version of which interface is served.
 
-Azure serves more than these: here are the versions that the SDKs of azure.azcollection 3, the az CLI 2.91 and
-azure-mgmt-* of 2026 contain or send. One that Azure never published is refused, as it would be there.
+Azure serves more than these: here are the versions that recordings show, and those that the SDKs of azure.azcollection
+3, the az CLI 2.91 and azure-mgmt-* of 2026 contain or send. One that Azure never published is refused, as it would be
+there.
 """
 
 from __future__ import annotations
@@ -16,30 +17,52 @@ RESOURCES = (
     *("2019-05-10", "2019-07-01", "2019-08-01", "2019-10-01", "2020-06-01", "2020-10-01", "2021-01-01", "2021-04-01"),
     *("2022-09-01", "2024-07-01", "2024-11-01", "2025-03-01", "2025-04-01"),
 )
-CONTAINER_SERVICE = (
-    *("2020-01-01", "2020-02-01", "2020-03-01", "2020-04-01", "2020-06-01", "2020-07-01", "2020-09-01", "2020-11-01"),
-    *("2020-12-01", "2021-02-01", "2021-03-01", "2021-05-01", "2021-07-01", "2021-08-01", "2021-09-01", "2021-10-01"),
-    *("2022-01-01", "2022-02-01", "2022-03-01", "2022-04-01", "2022-06-01", "2022-07-01", "2022-09-01", "2022-11-01"),
-    *("2023-01-01", "2023-02-01", "2023-03-01", "2023-04-01", "2023-05-01", "2023-06-01", "2023-07-01", "2023-08-01"),
-    *("2023-09-01", "2023-10-01", "2023-11-01", "2024-01-01", "2024-02-01", "2024-05-01", "2024-07-01", "2024-08-01"),
-    *("2026-06-01", "2026-08-01"),
+_PREVIEWS = (
+    *("2023-09", "2023-10", "2023-11", "2024-01", "2024-02", "2024-03", "2024-04", "2024-05", "2024-06", "2024-07"),
+    *("2024-08", "2024-09", "2024-10", "2025-01", "2025-02", "2025-03", "2025-04", "2025-05", "2025-06", "2025-07"),
+    "2025-08",
 )
+CONTAINER_SERVICE = (
+    *("2021-02-01", "2021-03-01", "2021-05-01", "2021-07-01", "2021-08-01", "2021-09-01", "2021-10-01"),
+    *("2022-01-01", "2022-02-01", "2022-03-01", "2022-04-01", "2022-06-01", "2022-07-01", "2022-08-01", "2022-09-01"),
+    *("2022-11-01", "2023-01-01", "2023-02-01", "2023-03-01", "2023-04-01", "2023-05-01", "2023-06-01", "2023-07-01"),
+    *("2023-08-01", "2023-09-01", "2023-10-01", "2023-11-01", "2024-01-01", "2024-02-01", "2024-05-01", "2024-06-01"),
+    *("2024-07-01", "2024-08-01", "2024-09-01", "2024-10-01", "2025-01-01", "2025-02-01", "2025-03-01", "2025-04-01"),
+    *("2025-05-01", "2025-06-01", "2025-07-01", "2025-08-01", "2025-09-01"),
+    *(f"{month}-02-preview" for month in _PREVIEWS),
+    *("2026-04-01", "2026-05-01", "2026-06-01", "2026-07-01", "2026-08-01"),
+)
+"""Witness: PS TestSpot.json, 2025-10-28, GET of the provider: everything up to 2025-08-02-preview, the previews' second
+day, and that nothing older is left. After that: what Microsoft's documents and azure-mgmt-containerservice 41.8 name.
+No witness: which versions between 2025-08 and 2026-08 are missing here, and whether a version of 2021 is still
+served."""
 SERVED: dict[str, tuple[str, ...]] = {
     "microsoft.authorization": ("2015-07-01", "2018-07-01", "2022-04-01"),
     "microsoft.compute/locations": ("2021-07-01", "2024-03-01", "2024-07-01", "2024-11-01", "2026-04-01"),
     "microsoft.compute/skus": ("2017-09-01", "2019-04-01", "2021-07-01"),
-    "microsoft.containerservice/locations": ("2016-03-30", *CONTAINER_SERVICE),
+    "microsoft.containerservice/locations": ("2016-03-30", "2017-08-31", *CONTAINER_SERVICE),
     "microsoft.containerservice/managedclusters": CONTAINER_SERVICE,
     "microsoft.features": ("2015-12-01", "2021-07-01"),
-    "microsoft.insights": ("2021-04-01", "2022-06-01", "2023-03-11"),
-    "microsoft.monitor": ("2023-04-03",),
+    "microsoft.insights": ("2021-04-01", "2021-09-01-preview", "2022-06-01", "2023-03-11", "2024-03-11", "2025-05-11"),
+    "microsoft.monitor": ("2021-06-03-preview", "2023-04-03", "2025-05-03-preview"),
     "microsoft.network": ("2022-01-01", "2024-03-01", "2024-05-01"),
-    "microsoft.operationalinsights": ("2020-08-01", "2021-06-01", "2022-10-01", "2023-09-01"),
+    "microsoft.operationalinsights": (
+        *("2015-11-01-preview", "2020-08-01", "2021-06-01", "2022-10-01", "2023-09-01", "2025-02-01"),
+    ),
 }
-"""By resource type, or by namespace where all its types have the same; in lower case."""
+"""By resource type, or by namespace where all its types have the same; in lower case.
+
+Witness: CLX test_aks_create_with_azuremonitormetrics.yaml, 2025-07-23, for Microsoft.Insights and Microsoft.Monitor;
+for Microsoft.OperationalInsights what az 2.91 sends. The others are what SDKs of 2026 send."""
 
 OWN = ("microsoft.authorization", "microsoft.features")
 """Namespaces of Resource Manager itself, which has an error of its own for them."""
+
+
+def served(namespace: str, kind: str) -> list[str]:
+    """The versions of a resource type, newest first; empty for one of which only the name is known here."""
+    versions = SERVED.get(namespace.lower()) or SERVED.get(f"{namespace}/{kind.partition('/')[0]}".lower(), ())
+    return sorted(versions, reverse=True)
 
 
 def check(path: str, version: str, location: str) -> None:

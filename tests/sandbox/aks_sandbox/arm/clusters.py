@@ -15,8 +15,9 @@ from ..interfaces import NodePlane
 from . import pool_rules
 from .agent_pools import ACTION, CLUSTERS, NAMESPACE, find_cluster
 from .calls import Call, Reply, Route, route
-from .errors import OperationFailed, ProviderError, in_progress
-from .operations import Operations
+from .errors import GatewayError, ProviderError, busy, cancel_not_allowed, not_emulated
+from .identity import stable_id
+from .operations import Operations, fail_if_planted
 from .paging import page
 from .subscriptions import Subscriptions, group_not_found
 from .world import Cluster, Operation, Pool, World, new_etag
@@ -24,11 +25,17 @@ from .world import Cluster, Operation, Pool, World, new_etag
 Json = dict[str, Any]
 
 
-def cluster_properties(name: str, resource_group: str, location: str, version: str) -> Json:
-    """What a cluster's `properties` show when nothing special was asked for."""
+def cluster_properties(subscription: str, name: str, resource_group: str, location: str, version: str) -> Json:
+    """What a cluster's `properties` show when nothing special was asked for.
+
+    Witness: ASO Test_AKS_ManagedCluster_20260501_CRUD.yaml, 2026-09-18 (2026-05-01), and PS TestSpot.json, 2025-10-28
+    (2025-08-01): all of it. The network is that of the overlay, as `az aks create` makes it since 2025.
+    """
     digest = hashlib.sha256(f"{resource_group}/{name}".lower().encode()).hexdigest()
     dns = f"{name.lower()}-{resource_group.lower()}-{digest[:6]}"
     full = version if version.count(".") >= 2 else f"{version}.0"
+    nodes = f"MC_{resource_group}_{name}_{location}"
+    kubelet, address, issuer = (str(uuid.uuid5(uuid.NAMESPACE_URL, digest + what)) for what in ("id", "ip", "oidc"))
     return {
         "provisioningState": "Succeeded",
         "powerState": {"code": "Running"},
@@ -38,7 +45,8 @@ def cluster_properties(name: str, resource_group: str, location: str, version: s
         "fqdn": f"{dns}-{digest[6:14]}.hcp.{location}.azmk8s.io",
         "azurePortalFQDN": f"{dns}-{digest[6:14]}.portal.hcp.{location}.azmk8s.io",
         "servicePrincipalProfile": {"clientId": "msi"},
-        "nodeResourceGroup": f"MC_{resource_group}_{name}_{location}",
+        "addonProfiles": {"extensionManager": {"enabled": True, "config": None}},
+        "nodeResourceGroup": nodes,
         "enableRBAC": True,
         "supportPlan": "KubernetesOfficial",
         "networkProfile": {
@@ -47,6 +55,16 @@ def cluster_properties(name: str, resource_group: str, location: str, version: s
             "networkPolicy": "none",
             "networkDataplane": "azure",
             "loadBalancerSku": "standard",
+            "loadBalancerProfile": {
+                "managedOutboundIPs": {"count": 1},
+                "effectiveOutboundIPs": [
+                    {
+                        "id": f"/subscriptions/{subscription}/resourceGroups/{nodes}/providers/Microsoft.Network"
+                        f"/publicIPAddresses/{address}"
+                    }
+                ],
+                "backendPoolType": "nodeIPConfiguration",
+            },
             "podCidr": "10.244.0.0/16",
             "serviceCidr": "10.0.0.0/16",
             "dnsServiceIP": "10.0.0.10",
@@ -56,20 +74,31 @@ def cluster_properties(name: str, resource_group: str, location: str, version: s
             "ipFamilies": ["IPv4"],
         },
         "maxAgentPools": 100,
+        "identityProfile": {
+            "kubeletidentity": {
+                "resourceId": f"/subscriptions/{subscription}/resourcegroups/{nodes}/providers"
+                f"/Microsoft.ManagedIdentity/userAssignedIdentities/{name}-agentpool",
+                "clientId": kubelet,
+                "objectId": str(uuid.uuid5(uuid.NAMESPACE_URL, kubelet)),
+            }
+        },
         "autoUpgradeProfile": {"nodeOSUpgradeChannel": "NodeImage"},
-        "disableLocalAccounts": False,
         "securityProfile": {},
         "storageProfile": {
             "diskCSIDriver": {"enabled": True},
             "fileCSIDriver": {"enabled": True},
             "snapshotController": {"enabled": True},
         },
-        "oidcIssuerProfile": {"enabled": False},
+        "oidcIssuerProfile": {
+            "enabled": True,
+            "issuerURL": f"https://{location}.oic.prod-aks.azure.com/{stable_id('tenant')}/{issuer}/",
+        },
         "workloadAutoScalerProfile": {},
         "resourceUID": digest[:24],
         "metricsProfile": {"costAnalysis": {"enabled": False}},
         "nodeProvisioningProfile": {"mode": "Manual", "defaultNodePools": "Auto"},
         "bootstrapProfile": {"artifactSource": "Direct"},
+        "hostedSystemProfile": {"enabled": False},
     }
 
 
@@ -78,10 +107,10 @@ SYSTEM_POOL = {"count": 1, "vmSize": "Standard_D4ds_v5", "mode": "System", "osTy
 
 def new_cluster(subscription: str, resource_group: str, name: str, location: str, version: str) -> Cluster:
     """A running cluster with one system pool, nodepool1."""
-    cluster = Cluster(
-        subscription, resource_group, name, location, cluster_properties(name, resource_group, location, version)
-    )
+    properties = cluster_properties(subscription, name, resource_group, location, version)
+    cluster = Cluster(subscription, resource_group, name, location, properties)
     cluster.top = {
+        "kind": "Base",
         "identity": {
             "type": "SystemAssigned",
             "principalId": new_etag(),
@@ -97,6 +126,11 @@ def new_cluster(subscription: str, resource_group: str, name: str, location: str
     return cluster
 
 
+READ_ONLY_BELOW = (
+    ("networkProfile", "loadBalancerProfile", "effectiveOutboundIPs"),
+    ("oidcIssuerProfile", "issuerURL"),
+)
+"""Fields below `properties` that AKS alone sets: a PUT may leave them out or send anything."""
 READ_ONLY = (
     "provisioningState",
     "powerState",
@@ -134,6 +168,7 @@ class Clusters:
             route("PATCH", one, self.patch, f"{ACTION}/write", throttle="Other"),
             route("POST", one + "/start", self.power, f"{ACTION}/start/action", throttle="Other"),
             route("POST", one + "/stop", self.power, f"{ACTION}/stop/action", throttle="Other"),
+            route("POST", one + "/abort", self.abort, f"{ACTION}/abort/action", throttle="Other"),
             *(
                 route(
                     "POST",
@@ -168,7 +203,8 @@ class Clusters:
         return page(
             self._world,
             call,
-            [each.serialised() for each in self._world.clusters.values() if each.subscription == wanted],
+            [self._json(call, each) for each in self._world.clusters.values() if each.subscription == wanted],
+            of="clusters",
         )
 
     async def list_group(self, call: Call) -> Reply:
@@ -178,23 +214,35 @@ class Clusters:
         if group not in subscription.resource_groups:
             raise group_not_found(call.names["resource_group"])
         clusters = [
-            each.serialised()
+            self._json(call, each)
             for each in self._world.clusters.values()
             if each.subscription == subscription.id and each.resource_group.lower() == group
         ]
-        return page(self._world, call, clusters)
+        return page(self._world, call, clusters, of="clusters")
 
     async def get(self, call: Call) -> Reply:
         """GET …/managedClusters/{cluster}"""
-        return Reply(200, find_cluster(self._world, call).serialised())
+        return Reply(200, self._json(call, find_cluster(self._world, call)))
+
+    def _json(self, call: Call, cluster: Cluster) -> bytes:
+        """The cluster as this request's API version answers it."""
+        return cluster.serialised(self._world.etags(call.query["api-version"]))
 
     async def put(self, call: Call) -> Reply:
         """PUT …/managedClusters/{cluster} of an existing cluster: replaces what can be written.
 
-        The sandbox makes clusters by its own command line, not by this.
+        The sandbox makes clusters by its own command line, not by this. No witness: entity tags in this answer; that of
+        a creation has none (ASO Test_AKS_ManagedCluster_20260501_CRUD.yaml, 2026-09-18).
         """
         self._subscriptions.require_provider(call.names["subscription"], NAMESPACE)
-        cluster = find_cluster(self._world, call)
+        try:
+            cluster = find_cluster(self._world, call)
+        except GatewayError as error:
+            if error.code == "ResourceNotFound":
+                raise not_emulated(
+                    "the creation of clusters by a PUT. `aks_sandbox act add_cluster` and `start --clusters` make them."
+                ) from error
+            raise
         body = call.json()
         self._check(call, cluster)
         properties = body.get("properties", {})
@@ -208,11 +256,19 @@ class Clusters:
         for pool in properties.get("agentPoolProfiles") or ():
             if pool.get("name") in cluster.pools and pool.get("nodeImageVersion"):
                 cluster.pools[pool["name"]].rollbacks.append(pool["nodeImageVersion"])
-        version = properties.get("kubernetesVersion", cluster.properties["kubernetesVersion"])
+        version = properties.get("kubernetesVersion") or cluster.properties["kubernetesVersion"]
+        if not f"{cluster.properties['currentKubernetesVersion']}.".startswith(f"{version}."):
+            raise not_emulated(
+                f"the upgrade of a control plane; this one stays at {cluster.properties['currentKubernetesVersion']}."
+            )
         kept = {name: cluster.properties[name] for name in READ_ONLY if name in cluster.properties}
-        defaults = cluster_properties(cluster.name, cluster.resource_group, cluster.location, version)
+        defaults = cluster_properties(
+            cluster.subscription, cluster.name, cluster.resource_group, cluster.location, version
+        )
         sent = {name: value for name, value in properties.items() if name not in READ_ONLY and value is not None}
         cluster.properties = {**defaults, **sent, **kept}
+        for *path, name in READ_ONLY_BELOW:
+            _keep(cluster.properties, defaults, path, name)
         cluster.tags = body.get("tags")
         return self._update(call, cluster, 200)
 
@@ -224,10 +280,8 @@ class Clusters:
         return self._update(call, cluster, 200)
 
     def _check(self, call: Call, cluster: Cluster) -> None:
-        for operation in cluster.under_way():
-            if operation.pool is None:
-                raise in_progress(f"Another operation ({operation.what})")
-            raise in_progress(f"Another agentpool operation ({operation.pool} - {operation.what})")
+        for each in cluster.under_way():
+            raise busy(each.what, each.pool, each.id, each.started, self._world.settings.busy_answer)
         match = call.headers.get("if-match")
         if match and match not in ("*", cluster.etag, f'"{cluster.etag}"'):
             raise ProviderError(412, "PreconditionFailed", "The eTag of the managed cluster is another one.")
@@ -235,11 +289,7 @@ class Clusters:
     def _update(self, call: Call, cluster: Cluster, status: int) -> Reply:
         async def work(operation: Operation) -> None:
             await self._world.clock.sleep(self._world.settings.cluster_update_seconds)
-            if operation.forced_failure is not None:
-                raise OperationFailed(
-                    str(operation.forced_failure.get("code", "InternalOperationError")),
-                    str(operation.forced_failure.get("message", "Internal server error")),
-                )
+            fail_if_planted(operation, self._world.settings.failure_shape)
             cluster.properties["provisioningState"] = "Succeeded"
             cluster.touch_all()
 
@@ -250,7 +300,7 @@ class Clusters:
         cluster.properties["provisioningState"] = "Updating"
         cluster.touch_all()
         operation = self._operations.start(call, cluster, "Updating", work, failed)
-        return Reply(status, cluster.as_json(), self._operations.urls(call, operation, location=False))
+        return Reply(status, self._json(call, cluster), self._operations.urls(call, operation, location=False))
 
     async def power(self, call: Call) -> Reply:
         """POST …/start and …/stop: 202."""
@@ -261,10 +311,12 @@ class Clusters:
         async def work(operation: Operation) -> None:
             await self._world.clock.sleep(self._world.settings.cluster_power_seconds)
             for pool in cluster.pools.values():
-                count = 0 if stop else int(pool.properties["count"])
+                if pool.stopped and (stop or pool.count_before_stop):
+                    continue  # No witness: a pool that was stopped by itself stays so when its cluster starts.
+                pool.properties["powerState"] = {"code": "Stopped" if stop else "Running"}
+                count = 0 if stop else pool.count
                 await self._plane.apply_pool(cluster.key, copy.deepcopy(pool.for_nodes()), count)
                 pool.nodes = count
-                pool.properties["powerState"] = {"code": "Stopped" if stop else "Running"}
             cluster.properties["powerState"] = {"code": "Stopped" if stop else "Running"}
             cluster.properties["provisioningState"] = "Succeeded"
             cluster.touch_all()
@@ -278,6 +330,19 @@ class Clusters:
         cluster.touch_all()
         operation = self._operations.start(call, cluster, what, work, failed)
         return Reply(202, None, self._operations.urls(call, operation, location=True))
+
+    async def abort(self, call: Call) -> Reply:
+        """POST …/abort: 202 with the cluster, or 409.
+
+        Witness: CLI test_aks_abort.yaml, 2025-05-16.
+        """
+        cluster = find_cluster(self._world, call)
+        running = [each for each in cluster.under_way() if each.pool is None]
+        if not running:
+            raise cancel_not_allowed(cluster.state)
+        body = self._json(call, cluster)
+        operation = self._operations.abort(cluster, running, None)
+        return Reply(202, body, self._operations.urls(call, operation, location=True))
 
     async def credentials(self, call: Call) -> Reply:
         """POST …/listCluster{User,Admin,MonitoringUser}Credential"""
@@ -296,6 +361,15 @@ class Clusters:
             text = with_kubelogin(text, self._world.subscriptions[cluster.subscription].tenant)
         name = "clusterAdmin" if admin else "clusterUser"
         return Reply(200, {"kubeconfigs": [{"name": name, "value": base64.b64encode(text.encode()).decode()}]})
+
+
+def _keep(properties: Json, defaults: Json, path: list[str], name: str) -> None:
+    """Give a field AKS's own value, wherever the object that it is in exists."""
+    own: Json | None = defaults
+    for key in path:
+        properties, own = properties.get(key) or {}, (own or {}).get(key)
+    if properties and own and name in own:
+        properties[name] = own[name]
 
 
 def _private_name(cluster: Cluster) -> str:

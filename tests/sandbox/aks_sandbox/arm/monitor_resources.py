@@ -1,5 +1,12 @@
 """Resources of Azure Monitor: Log Analytics workspaces, data collection rules, endpoints and associations, and Azure
 Monitor workspaces. What they hold and how it is queried is `monitor_data`'s.
+
+Witness: CLX test_aks_create_with_azuremonitormetrics.yaml, 2025-07-23 (endpoint, rule, association, Azure Monitor
+workspace); CLI test_monitor_account.yaml, 2023-05-06 (Azure Monitor workspace and its list); CLI
+test_monitor_log_analytics_workspace_default.yaml, 2021-01-15 (Log Analytics workspace): status, bodies, letter case of
+ids.
+No witness: the refusals (name, location, a workspace that a rule names but that is not there), all of DELETE, the lists
+of rules, endpoints and associations.
 """
 
 from __future__ import annotations
@@ -9,6 +16,8 @@ import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timezone
+from email.utils import format_datetime
 from typing import Any
 
 from .calls import Call, Reply, Route, route
@@ -91,11 +100,18 @@ class MonitorResources:
         return handle
 
     def _id(self, call: Call, kind: Kind) -> str:
+        """The id as Azure shows it: these two providers write all that they can in lower case."""
         names = call.names
-        return (
-            f"/subscriptions/{names['subscription']}/resourceGroups/{names['resource_group']}"
-            f"/providers/{kind.full}/{names['name']}"
-        )
+        if kind is WORKSPACE:
+            group, provider, name = names["resource_group"], kind.namespace.lower(), names["name"]
+        elif kind is ACCOUNT:
+            group, provider, name = names["resource_group"].lower(), kind.namespace.lower(), names["name"].lower()
+        else:
+            return (
+                f"/subscriptions/{names['subscription']}/resourceGroups/{names['resource_group']}"
+                f"/providers/{kind.full}/{names['name']}"
+            )
+        return f"/subscriptions/{names['subscription']}/resourcegroups/{group}/providers/{provider}/{kind.type}/{name}"
 
     def _group(self, call: Call) -> None:
         subscription = self._world.subscriptions[call.names["subscription"].lower()]
@@ -111,7 +127,7 @@ class MonitorResources:
             start += f"resourcegroups/{group}/".lower()
         part = f"/providers/{kind.full}/".lower()
         found = [each for key, each in self.resources.items() if key.startswith(start) and part in key]
-        return Reply(200, {"value": found})
+        return Reply(200, {"value": found, "nextLink": None} if kind is ACCOUNT else {"value": found})
 
     async def get(self, call: Call, kind: Kind) -> Reply:
         """GET one"""
@@ -140,44 +156,116 @@ class MonitorResources:
                 f"group '{call.names['resource_group']}'. A resource with the same name cannot be created in location "
                 f"'{body['location']}'. Please select a new resource name.",
             )
-        resource = {
-            "id": id_,
-            "name": call.names["name"],
-            "type": kind.full,
+        resource: Json = {
+            "properties": self._properties(kind, body.get("properties") or {}, current, call),
             "location": body["location"],
             **({"tags": body["tags"]} if body.get("tags") is not None else {}),
             **({"kind": body["kind"]} if body.get("kind") else {}),
-            "properties": self._properties(kind, body.get("properties") or {}, current, call),
-            "etag": new_etag(),
+            "id": id_,
+            "name": call.names["name"],
+            "type": kind.full,
         }
+        if kind is not WORKSPACE:
+            resource.update(self._written(call, current))
         self.resources[id_.lower()] = resource
-        return Reply(201 if current is None else 200, resource)
+        if kind is WORKSPACE and current is None:
+            answer = copy.deepcopy(resource)
+            self._world.spawn(self._workspace_made(resource["properties"]), f"workspace {call.names['name']}")
+            return Reply(201, answer)
+        return Reply(200, resource)
+
+    async def _workspace_made(self, properties: Json) -> None:
+        await self._world.clock.sleep(self._world.settings.workspace_seconds)
+        properties["provisioningState"] = "Succeeded"
+
+    def _written(self, call: Call, current: Json | None) -> Json:
+        """The etag, a text with quotes in it, and who wrote it when."""
+        assert call.principal is not None
+        who, now = call.principal.client_id, self._world.clock.timestamp()
+        made = {"createdBy": who, "createdByType": "Application", "createdAt": now}
+        changed = {"lastModifiedBy": who, "lastModifiedByType": "Application", "lastModifiedAt": now}
+        return {"etag": f'"{new_etag()}"', "systemData": {**((current or {}).get("systemData") or made), **changed}}
 
     def _properties(self, kind: Kind, sent: Json, current: Json | None, call: Call) -> Json:
-        properties = {**copy.deepcopy(sent), "provisioningState": "Succeeded"}
         old = (current or {}).get("properties", {})
-        name = call.names["name"]
         if kind is WORKSPACE:
-            properties.setdefault("sku", {"name": "PerGB2018"})
-            properties.setdefault("retentionInDays", 30)
-            properties["customerId"] = old.get("customerId") or str(uuid.uuid4())
-        elif kind is RULE:
+            return self._workspace(sent, old)
+        properties = {**copy.deepcopy(sent), "provisioningState": "Succeeded"}
+        name = call.names["name"].lower()
+        if kind is RULE:
             properties["immutableId"] = old.get("immutableId") or f"dcr-{uuid.uuid4().hex}"
-            for destinations in (sent.get("destinations") or {}).values():
+            for destinations in (properties.get("destinations") or {}).values():
                 for each in destinations if isinstance(destinations, list) else ():
-                    self._require(each.get("workspaceResourceId") or each.get("accountResourceId"))
+                    self._lead(each)
         elif kind is ENDPOINT:
             properties["immutableId"] = old.get("immutableId") or f"dce-{uuid.uuid4().hex}"
+            host = f"{name}-{properties['immutableId'][-4:]}.{call.json()['location']}-1"
+            properties["configurationAccess"] = {"endpoint": f"https://{host}.handler.control.monitor.azure.com"}
+            properties["logsIngestion"] = {"endpoint": f"https://{host}.ingest.monitor.azure.com"}
+            properties["metricsIngestion"] = {"endpoint": f"https://{host}.metrics.ingest.monitor.azure.com"}
+            properties.setdefault("networkAcls", {"publicNetworkAccess": "Enabled"})
         elif kind is ACCOUNT:
-            endpoint = f"{call.base_url}/prometheus/{name.lower()}"
-            properties["accountId"] = old.get("accountId") or str(uuid.uuid4())
-            properties["metrics"] = {"prometheusQueryEndpoint": endpoint, "internalId": f"mac_{uuid.uuid4()}"}
+            account, location = old.get("accountId") or str(uuid.uuid4()), call.json()["location"]
+            group = f"/subscriptions/{call.names['subscription']}/resourceGroups/MA_{name}_{location}_managed"
+            managed = f"{group}/providers"
+            properties["accountId"] = account
+            properties["metrics"] = {
+                "prometheusQueryEndpoint": f"{call.base_url}/prometheus/{name}",
+                "internalId": f"mac_{account}",
+            }
+            properties["defaultIngestionSettings"] = {
+                "dataCollectionRuleResourceId": f"{managed}/Microsoft.Insights/dataCollectionRules/{name}",
+                "dataCollectionEndpointResourceId": f"{managed}/Microsoft.Insights/dataCollectionEndpoints/{name}",
+            }
             properties["publicNetworkAccess"] = "Enabled"
         return properties
 
+    def _workspace(self, sent: Json, old: Json) -> Json:
+        """A Log Analytics workspace's properties. It exists, `Creating`, before it can be used."""
+        now = format_datetime(datetime.now(timezone.utc), usegmt=True)
+        sku = str((sent.get("sku") or {}).get("name") or "PerGB2018").lower()
+        capping = {
+            "dailyQuotaGb": -1.0,
+            "quotaNextResetTime": now,
+            "dataIngestionStatus": "RespectQuota",
+            **(sent.get("workspaceCapping") or {}),
+        }
+        return {
+            "source": "Azure",
+            "customerId": old.get("customerId") or str(uuid.uuid4()),
+            "provisioningState": old.get("provisioningState") or "Creating",
+            "sku": {"name": sku, "lastSkuUpdate": (old.get("sku") or {}).get("lastSkuUpdate") or now},
+            "retentionInDays": sent.get("retentionInDays") or 30,
+            "features": old.get("features")
+            or {"legacy": 0, "searchVersion": 1, "enableLogAccessUsingOnlyResourcePermissions": True},
+            "workspaceCapping": capping,
+            "publicNetworkAccessForIngestion": sent.get("publicNetworkAccessForIngestion") or "Enabled",
+            "publicNetworkAccessForQuery": sent.get("publicNetworkAccessForQuery") or "Enabled",
+            "createdDate": old.get("createdDate") or now,
+            "modifiedDate": now,
+        }
+
+    def _lead(self, destination: Json) -> None:
+        """A rule's destination shows, besides what was sent, the workspace's own id.
+
+        No witness: that a rule is refused while the workspace is still being created.
+        """
+        for sent, shown, theirs in (
+            ("workspaceResourceId", "workspaceId", "customerId"),
+            ("accountResourceId", "accountId", "accountId"),
+        ):
+            if id_ := destination.get(sent):
+                self._require(id_)
+                destination[shown] = self.resources[id_.lower()]["properties"][theirs]
+
     def _require(self, id_: str | None) -> None:
-        if id_ and id_.lower() not in self.resources:
+        if not id_:
+            return
+        found = self.resources.get(id_.lower())
+        if found is None:
             raise GatewayError(400, "InvalidPayload", f"Data collection rule is invalid: '{id_}' was not found.")
+        if found["properties"]["provisioningState"] != "Succeeded":
+            raise GatewayError(400, "InvalidPayload", f"Data collection rule is invalid: '{id_}' is being created.")
 
     async def delete(self, call: Call, kind: Kind) -> Reply:
         """DELETE one"""
@@ -224,16 +312,16 @@ class MonitorResources:
         self._require(properties.get("dataCollectionRuleId"))
         self._require(properties.get("dataCollectionEndpointId"))
         key = call.path.lower().rstrip("/")
-        known = key in self.associations
+        current = self.associations.get(key)
         self.on_association()
         self.associations[key] = {
+            "properties": properties,
             "id": call.path.rstrip("/"),
             "name": call.names["name"],
             "type": "Microsoft.Insights/dataCollectionRuleAssociations",
-            "properties": {**properties, "provisioningState": "Succeeded"},
-            "etag": new_etag(),
+            **self._written(call, current),
         }
-        return Reply(200 if known else 201, self.associations[key])
+        return Reply(200, self.associations[key])
 
     async def delete_association(self, call: Call) -> Reply:
         """DELETE …/dataCollectionRuleAssociations/{name}"""

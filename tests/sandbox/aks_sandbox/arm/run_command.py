@@ -3,6 +3,10 @@
 The real one starts a Pod from an image with kubectl in the namespace aks-command; here the command is a process of the
 sandbox, with its kubectl. What is AKS's: 202 and Location, the files of the command in its directory, output of at most
 512 KB, the token that a cluster with Entra ID asks for.
+
+Witness: CLI test_aks_run_command.yaml, 2022-05-13: status, headers and bodies from the POST to the result.
+No witness: the refusals (run command disabled, a stopped cluster, an empty command, no clusterToken, a context that is
+not base64), the 404 of an unknown command, and `Failed` with `reason` when the command could not be run.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from typing import Any
 
 from ..entra import SERVER_ID
 from ..interfaces import NodePlane, Settings
-from .agent_pools import ACTION, CLUSTERS, find_cluster
+from .agent_pools import ACTION, CLUSTERS, NAMESPACE, find_cluster
 from .calls import Call, Reply, Route, route
 from .errors import GatewayError, ProviderError
 from .world import World
@@ -77,24 +81,25 @@ class RunCommands:
         return Reply(202, None, {"location": self._location(call, key)})
 
     async def result(self, call: Call) -> Reply:
-        """GET …/managedClusters/{cluster}/commandResults/{command}: 202 while it runs"""
+        """GET …/managedClusters/{cluster}/commandResults/{command}: 202 while it runs, with a body that says so"""
         found = self._results.get(call.names["command"].lower())
         if found is None:
             raise GatewayError(404, "NotFound", f"The command '{call.names['command']}' was not found.")
         if found["properties"]["provisioningState"] == "Running":
-            return Reply(202, None, {"location": self._location(call, found["id"])})
+            return Reply(202, found, {"location": self._location(call, found["id"])})
         return Reply(200, found)
 
     def _location(self, call: Call, key: str) -> str:
         names = call.names
         return (
-            f"{call.base_url}/subscriptions/{names['subscription']}/resourcegroups/{names['resource_group']}/providers/"
-            f"{ACTION}/{names['cluster']}/commandResults/{key}?api-version={call.query['api-version']}"
+            f"{call.base_url}/subscriptions/{names['subscription']}/resourceGroups/{names['resource_group']}/providers/"
+            f"{NAMESPACE}/managedclusters/{names['cluster']}/commandResults/{key}"
+            f"?api-version={call.query['api-version']}"
         )
 
     async def _run(self, cluster: str, command: str, files: bytes, token: str | None, properties: Json) -> None:
         await self._world.clock.sleep(self._settings.run_command_seconds)
-        properties["startedAt"] = _now()
+        started = _now()
         try:
             code, output = await self._plane.run_command(cluster, command, files, token)
         except (OSError, TimeoutError, ValueError) as error:
@@ -103,6 +108,7 @@ class RunCommands:
         properties.update(
             provisioningState="Succeeded",
             exitCode=code,
+            startedAt=started,
             finishedAt=_now(),
             logs=output[:MOST_LOGGED].decode(errors="replace"),
         )

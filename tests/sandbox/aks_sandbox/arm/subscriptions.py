@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from typing import Any
 
+from . import api_versions
 from .calls import Call, Reply, Route, route
 from .errors import GatewayError
 from .world import Subscription, World
@@ -21,18 +22,36 @@ FEATURES = {
 }
 """Preview features that exist, by namespace."""
 
+REGIONS = {"eastus": "East US", "eastus2": "East US 2", "westeurope": "West Europe", "westus2": "West US 2"}
+"""Regions as the portal shows them, where that is not the name."""
 PROVIDERS = {
     "Microsoft.ContainerService": ("managedClusters", "managedClusters/agentPools", "locations/operations"),
     "Microsoft.Compute": ("virtualMachineScaleSets", "skus", "locations/usages"),
     "Microsoft.Network": ("virtualNetworks", "virtualNetworks/subnets", "loadBalancers"),
     "Microsoft.OperationsManagement": ("solutions",),
     "Microsoft.OperationalInsights": ("workspaces",),
-    "Microsoft.Insights": ("dataCollectionRules", "dataCollectionRuleAssociations", "dataCollectionEndpoints"),
+    "microsoft.insights": ("dataCollectionRules", "dataCollectionRuleAssociations", "dataCollectionEndpoints"),
     "Microsoft.Monitor": ("accounts",),
     "Microsoft.Features": ("features",),
     "Microsoft.Authorization": ("permissions", "roleAssignments"),
     "Microsoft.Resources": ("resourceGroups", "subscriptions"),
 }
+TRACKED = ("managedClusters", "virtualMachineScaleSets", "virtualNetworks", "loadBalancers", "workspaces", "accounts")
+"""Resource types that have tags and a location of their own."""
+CAPABILITIES = "CrossResourceGroupResourceMove, CrossSubscriptionResourceMove, SupportsTags, SupportsLocation"
+AUTHORIZATIONS = {
+    "Microsoft.ContainerService": [
+        {
+            "applicationId": "7319c514-987d-4e9b-ac3d-d38c4f427f4c",
+            "roleDefinitionId": "1b4a0c7f-2217-416f-acfa-cf73452fdc1c",
+            "managedByRoleDefinitionId": "9e3af657-a8ff-583c-a75c-2fe7c4bcb635",
+            "managedByAuthorization": {"allowManagedByInheritance": True},
+        }
+    ]
+}
+"""The first of the applications that a provider acts by; the other providers' are left out."""
+POLICY_SINCE = "2019-10-01"
+"""The first version of Resource Manager's interface here that shows `registrationPolicy`."""
 UNREGISTERED = ("Microsoft.Monitor", "Microsoft.OperationsManagement")
 """Providers that a new subscription has not registered."""
 
@@ -196,8 +215,8 @@ class Subscriptions:
                         "id": f"/subscriptions/{subscription.id}/locations/{name}",
                         "name": name,
                         "type": "Region",
-                        "displayName": name,
-                        "regionalDisplayName": name,
+                        "displayName": REGIONS.get(name, name),
+                        "regionalDisplayName": REGIONS.get(name, name),
                         "metadata": {"regionType": "Physical", "regionCategory": "Recommended"},
                     }
                     for name in names
@@ -295,22 +314,41 @@ class Subscriptions:
         return provider
 
     def _provider_json(self, call: Call, provider: Json) -> Json:
+        """A provider.
+
+        Witness: PS TestSpot.json, 2025-10-28 (2016-09-01: no `registrationPolicy`), for Microsoft.ContainerService; CLX
+        test_aks_create_with_azuremonitormetrics.yaml, 2025-07-23 (2022-01-01), for Microsoft.Monitor.
+        No witness: `capabilities` of the types besides Microsoft.Monitor/accounts, the version since which there is a
+        `registrationPolicy`, and that only two regions and the types that are emulated are listed.
+        """
         namespace = provider["namespace"]
-        return {
+        body: Json = {
             "id": f"/subscriptions/{call.names['subscription']}/providers/{namespace}",
             "namespace": namespace,
-            "resourceTypes": [
-                {"resourceType": each, "locations": ["West US 2", "East US"], "apiVersions": ["2026-08-01"]}
-                for each in PROVIDERS[namespace]
-            ],
-            "registrationState": provider["registrationState"],
-            "registrationPolicy": "RegistrationRequired",
         }
+        if namespace in AUTHORIZATIONS:
+            body["authorizations"] = AUTHORIZATIONS[namespace]
+        body["resourceTypes"] = [
+            {
+                "resourceType": each,
+                "locations": [REGIONS["westus2"], REGIONS["eastus"]],
+                "apiVersions": api_versions.served(namespace, each),
+                "capabilities": CAPABILITIES if each in TRACKED else "None",
+            }
+            for each in PROVIDERS[namespace]
+        ]
+        body["registrationState"] = provider["registrationState"]
+        if call.query["api-version"] >= POLICY_SINCE:
+            body["registrationPolicy"] = "RegistrationRequired"
+        return body
 
     async def providers(self, call: Call) -> Reply:
         """GET …/providers"""
-        providers = self._subscription(call).providers.values()
-        return Reply(200, {"value": [self._provider_json(call, each) for each in providers]})
+        providers = [self._provider_json(call, each) for each in self._subscription(call).providers.values()]
+        if wanted := call.query.get("$select"):
+            names = [each.strip().lower() for each in wanted.split(",")]
+            providers = [{key: value for key, value in each.items() if key.lower() in names} for each in providers]
+        return Reply(200, {"value": providers})
 
     async def provider(self, call: Call) -> Reply:
         """GET …/providers/{namespace}"""

@@ -9,9 +9,11 @@ import asyncio
 import json
 import logging
 import math
+import re
 import socket
 import struct
 import uuid
+from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import unquote
 
@@ -20,9 +22,9 @@ from aiohttp import web
 from . import api_versions
 from .authorization import Authorization
 from .calls import Call, Reply, Route
-from .errors import ArmError, GatewayError, ProviderError, in_progress
+from .errors import ArmError, GatewayError, ProviderError, busy
 from .faults import Faults, Rule
-from .identity import Identity
+from .identity import Identity, stable_id
 from .recording import Recording
 from .throttles import Throttles
 from .world import Cluster, World
@@ -32,6 +34,73 @@ log = logging.getLogger(__name__)
 
 
 INSTANCE_METADATA = ("/metadata/identity/", "/msi/")
+
+
+BARE_JSON = ("microsoft.containerservice", "microsoft.operationalinsights")
+"""Providers whose answers name no charset."""
+REMAINING = {
+    "reads": ("249", "3749"),
+    "writes": ("199", "2999"),
+    "deletes": ("199", "2999"),
+}
+"""What is left of Resource Manager's buckets, of the caller's and of the subscription's."""
+
+
+def _namespace(path: str) -> str:
+    """The provider that answers for a path, in lower case; empty for Resource Manager's own resources."""
+    below = path.lower().rstrip("/").split("/providers/")
+    namespace, _slash, rest = below[-1].partition("/")
+    own = len(below) == 1 or not rest or rest in ("register", "unregister") or "microsoft.features" in below
+    return "" if own else namespace
+
+
+def headers_of_azure(call: Call, reply: Reply, region: str) -> dict[str, str]:
+    """The headers that go with every answer.
+
+    Witness: PS TestSpot.json, 2025-10-28, whole headers: of Resource Manager's own answers with a charset, of AKS's
+    without; `x-ms-operation-identifier` on AKS's but not on the GET of a cluster; a PUT's `x-ms-request-id` is the
+    operation's id; what the gateway refuses shows no rate limits. CLX test_aks_create_with_azuremonitormetrics.yaml,
+    2025-07-23, and CLI test_monitor_log_analytics_workspace_default.yaml, 2021-01-15, for the charset of Azure
+    Monitor's.
+    No witness: the numbers of the rate limits stand still, and so do those of deletes, which follow the others; the
+    charset of Compute's and Network's answers; that a client's correlation id comes back.
+    """
+    now, request_id = datetime.now(timezone.utc), str(uuid.uuid4())
+    if operation := re.search(r"/operations/([0-9a-f-]{36})", reply.headers.get("azure-asyncoperation", "")):
+        request_id = operation[1]
+    correlation = call.headers.get("x-ms-correlation-request-id") or str(uuid.uuid4())
+    headers = {
+        "cache-control": "no-cache",
+        "pragma": "no-cache",
+        "expires": "-1",
+        "x-ms-request-id": request_id,
+        "x-ms-correlation-request-id": correlation,
+        "x-ms-routing-request-id": f"{(region or 'westus2').upper()}:{now:%Y%m%dT%H%M%SZ}:{correlation}",
+        "strict-transport-security": "max-age=31536000; includeSubDomains",
+        "x-content-type-options": "nosniff",
+        "x-cache": "CONFIG_NOCACHE",
+        "x-msedge-ref": f"Ref A: {uuid.uuid4().hex.upper()} Ref B: SANDBOX Ref C: {now:%Y-%m-%dT%H:%M:%SZ}",
+    }
+    if "x-ms-client-request-id" in call.headers:
+        headers["x-ms-client-request-id"] = call.headers["x-ms-client-request-id"]
+    namespace, refused = _namespace(call.path), "x-ms-failure-cause" in reply.headers
+    if reply.body is not None:
+        bare = namespace in BARE_JSON and not refused
+        headers["content-type"] = "application/json" if bare else "application/json; charset=utf-8"
+    if call.principal is None or refused:
+        return headers
+    kind = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}.get(call.method, "writes")
+    own, whole = REMAINING[kind]
+    headers[f"x-ms-ratelimit-remaining-subscription-{kind}"] = own
+    headers[f"x-ms-ratelimit-remaining-subscription-global-{kind}"] = whole
+    if namespace == "microsoft.containerservice" and not (call.method == "GET" and _CLUSTER.fullmatch(call.path)):
+        app = "" if call.principal.user else f"appId={call.principal.client_id},"
+        who = f"{app}tenantId={stable_id('tenant')},objectId={call.principal.object_id}"
+        headers["x-ms-operation-identifier"] = f"{who}/{region or 'westus2'}/{uuid.uuid4()}"
+    return headers
+
+
+_CLUSTER = re.compile(r".*/managedClusters/[^/]+/?", re.IGNORECASE)
 
 
 class Gateway:
@@ -101,18 +170,10 @@ class Gateway:
             await asyncio.sleep(rule.hang_after)
         if rule is not None and rule.answers_after_acting:
             reply = Reply(rule.status or 500, rule.body, dict(rule.headers))
-        headers = {
-            "cache-control": "no-cache",
-            "x-ms-request-id": str(uuid.uuid4()),
-            "x-ms-correlation-request-id": call.headers.get("x-ms-correlation-request-id") or str(uuid.uuid4()),
-            **reply.headers,
-        }
-        if "x-ms-client-request-id" in call.headers:
-            headers["x-ms-client-request-id"] = call.headers["x-ms-client-request-id"]
+        headers = {**headers_of_azure(call, reply, self._location(call)), **reply.headers}
         if reply.body is None:
             content = b""
         else:
-            headers.setdefault("content-type", "application/json; charset=utf-8")
             content = (
                 reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body, separators=(",", ":")).encode()
             )
@@ -150,7 +211,8 @@ class Gateway:
                 412, "PreconditionFailed", "The condition specified using HTTP conditional header(s) is not met."
             )
         if rule.in_progress:
-            raise in_progress("Another operation (Updating)")
+            answer = self.world.settings.busy_answer if rule.in_progress is True else rule.in_progress
+            raise busy("Updating", None, str(uuid.uuid4()), self.world.clock.timestamp(), answer)
         if rule.operation is not None:
             call.operation_fault = rule.operation
         if rule.status is not None:

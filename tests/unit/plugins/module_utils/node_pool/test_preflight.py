@@ -358,14 +358,14 @@ def test_actions_match_as_azure_matches_them() -> None:
 SKU: Json = {
     "name": SIZE,
     "resourceType": "virtualMachines",
-    "family": "standardNCASv3_T4Family",
+    "family": "Standard NCASv3_T4 Family",
     "locationInfo": [{"location": "westus2", "zones": ["2", "1", "3"]}],
     "capabilities": [{"name": "GPUs", "value": "1"}, {"name": "vCPUs", "value": "4"}],
     "restrictions": [{"type": "Zone", "reasonCode": "NotAvailable", "restrictionInfo": {"zones": ["3"]}}],
 }
 USAGES: list[Json] = [
     {"name": {"value": "cores", "localizedValue": "Total Regional vCPUs"}, "limit": 100, "currentValue": 10},
-    {"name": {"value": "standardNCASV3_T4Family", "localizedValue": "T4"}, "limit": 24, "currentValue": 4},
+    {"name": {"value": "standard NCASV3_T4 Family", "localizedValue": "T4"}, "limit": 24, "currentValue": 4},
     {"name": {"value": "lowPriorityCores", "localizedValue": "Spot"}, "limit": 3, "currentValue": 0},
 ]
 
