@@ -311,7 +311,8 @@ def sandbox(run: Run) -> None:
 
 def witness(run: Run) -> None:
     """The command itself, then that it fails for every row that is changed."""
-    run.note(run("python", "tests/witness/witness.py").splitlines()[-1])
+    for line in run("python", "tests/witness/witness.py").splitlines()[-2:]:
+        run.note(line)
     run.pytest("tests/witness/tests")
 
 

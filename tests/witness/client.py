@@ -14,7 +14,7 @@ import requests
 
 Json = dict[str, Any]
 FINAL = ("Succeeded", "Failed", "Canceled")
-PAUSE_SECONDS = 0.03
+PAUSE_SECONDS = 0.04
 PATIENCE_SECONDS = 30.0
 
 

@@ -286,7 +286,9 @@ def unwitnessed(rows: Sequence[Row], seen: Iterable[Observation]) -> list[Unwitn
         ]
         known = {row.field for row in relevant if row.field} | {row.sequence for row in relevant if row.sequence}
         free = {row.field for row in relevant if row.field and row.open}
-        body = {} if each.kind == "abort" and "body" in each.tags else each.body  # it is seen as a pool or a cluster, too
+        body = (
+            {} if each.kind == "abort" and "body" in each.tags else each.body
+        )  # it is seen as a pool or a cluster, too
         for path, value in _paths(each, body, "", free):
             if not any(_covers(pattern, path) for pattern in known):
                 fields.setdefault((kind, path), Unwitnessed(kind, path, shown(value)))

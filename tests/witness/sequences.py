@@ -276,18 +276,18 @@ def refusals(world: World) -> None:
 def failed_operations(world: World) -> None:
     """operations that Azure itself fails"""
     for number, shape in enumerate(("recorded", "code_in_message", "details")):
-        name = f"failed{number}"
+        name = f"broken{number}"
         missing = {CPU_SIZE: "OverconstrainedAllocationRequest"}
         with world.sandbox.having(capacity_missing=missing, failure_shape=shape):
             world.client.wait(world.put_pool(name, {"count": 1, "vmSize": CPU_SIZE}), world.pool(name))
         world.delete(name)
-    world.create("failed", {"count": 1, "vmSize": CPU_SIZE})
+    world.create("broken", {"count": 1, "vmSize": CPU_SIZE})
     for shape in ("subcode_in_message", "internal"):
         missing = {CPU_SIZE: "AllocationFailed"}
         with world.sandbox.having(capacity_missing=missing, failure_shape=shape):
-            world.update("failed", {"count": 2})
-        world.update("failed", {"count": 1})
-    world.delete("failed")
+            world.update("broken", {"count": 2})
+        world.update("broken", {"count": 1})
+    world.delete("broken")
 
 
 def writable(cluster: Json) -> Json:

@@ -114,7 +114,8 @@ def main(arguments: Sequence[str]) -> int:
         for each in results:
             if each.verdict == AGREES and each.row.unexercised:
                 print(f"stale         {each.row.id} says that nothing exercises it: {each.row.unexercised}")
-    print(f"\n{len(exchanges)} exchanges. {summary(results, unknown)}.")
+    print(f"\nNot exercised: {', '.join(each.row.id for each in results if each.verdict == UNEXERCISED) or 'none'}")
+    print(f"{len(exchanges)} exchanges. {summary(results, unknown)}.")
     return exit_status(results, broken, bool(options.recording))
 
 

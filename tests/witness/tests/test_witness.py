@@ -114,7 +114,11 @@ def test_rows_that_nothing_exercises_say_why(by_row):
 
 def test_command_reads_a_recording_and_fails_on_a_changed_table(driven, tmp_path, capsys):
     recording = tmp_path / "recording.jsonl"
-    recording.write_text("".join(f"{json.dumps(each)}\n" for each in driven[0]))
+    own = re.compile(
+        r"credential|/Microsoft\.Monitor/accounts/", re.IGNORECASE
+    )  # they show the sandbox's own addresses
+    exchanges = [each for each in driven[0] if not own.search(each["url"])]
+    recording.write_text("".join(f"{json.dumps(each)}\n" for each in exchanges))
     capsys.readouterr()
     assert witness.main(["--recording", str(recording)]) == 0
     assert re.search(r"\d+ facts agree, 0 differ, ", capsys.readouterr().out)
