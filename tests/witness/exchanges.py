@@ -321,6 +321,7 @@ class _Walk:
         key = str(element.get("id", "")).lower() if isinstance(element, dict) else ""
         resource = self._resources.get(key, _Resource())
         inherited = {"ok", "any", "aks"} & whole.tags
+        more |= {f"in:{tag}" for tag in ("GET", "PUT", "POST") if tag in whole.tags}
         tags = frozenset({kind, *more, *inherited, *_body_tags(kind, element, resource)})
         known = {**whole.known, "sent": resource.sent, "created": resource.created, "running": resource.running}
         where = f"{element.get('name') if isinstance(element, dict) else '?'} in {whole.where}"
