@@ -131,7 +131,10 @@ class AgentPools:
     # writing
 
     async def put(self, call: Call) -> Reply:
-        """PUT …/agentPools/{pool}: 201 for a new pool, 200 for an existing one; both with `azure-asyncoperation`."""
+        """PUT …/agentPools/{pool}: 201 for a new pool, 200 for an existing one; both with `azure-asyncoperation`.
+
+        No witness: code and text of the refusal in a stopped cluster.
+        """
         self._subscriptions.require_provider(call.names["subscription"], NAMESPACE)
         try:
             cluster = find_cluster(self._world, call)
@@ -162,7 +165,7 @@ class AgentPools:
     def _check_conditions(self, call: Call, pool: Pool | None) -> None:
         """
         Raises:
-            ProviderError: 412. No witness: its body, and its text where the pool exists.
+            ProviderError: 412. No witness: the body of a 412, and its text where the pool exists.
         """
         match, none_match = call.headers.get("if-match"), call.headers.get("if-none-match")
         refused = none_match == "*" and call.method == "PUT" and self._world.settings.create_precondition == "refuse"
@@ -182,7 +185,8 @@ class AgentPools:
     def check_free(self, cluster: Cluster, pool: Pool | None, what: str) -> None:
         """
         Raises:
-            ProviderError: 409, another operation is in progress.
+            ProviderError: 409, another operation is in progress. No witness: the text during a pool's own deletion, and
+                whether AKS accepts operations on two pools at a time (setting `two_pools_at_a_time`).
         """
         settings = self._world.settings
         for operation in cluster.under_way():
@@ -224,6 +228,11 @@ class AgentPools:
         return Reply(201, self._json(call, cluster, pool), self._operations.urls(call, operation, location=False))
 
     def _check_stack(self, cluster: Cluster, call: Call, wanted: Json) -> None:
+        """How the nodes get drivers, and the network they are in.
+
+        No witness: the refusal of the retired GPU image, that managed GPU requires a feature (setting
+        `managed_gpu_needs_feature`), and the refusal of the autoscaler beside node auto-provisioning.
+        """
         settings, subscription = self._world.settings, cluster.subscription
         if truth(call.headers.get("usegpudedicatedvhd")):
             if not settings.azure_of_2023:
@@ -254,6 +263,7 @@ class AgentPools:
             )
 
     def _check_subnet(self, call: Call, subnet: str) -> None:
+        """Witness: Microsoft's page on LinkedAuthorizationFailed. No witness: the answer for a missing subnet."""
         assert call.principal is not None
         join = "Microsoft.Network/virtualNetworks/subnets/join/action"
         if not self._authorization.may(call.principal, join):
@@ -275,6 +285,7 @@ class AgentPools:
 
     @staticmethod
     def _check_gpu_options(wanted: Json) -> None:
+        """No witness: codes and texts of these refusals."""
         size = find(wanted["vmSize"])
         if wanted.get("gpuInstanceProfile") and (size is None or size.gpu is None or not size.gpu.mig_slices):
             raise ProviderError(
@@ -301,6 +312,10 @@ class AgentPools:
 
     @staticmethod
     def _check_managed_gpu(wanted: Json) -> None:
+        """Witness: Microsoft's page aks-managed-gpu-nodes, its limitations.
+
+        No witness: codes and texts of these refusals.
+        """
         if wanted.get("enableAutoScaling"):
             raise ProviderError(
                 400,
@@ -389,7 +404,7 @@ class AgentPools:
 
         Raises:
             ProviderError: 400, a system pool can't be stopped. Witness: Microsoft's page on starting and stopping node
-                pools. No witness: code and text.
+                pools. No witness: code and text of that refusal.
         """
         power = wanted.get("powerState") or pool.properties["powerState"]
         stop = power.get("code") == "Stopped"
@@ -409,7 +424,8 @@ class AgentPools:
         """What a `count` in the body means while the cluster autoscaler is, or gets, switched on.
 
         The answer echoes the count, whatever the bounds; AKS moves it within the operation. Witness: CLI
-        test_aks_nodepool_autoscaler_then_update.yaml, 2023-06-29.
+        test_aks_nodepool_autoscaler_then_update.yaml, 2023-06-29. No witness: another count than the pool's while the
+        autoscaler is on (setting `count_under_autoscaler`).
         """
         current = pool.properties
         if pool.stopped or wanted.get("powerState", {}).get("code") == "Stopped":
@@ -438,6 +454,7 @@ class AgentPools:
                 wanted["count"] = current["count"]
 
     def _check_system_pool(self, cluster: Cluster, pool: Pool, mode: str | None) -> None:
+        """Witness: Microsoft's page on system node pools. No witness: code and text of the refusal."""
         others = [each for each in cluster.pools.values() if each is not pool and each.properties["mode"] == "System"]
         if pool.properties["mode"] == "System" and mode != "System" and not others:
             raise ProviderError(
@@ -487,7 +504,10 @@ class AgentPools:
 
     @staticmethod
     def _check_generation(pool: Pool) -> None:
-        """The GPU image is of generation 1 unless `usegen2vm` says otherwise."""
+        """The GPU image is of generation 1 unless `usegen2vm` says otherwise.
+
+        Witness: Compute's text for a generation that a size cannot boot. No witness: the operation's code.
+        """
         size = node_size(pool.properties["vmSize"])
         if not truth(pool.headers.get("usegpudedicatedvhd")):
             return

@@ -1,4 +1,8 @@
-"""Who may do what: the test principals' roles, and Microsoft.Authorization/permissions."""
+"""Who may do what: the test principals' roles, and Microsoft.Authorization/permissions.
+
+Witness: Microsoft's pages on AuthorizationFailed and on the permissions interface.
+No witness: the permissions of a principal without any role, and one permission for each role.
+"""
 
 from __future__ import annotations
 

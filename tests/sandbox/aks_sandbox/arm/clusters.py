@@ -273,7 +273,10 @@ class Clusters:
         return self._update(call, cluster, 200)
 
     async def patch(self, call: Call) -> Reply:
-        """PATCH …/managedClusters/{cluster}: tags only."""
+        """PATCH …/managedClusters/{cluster}: tags only.
+
+        No witness: status and headers; they are those of a PUT.
+        """
         cluster = find_cluster(self._world, call)
         self._check(call, cluster)
         cluster.tags = call.json().get("tags")
@@ -299,11 +302,15 @@ class Clusters:
 
         cluster.properties["provisioningState"] = "Updating"
         cluster.touch_all()
-        operation = self._operations.start(call, cluster, "Updating", work, failed)
+        seconds = self._world.settings.cluster_update_seconds
+        operation = self._operations.start(call, cluster, "Updating", work, failed, seconds=seconds)
         return Reply(status, self._json(call, cluster), self._operations.urls(call, operation, location=False))
 
     async def power(self, call: Call) -> Reply:
-        """POST …/start and …/stop: 202."""
+        """POST …/start and …/stop: 202.
+
+        No witness: a stopped cluster's JSON, its pools' counts in it, and an API server that goes on answering.
+        """
         cluster = find_cluster(self._world, call)
         self._check(call, cluster)
         stop = call.path.lower().rstrip("/").endswith("/stop")
@@ -328,7 +335,8 @@ class Clusters:
         what = "Stopping" if stop else "Starting"
         cluster.properties["provisioningState"] = what
         cluster.touch_all()
-        operation = self._operations.start(call, cluster, what, work, failed)
+        seconds = self._world.settings.cluster_power_seconds
+        operation = self._operations.start(call, cluster, what, work, failed, seconds=seconds)
         return Reply(202, None, self._operations.urls(call, operation, location=True))
 
     async def abort(self, call: Call) -> Reply:
@@ -345,7 +353,11 @@ class Clusters:
         return Reply(202, body, self._operations.urls(call, operation, location=True))
 
     async def credentials(self, call: Call) -> Reply:
-        """POST …/listCluster{User,Admin,MonitoringUser}Credential"""
+        """POST …/listCluster{User,Admin,MonitoringUser}Credential
+
+        Witness: CLI test_aks_nodepool_update_taints_msi.yaml, 2022-05-13. No witness: the refusal where local accounts
+        are disabled, and the kubeconfigs of private clusters and of those with Microsoft Entra ID.
+        """
         cluster = find_cluster(self._world, call)
         admin = "admin" in call.path.lower().rpartition("/")[2]
         if admin and cluster.properties.get("disableLocalAccounts"):

@@ -84,7 +84,11 @@ class Compute:
         return sorted({group["location"] for group in groups} | {"westus2", "eastus"})
 
     async def skus(self, call: Call) -> Reply:
-        """GET …/skus, with the only filter there is: location."""
+        """GET …/skus, with the only filter there is: location.
+
+        Witness: Compute's reference of resource SKUs, and its filter. No witness: a GPU size's entry, so which
+        capabilities and restrictions it has besides those that azure-rest-api-specs' examples show.
+        """
         wanted = call.query.get("$filter", "")
         locations = self._locations()
         if wanted:
@@ -186,6 +190,9 @@ class Compute:
 
     def check_size(self, cluster: Cluster, name: str) -> None:
         """What AKS refuses on the PUT.
+
+        Witness: https://github.com/hashicorp-education/learn-terraform-provision-aks-cluster/issues/15, 2023-04-01:
+        code and text. No witness: that a retired size is refused in the same words.
 
         Raises:
             ProviderError: 400; the size does not exist, is retired, or is not for this subscription.
@@ -299,7 +306,10 @@ class Compute:
     # network
 
     async def subnet(self, call: Call) -> Reply:
-        """GET …/virtualNetworks/{network}/subnets/{subnet}"""
+        """GET …/virtualNetworks/{network}/subnets/{subnet}
+
+        Witness: Network's reference of subnets. No witness: a subnet of AKS's, with the addresses its nodes take.
+        """
         names = call.names
         subscription = self._world.subscriptions[names["subscription"].lower()]
         group = subscription.resource_groups.get(names["resource_group"].lower())

@@ -100,8 +100,8 @@ def failure(cause: OperationFailed, what: str, shape: str) -> Json:
             json_in_message. Witness: https://github.com/hashicorp/terraform-provider-azurerm/issues/10411, 2021-02.
             code_in_message. Witness: https://github.com/hashicorp/terraform-provider-azurerm/issues/9342, 2022; what
             precedes "Details:" is from https://github.com/Azure/AKS/issues/1972, 2022-01-27.
-            subcode_in_message. Witness: https://github.com/Azure/AKS/issues/2417, 2021. No witness: what follows the
-            SubCode.
+            subcode_in_message. Witness: https://github.com/Azure/AKS/issues/2417, 2021. No witness: the text
+            after the SubCode.
             details. Witness: https://github.com/kaito-project/kaito/issues/2075, 2026-05-30; the target "11" is from
             jenkins-infra/helpdesk#3584, 2023.
             internal: nothing of the cause is said. Witness: https://github.com/Azure/AKS/issues/4975, 2025-04-25.
@@ -219,10 +219,10 @@ def busy(what: str, pool: str | None, operation_id: str, started: str, answer: s
             https://github.com/Azure/terraform-azurerm-avm-ptn-aks-production/pull/25, 2024-03-14 (a cluster's).
             in_progress_operation. Witness: https://github.com/Azure/azure-cli-extensions/pull/9855, 2026-05-22, and
             https://github.com/hashicorp/terraform-provider-azurerm/issues/28878, 2025-02-27.
-            on_agent_pool. Witness: Microsoft's support article on pending operations. No witness: its end.
+            on_agent_pool. Witness: Microsoft's support article on pending operations. No witness: the end of its text.
             etag_mismatch. Witness: https://github.com/Azure/terraform-azurerm-aks/issues/604, 2024-11-15, and
-            https://github.com/microsoft/retina/issues/1212, 2025-01-13. No witness: for pools, and the end of the
-            subcode.
+            https://github.com/microsoft/retina/issues/1212, 2025-01-13. No witness: this answer for
+            pools, and the end of the subcode.
     """
     if answer == "recorded":
         answer = "another_operation" if pool else "in_progress_operation"

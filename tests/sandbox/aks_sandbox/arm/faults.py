@@ -1,4 +1,7 @@
-"""Faults that a test plants: what to do to the n-th request that fits."""
+"""Faults that a test plants: what to do to the n-th request that fits.
+
+No witness: the bodies of 429, 500 and 503 that a fault has when it is planted without one.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,9 @@
 Statements `let`; operators where, extend, project, project-away, summarize, distinct, order/sort, top, take/limit,
 count; the functions and aggregates below. Names of types are Log Analytics'. A query that goes beyond that is refused
 as a syntax error, never answered wrongly.
+
+Witness: Microsoft's reference of the Kusto Query Language.
+No witness: the texts of syntax errors.
 """
 
 from __future__ import annotations

@@ -5,6 +5,11 @@ Nothing is made up when a question comes: agents look at the clusters (`observat
 whose add-on is on and whose data collection rule leads somewhere. What a GPU would measure follows from the containers
 that run: a training keeps it busy, anything else leaves it idle. Formats of InsightsMetrics are those of Azure's
 agent; labels of the DCGM exporter those of Azure's default target, which drops modelName, UUID and Hostname.
+
+Witness: Microsoft's pages on the table InsightsMetrics, on GPU metrics in Container Insights, on the query interfaces,
+and the settings of ama-metrics.
+No witness: the values that a training's GPU shows, the texts of query errors, and which metrics an Azure Monitor
+workspace refuses to combine.
 """
 
 from __future__ import annotations

@@ -79,8 +79,8 @@ class Operations:
 
         While it is in progress its status is free text, by the setting `operation_status_texts`. Witness:
         https://github.com/hashicorp/terraform-provider-azurerm/issues/28878, 2025-02-27; PS TestSpot.json, 2025-10-28;
-        PS TestAPI20250801WithMSI.json, 2025-12-12; ASO Test_AKS_ManagedCluster_20260501_CRUD.yaml, 2026-09-18. No
-        witness: how long each lasts.
+        PS TestAPI20250801WithMSI.json, 2025-12-12; ASO Test_AKS_ManagedCluster_20260501_CRUD.yaml, 2026-09-18.
+        No witness: how long each of the texts is shown.
 
         Args:
             call: the request that starts it; a fault may be planted in it. None: Azure itself starts it.
@@ -154,7 +154,7 @@ class Operations:
             cluster.properties["provisioningState"] = previous
             cluster.touch_all()
 
-        operation = self.start(None, cluster, "Updating", work, restore)
+        operation = self.start(None, cluster, "Updating", work, restore, seconds=seconds)
         cluster.properties["provisioningState"] = "Updating"
         cluster.touch_all()
         return operation
@@ -194,7 +194,7 @@ class Operations:
         """The headers that lead to the operation.
 
         `x-ms-request-id` of a PUT is the operation's id. Witness: PS TestSpot.json, 2025-10-28. No witness: whether
-        that of a DELETE or a POST is.
+        the request id of a DELETE or a POST is, too.
         """
         base = f"{call.base_url}/subscriptions/{operation.subscription}/providers/Microsoft.ContainerService/locations"
         query = f"api-version={STATUS_VERSION}&{_signature(operation.id)}"

@@ -164,12 +164,15 @@ OS_SKUS = {
 
 
 def invalid(target: str, text: str) -> ProviderError:
-    """400 InvalidParameter."""
+    """400 InvalidParameter. No witness: the texts, where the function that raises it names none."""
     return ProviderError(400, "InvalidParameter", text, target=target)
 
 
 def unmarshal_error(text: str) -> ProviderError:
-    """400 UnmarshalError: the provider's strict JSON reader did not accept the body."""
+    """400 UnmarshalError: the provider's strict JSON reader did not accept the body.
+
+    No witness: that a field of an unknown name is refused by AKS rather than left out.
+    """
     return ProviderError(400, "UnmarshalError", f"UnmarshalEntity encountered error: json: {text}.")
 
 
@@ -433,7 +436,10 @@ def filled_in(wanted: Json, cluster_version: str, full_version: str, *, price_sh
 
 
 def add_spot_marks(properties: Json) -> None:
-    """AKS's own taint and label on a Spot pool."""
+    """AKS's own taint and label on a Spot pool.
+
+    Witness: PS TestSpot.json, 2025-10-28. No witness: that AKS puts the taint back (setting `spot_taint_readded`).
+    """
     taints = properties.setdefault("nodeTaints", [])
     if SPOT_TAINT not in taints:
         taints.append(SPOT_TAINT)
@@ -472,6 +478,8 @@ def check_immutable(current: Json, wanted: Json) -> None:
 
 def replaced(current: Json, wanted: Json) -> Json:
     """The pool's properties after a PUT of `wanted`: it replaces, but for what cannot change or AKS fills in.
+
+    No witness: which fields keep their value when a PUT leaves them out.
 
     `currentOrchestratorVersion` stays as it is: an upgrade changes it when it is done.
     """

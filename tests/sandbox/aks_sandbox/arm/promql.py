@@ -2,6 +2,8 @@
 
 Selectors with matchers and ranges, `…_over_time`, rate, increase, sum, avg, min, max, count with by/without, arithmetic
 and comparison between vectors (one to one) and numbers, `or`. What goes beyond that is refused, never answered wrongly.
+
+Witness: Prometheus' reference of its query language.
 """
 
 from __future__ import annotations

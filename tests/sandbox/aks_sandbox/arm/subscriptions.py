@@ -120,7 +120,11 @@ class Subscriptions:
     # the cloud
 
     async def metadata(self, call: Call) -> Reply:
-        """GET /metadata/endpoints: one cloud since 2022, before that a list of clouds, before 2018 something else."""
+        """GET /metadata/endpoints: one cloud since 2022, before that a list of clouds, before 2018 something else.
+
+        Witness: what az 2.91 and the SDKs read of it.
+        No witness: the list of clouds of the versions between, which holds one cloud here.
+        """
         base = call.base_url
         audiences = ["https://management.core.windows.net/", "https://management.azure.com/"]
         if call.query.get("api-version", "") < "2018-01-01":
@@ -227,7 +231,10 @@ class Subscriptions:
     # resource groups
 
     async def groups(self, call: Call) -> Reply:
-        """GET …/resourcegroups"""
+        """GET …/resourcegroups
+
+        Witness: PS TestSpot.json, 2025-10-28, and CLI test_monitor_account.yaml, 2023-05-06, for one of them.
+        """
         return Reply(200, {"value": list(self._subscription(call).resource_groups.values())})
 
     async def group(self, call: Call) -> Reply:
@@ -242,6 +249,7 @@ class Subscriptions:
     # features
 
     def _feature_json(self, subscription: Subscription, namespace: str, name: str) -> Json:
+        """Witness: CLI resource test_feature_unregister.yaml, 2020, of GET and of unregister."""
         state = subscription.features.get((namespace.lower(), name.lower()), {}).get("state", "NotRegistered")
         return {
             "properties": {"state": state},
@@ -274,7 +282,10 @@ class Subscriptions:
         return Reply(200, self._feature_json(self._subscription(call), *self._feature(call)))
 
     async def register_feature(self, call: Call) -> Reply:
-        """POST …/features/{feature}/register"""
+        """POST …/features/{feature}/register
+
+        No witness: `Registering` and `Pending`, and how long they last.
+        """
         subscription, (namespace, name) = self._subscription(call), self._feature(call)
         key = (namespace.lower(), name.lower())
         feature = subscription.features.setdefault(key, {"state": "NotRegistered"})
@@ -364,7 +375,11 @@ class Subscriptions:
         return Reply(200, self._provider_json(call, provider))
 
     async def unregister_provider(self, call: Call) -> Reply:
-        """POST …/providers/{namespace}/unregister"""
+        """POST …/providers/{namespace}/unregister
+
+        Witness: CLI resource test_provider_registration.yaml, 2020.
+        No witness: that a provider in use is unregistered.
+        """
         provider = self._provider(call)
         if provider["registrationState"] in ("Registered", "Registering"):
             provider["registrationState"] = "Unregistering"
@@ -382,7 +397,11 @@ class Subscriptions:
     # what other providers ask
 
     def feature_in_effect(self, subscription_id: str, namespace: str, name: str) -> bool:
-        """Is the feature Registered, and has the provider been registered again since?"""
+        """Is the feature Registered, and has the provider been registered again since?
+
+        Witness: Microsoft's pages on preview features of AKS say to register the provider again.
+        No witness: that a feature has no effect until the provider is registered again.
+        """
         subscription = self._world.subscriptions[subscription_id.lower()]
         feature = subscription.features.get((namespace.lower(), name.lower()), {})
         refreshed = subscription.refreshed.get(namespace.lower(), -1.0)
@@ -391,7 +410,8 @@ class Subscriptions:
     def require_provider(self, subscription_id: str, namespace: str) -> None:
         """
         Raises:
-            GatewayError: 409 MissingSubscriptionRegistration.
+            GatewayError: 409 MissingSubscriptionRegistration. Witness: https://github.com/nforgeio/neonKUBE/issues/1670,
+                2022-09-02.
         """
         provider = self._world.subscriptions[subscription_id.lower()].providers[namespace.lower()]
         if provider["registrationState"] not in ("Registered", "Registering"):

@@ -1,5 +1,8 @@
 """The documented throttles, as token buckets. The numbers are aks-facts' table: AKS's documentation of its own limits,
 and Resource Manager's, which are per principal, subscription and region.
+
+Witness: Microsoft's pages on AKS's and on Resource Manager's throttling: sizes and rates.
+No witness: that a bucket refills steadily.
 """
 
 from __future__ import annotations

@@ -219,6 +219,11 @@ class Gateway:
             raise _Canned(Reply(rule.status, rule.body, dict(rule.headers)))
 
     def _admit(self, each: Route, call: Call) -> None:
+        """Everything that Resource Manager looks at before a provider does.
+
+        Witness: Microsoft's pages on MissingApiVersionParameter and SubscriptionNotFound.
+        No witness: the order of these checks.
+        """
         settings = self.world.settings
         call.principal = self.identity.authenticate(call.headers.get("authorization"), self.base_url)
         if "api-version" not in call.query:
@@ -248,6 +253,10 @@ class Gateway:
         return cluster.location if cluster else names.get("location", "")
 
     def _throttle(self, each: Route, call: Call) -> None:
+        """Refuse what exceeds the documented rates.
+
+        Witness: Microsoft's page on AKS's throttling, its text and Retry-After. No witness: Resource Manager's text.
+        """
         assert call.principal is not None
         subscription = call.names.get("subscription", "")
         region = self._location(call)

@@ -284,7 +284,8 @@ class World:
 
         Witness: none in 2025-04-01 and 2025-08-01 (PS TestSpot.json, 2025-10-28; PS TestAPI20250801WithMSI.json,
         2025-12-12); there in 2026-05-01 (ASO Test_AKS_ManagedCluster_20260501_CRUD.yaml, 2026-09-18) and in the preview
-        of July 2025 (CLX test_aks_create_with_azuremonitormetrics.yaml, 2025-07-23). No witness: the versions between.
+        of July 2025 (CLX test_aks_create_with_azuremonitormetrics.yaml, 2025-07-23). No witness: the API
+        versions between these.
         """
         since = self.settings.etag_since
         if api_version.endswith("-preview"):
