@@ -81,7 +81,7 @@ def compare(rows: Iterable[Row], seen: Sequence[Observation], real: bool = False
 def concerned(row: Row, each: Observation) -> bool:
     """Is the row about this answer?"""
     kind, *tags = row.of
-    if (row.header or row.status) and "listed" in each.tags:
+    if (row.header or row.status) and each.tags & {"listed", "profile"}:
         return False
     if kind != each.kind and (kind not in GROUPS or kind not in each.tags):
         return False
@@ -286,9 +286,8 @@ def unwitnessed(rows: Sequence[Row], seen: Iterable[Observation]) -> list[Unwitn
         ]
         known = {row.field for row in relevant if row.field} | {row.sequence for row in relevant if row.sequence}
         free = {row.field for row in relevant if row.field and row.open}
-        body = (
-            {} if each.kind == "abort" and "body" in each.tags else each.body
-        )  # it is seen as a pool or a cluster, too
+        elsewhere = each.kind == "abort" and "body" in each.tags  # it is seen as a pool or a cluster, too
+        body = {} if elsewhere else each.body
         for path, value in _paths(each, body, "", free):
             if not any(_covers(pattern, path) for pattern in known):
                 fields.setdefault((kind, path), Unwitnessed(kind, path, shown(value)))

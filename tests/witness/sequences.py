@@ -407,7 +407,7 @@ ONCE: tuple[Callable[[World], None], ...] = (
         {"vmSize": "Standard_D4plds_v5"},
         {"vmSize": "Standard_D4ds_v4"},
         {"vmSize": "Standard_D8plds_v5"},
-        {"vmSize": CPU_SIZE, "osDiskSizeGB": 0, "tags": {}},
+        {"vmSize": CPU_SIZE, "osDiskSizeGB": 0, "tags": {}, "nodeLabels": {}, "nodeTaints": []},
         {"vmSize": CPU_SIZE, "osDiskType": "Managed"},
         {"vmSize": CPU_SIZE, "osSKU": "AzureContainerLinux"},
     )),
