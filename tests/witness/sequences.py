@@ -105,7 +105,8 @@ def life_of_a_pool(world: World) -> None:
     client, path = world.client, world.pool("cpu")
     client.body(world.cluster)
     list_pools(world)
-    first = {"count": 2, "vmSize": CPU_SIZE, "scaleSetPriority": "Regular", "virtualMachineNodesStatus": None}
+    regular = {"scaleSetPriority": "Regular", "scaleSetEvictionPolicy": "Delete", "spotMaxPrice": -1.0}
+    first = {"count": 2, "vmSize": CPU_SIZE, **regular, "virtualMachineNodesStatus": None}
     world.create("cpu", first)
     list_pools(world)
     client.body(world.cluster)
