@@ -1,9 +1,12 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# What is compared with others, broken on purpose, and measured; none of it is part of `make test`.
+# What is compared with others, broken on purpose, and measured; of it only `witness` is part of `make test`.
 
-.PHONY: peers clients faults fuzz bench reaction imports matrix docs pictures workload
+.PHONY: witness peers clients faults fuzz bench reaction imports matrix docs pictures workload
+
+witness: ## the sandbox's answers beside what was recorded of Azure: one table; RECORDING=FILE reads another recording
+	@$(PYTHON) tests/tools/inside.py test tests/witness/witness.py $(if $(RECORDING),--recording "$(abspath $(RECORDING))") $(ARGS)
 
 peers: ## our node_pool and azure.azcollection's through the same cases; ARGS="CASE …", ARGS=--ours
 	@$(PYTHON) tests/tools/inside.py test tests/peers/peers.py $(ARGS)

@@ -155,11 +155,13 @@ def ruff(run: Run) -> None:
 def mypy(run: Run) -> None:
     """Strictly, but that tests need no annotations."""
     run("mypy", "-p", "ansible_collections.aks.gpu.plugins")
-    run("mypy", "tests/sandbox/aks_sandbox", "tests/tools")
+    witness_modules = sorted(str(path) for path in (ROOT / "tests" / "witness").glob("*.py"))
+    run("mypy", "tests/sandbox/aks_sandbox", "tests/tools", *witness_modules)
     lenient = ["--allow-untyped-defs", "--allow-incomplete-defs", "--allow-any-generics", "--no-check-untyped-defs"]
     lenient += ["--no-warn-return-any", "--no-warn-unreachable", "--no-warn-unused-ignores"]
     lenient += ["--disable-error-code=call-overload"]  # the SDK takes JSON for its models too
-    run("mypy", *lenient, "--cache-dir", ".mypy_cache/tests", "tests/unit", "tests/sandbox/tests", "tests/integration")
+    run("mypy", *lenient, "--cache-dir", ".mypy_cache/tests", "tests/unit", "tests/sandbox/tests", "tests/integration",
+        "tests/witness/tests")  # fmt: skip
 
 
 def build(run: Run) -> None:
@@ -307,6 +309,13 @@ def sandbox(run: Run) -> None:
     run.pytest("--numprocesses=2", "--dist=loadfile", "tests/sandbox/tests")
 
 
+def witness(run: Run) -> None:
+    """The command itself, then that it fails for every row that is changed."""
+    for line in run("python", "tests/witness/witness.py").splitlines()[-2:]:
+        run.note(line)
+    run.pytest("tests/witness/tests")
+
+
 def chromium(run: Run) -> None:
     """See to a browser for the tests of the report's page; where none can be had, they are skipped, and it is said.
 
@@ -356,6 +365,7 @@ GATES = (
     Gate("controlplane", "etcd, Kubernetes and KWOK, built or in the cache", controlplane, alone=True),
     Gate("unit", "unit tests", unit),
     Gate("sandbox", "the sandbox's own tests", sandbox, after=("controlplane",), alone=True),
+    Gate("witness", "the sandbox's answers, held against what was recorded of Azure", witness),
     Gate("docs", "antsibull-docs lint", docs, after=("tree",)),
     Gate("site", "the documentation as a site, without a dead link", site),
     Gate("changelog", "antsibull-changelog lint", changelog, after=("tree",)),
