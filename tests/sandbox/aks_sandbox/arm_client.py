@@ -60,7 +60,7 @@ class Arm:
         deadline = time.monotonic() + seconds
         while True:
             status = self.ask("GET", response.headers["azure-asyncoperation"]).json()
-            if status["status"] != "InProgress":
+            if status["status"] in ("Succeeded", "Failed", "Canceled"):
                 return dict(status)
             assert time.monotonic() < deadline, status
             time.sleep(0.05)

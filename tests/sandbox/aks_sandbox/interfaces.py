@@ -28,6 +28,28 @@ class SettingError(SandboxError):
     """A setting that does not exist, or a value of the wrong type."""
 
 
+@dataclass(frozen=True)
+class Machine:
+    """The virtual machine of a node.
+
+    Attributes:
+        name: the node's name, such as aks-gpunp-12345678-vmss000000.
+        instance: its id in the scale set.
+        address: its IPv4 address.
+        zone: availability zone, or None.
+    """
+
+    name: str
+    instance: int
+    address: str
+    zone: str | None
+
+    @property
+    def scale_set(self) -> str:
+        """The name of its scale set."""
+        return self.name[: self.name.index("-vmss") + len("-vmss")]
+
+
 class NodePlane(Protocol):
     """What Resource Manager asks of Kubernetes. A cluster id is its ARM id in lower case.
 
@@ -79,6 +101,12 @@ class NodePlane(Protocol):
     async def node_counts(self, cluster_id: str) -> dict[str, int]:
         """Nodes that exist now, by pool."""
 
+    async def machines(self, cluster_id: str, pool_name: str) -> list[Machine]:
+        """The machines of the pool's nodes that exist now, in the order of their instance ids."""
+
+    async def remove_machines(self, cluster_id: str, pool_name: str, names: list[str]) -> None:
+        """Take machines away as `deleteMachines` does: their nodes and Pods go, neither cordoned nor drained."""
+
     async def component(self, cluster_id: str, name: str, what: str, seconds: float = 0.0) -> None:
         """Disturb a part of the control plane (etcd, kube-apiserver, …, kwok): kill | restart | pause (`seconds`)."""
 
@@ -92,12 +120,13 @@ class NodePlane(Protocol):
         """Stop everything. Nothing is left running."""
 
 
-def setting(default: Any, doc: str) -> Any:
-    """A documented field of `Settings`. Mutable defaults are copied."""
+def setting(default: Any, doc: str, *, choices: tuple[str, ...] = ()) -> Any:
+    """A documented field of `Settings`. Mutable defaults are copied. `choices`: the only values; empty: any."""
     # pylint: disable=invalid-field-call
+    metadata = {"doc": doc, "choices": choices}
     if isinstance(default, (dict, list)):
-        return field(default_factory=lambda: type(default)(default), metadata={"doc": doc})
-    return field(default=default, metadata={"doc": doc})
+        return field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 @dataclass
@@ -136,9 +165,48 @@ class Settings:
     sizes_restricted: dict[str, str] = setting(
         {}, "VM size pattern -> reasonCode: NotAvailableForSubscription (AKS refuses it) | QuotaId."
     )
-    two_pools_at_a_time: str = setting("refuse", "A second operation in a cluster: refuse (409) | accept.")
+    two_pools_at_a_time: str = setting(
+        "refuse", "A second operation in a cluster: refuse (409) | accept.", choices=("refuse", "accept")
+    )
+    busy_answer: str = setting(
+        "recorded",
+        "What the 409 of a busy cluster says: recorded (as the case was recorded) | another_operation | "
+        "in_progress_operation | on_agent_pool | etag_mismatch.",
+        choices=("recorded", "another_operation", "in_progress_operation", "on_agent_pool", "etag_mismatch"),
+    )
     count_under_autoscaler: str = setting(
-        "ignore", "A PUT whose count differs, under the autoscaler: ignore | refuse (400) | accept."
+        "ignore",
+        "A PUT whose count differs, under the autoscaler: ignore | refuse (400) | accept.",
+        choices=("ignore", "refuse", "accept"),
+    )
+    etag_since: str = setting(
+        "2026-05-01", "The first stable API version whose answers have eTags (no stable one before had them); or never."
+    )
+    create_precondition: str = setting(
+        "accept",
+        "If-None-Match: * on a create: accept | refuse (412 that asks for a request without ETag).",
+        choices=("accept", "refuse"),
+    )
+    failure_shape: str = setting(
+        "recorded",
+        "Where the error of a failed operation has its cause: recorded (as the cause was recorded) | direct | "
+        "json_in_message | code_in_message | subcode_in_message | details | internal.",
+        choices=(
+            *("recorded", "direct", "json_in_message", "code_in_message", "subcode_in_message", "details", "internal"),
+        ),
+    )
+    operation_status_texts: dict[str, list[str]] = setting(
+        {"Creating": ["CreatingAgentPool", "CreatingAgentPools: 0/{count} nodes completed"]},
+        "Provisioning state -> what the operation's status says while in progress, one after the other; others: "
+        "InProgress.",
+    )
+    spot_max_price_default: str = setting(
+        "shown",
+        "spotMaxPrice of a Spot pool without a price of its own: shown (-1) | absent.",
+        choices=("shown", "absent"),
+    )
+    delete_machines_lowers_count: bool = setting(
+        True, "deleteMachines lowers the pool's count (recorded so); false: other machines take their place."
     )
     managed_gpu_needs_feature: bool = setting(True, "Managed GPU needs ManagedGPUExperiencePreview registered.")
     spot_taint_readded: bool = setting(False, "AKS puts its own taint back on a Spot pool that a PUT took it from.")
@@ -265,11 +333,15 @@ class Settings:
             SettingError: unknown name or wrong type.
         """
         hints = typing.get_type_hints(type(self))
+        choices_of = {each.name: each.metadata["choices"] for each in dataclasses.fields(self)}
         checked: Json = {}
         for name, value in values.items():
             if name not in hints:
                 raise SettingError(f"There is no setting {name}. Settings: {', '.join(sorted(hints))}")
             checked[name] = _checked(name, value, hints[name])
+            choices = choices_of[name]
+            if choices and value not in choices:
+                raise SettingError(f"{name}: {value!r} is not one of {', '.join(choices)}")
         changed = {name for name, value in checked.items() if getattr(self, name) != value}
         for name in changed:
             setattr(self, name, checked[name])

@@ -19,7 +19,7 @@ from aks_sandbox.arm.faults import Faults
 from aks_sandbox.build import Binaries
 from aks_sandbox.controlplane import COMPONENTS, ControlPlane
 from aks_sandbox.entra import EntraId
-from aks_sandbox.interfaces import CountsChanged, Json, SandboxError, Settings
+from aks_sandbox.interfaces import CountsChanged, Json, Machine, SandboxError, Settings
 from aks_sandbox.kubelet import EventRecorder, Kubelets
 from aks_sandbox.logs import KubeletServer, LogStore
 from aks_sandbox.nodes import PREEMPTION, ClusterFacts, SimulatedNode, base36
@@ -141,6 +141,16 @@ class Cluster:
             self.pools.pop(pool_name, None)
             self._leaving.pop(pool_name, None)
 
+    def machines(self, pool_name: str) -> list[Machine]:
+        return [
+            Machine(node.name, node.index, node.address, _zone(node.pool, node.index)) for node in self.nodes(pool_name)
+        ]
+
+    async def remove_machines(self, pool_name: str, names: list[str]) -> None:
+        async with self._lock(pool_name):
+            leaving = [node for node in self.nodes(pool_name) if node.name in names]
+            await asyncio.gather(*(self._remove_node(node) for node in leaving))
+
     async def settings_changed(self, names: set[str]) -> None:
         if "refuse_writes" in names:
             await self.control_plane.refuse_writes(self._settings.refuse_writes)
@@ -240,6 +250,14 @@ class Cluster:
     def _pods_on(self, node_name: str) -> list[Json]:
         return [pod for pod in self._pods.objects.values() if pod["spec"].get("nodeName") == node_name]
 
+    def _cordoned(self) -> set[str]:
+        """Nodes that take no new Pods."""
+        return {
+            node["metadata"]["name"]
+            for node in self._node_objects.objects.values()
+            if node.get("spec", {}).get("unschedulable")
+        }
+
     async def _cordon(self, node_name: str) -> None:
         try:
             await self.control_plane.client.patch(f"/api/v1/nodes/{node_name}", {"spec": {"unschedulable": True}})
@@ -301,7 +319,7 @@ class Cluster:
         await self._kubelets.handle(kind, pod)
         phase = pod.get("status", {}).get("phase")
         moves = kind == "DELETED" or phase in ("Succeeded", "Failed") or autoscaler.wants_nodes(pod)
-        if moves and any(pool["properties"].get("enableAutoScaling") for pool in self.pools.values()):
+        if moves and any(_scaled(pool) for pool in self.pools.values()):
             self._consider_scaling()
 
     def _consider_scaling(self) -> None:
@@ -323,7 +341,7 @@ class Cluster:
         ):
             return
         await self._tell_hopeless()
-        scaled = [pool for pool in self.pools.values() if pool["properties"].get("enableAutoScaling")]
+        scaled = [pool for pool in self.pools.values() if _scaled(pool)]
         scaled.sort(key=lambda pool: (node_size(pool["properties"]["vmSize"]).gpu_devices, pool["name"]))
         helped: set[str] = set()
         for pool in scaled:
@@ -336,7 +354,7 @@ class Cluster:
 
     async def _tell_hopeless(self) -> None:
         """Pods that no pool's nodes would take are told so, once."""
-        scaled = [pool for pool in self.pools.values() if pool["properties"].get("enableAutoScaling")]
+        scaled = [pool for pool in self.pools.values() if _scaled(pool)]
         for pod in self._pods.objects.values():
             metadata = pod["metadata"]
             if metadata["uid"] in self._hopeless or not autoscaler.wants_nodes(pod):
@@ -361,8 +379,13 @@ class Cluster:
             and autoscaler.wants_nodes(pod)
             and autoscaler.fits_pool(pod, pool, self.facts)
         ]  # fmt: skip
-        # Nodes that have just come, or still wait for their device plugin, will take their share.
-        upcoming = [node for node in self.nodes(name) if not any(_drainable(pod) for pod in self._pods_on(node.name))]
+        # Nodes that have just come, or still wait for their device plugin, will take their share; cordoned ones won't.
+        # No witness: a recording; the upstream autoscaler leaves unschedulable nodes out.
+        cordoned = self._cordoned()
+        upcoming = [
+            node for node in self.nodes(name)
+            if node.name not in cordoned and not any(_drainable(pod) for pod in self._pods_on(node.name))
+        ]  # fmt: skip
         wanted = current + autoscaler.nodes_needed(waiting, pool) - len(upcoming)
         wanted = max(
             min(wanted, int(properties.get("maxCount") or current)), current, int(properties.get("minCount") or 0)
@@ -391,7 +414,7 @@ class Cluster:
             await asyncio.sleep(interval)
             candidates = [
                 pool for name, pool in self.pools.items()
-                if pool["properties"].get("enableAutoScaling")
+                if _scaled(pool)
                 and len(self._nodes.get(name, {})) > int(pool["properties"].get("minCount") or 0)
             ]  # fmt: skip
             if not candidates or not self._settings.autoscaler:
@@ -540,6 +563,12 @@ class KubernetesNodePlane:
         cluster = self.cluster(cluster_id)
         return {name: len(cluster.nodes(name)) for name in cluster.pools}
 
+    async def machines(self, cluster_id: str, pool_name: str) -> list[Machine]:
+        return self.cluster(cluster_id).machines(pool_name)
+
+    async def remove_machines(self, cluster_id: str, pool_name: str, names: list[str]) -> None:
+        await self.cluster(cluster_id).remove_machines(pool_name, names)
+
     async def component(self, cluster_id: str, name: str, what: str, seconds: float = 0.0) -> None:
         control_plane = self.cluster(cluster_id).control_plane
         if name not in COMPONENTS:
@@ -569,6 +598,21 @@ class KubernetesNodePlane:
     async def _tell(self, cluster_id: str, pool_name: str, count: int) -> None:
         for listener in self._listeners:
             await listener(cluster_id, pool_name, count)
+
+
+def _scaled(pool: Json) -> bool:
+    """Does the cluster autoscaler look after the pool? Not after one that is stopped.
+
+    Witness: Microsoft's page on starting and stopping node pools. No witness: that it starts no node there by itself.
+    """
+    properties = pool["properties"]
+    return bool(properties.get("enableAutoScaling")) and (properties.get("powerState") or {}).get("code") != "Stopped"
+
+
+def _zone(pool: Json, index: int) -> str | None:
+    """The availability zone of a pool's instance."""
+    zones = pool["properties"].get("availabilityZones") or []
+    return str(zones[index % len(zones)]) if zones else None
 
 
 def _reference(pod: Json) -> Json:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import secrets
 from typing import Any
 
-from .interfaces import CountsChanged
+from .interfaces import CountsChanged, Machine
+from .nodes import base36
 
 Json = dict[str, Any]
 
@@ -27,10 +29,12 @@ current-context: {name}
 
 
 class NullNodePlane:
-    """Counts of nodes by cluster and pool; no control plane, so a kubeconfig leads nowhere."""
+    """Instance ids of nodes by cluster and pool; no control plane, so a kubeconfig leads nowhere."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, dict[str, int]] = {}
+        self._instances: dict[str, dict[str, list[int]]] = {}
+        self._next: dict[tuple[str, str], int] = {}
+        self._zones: dict[tuple[str, str], list[str]] = {}
         self._names: dict[str, tuple[str, str]] = {}
         self._token = secrets.token_hex(16)
         self._key = base64.b64encode(secrets.token_bytes(48)).decode()
@@ -38,16 +42,22 @@ class NullNodePlane:
     async def create_cluster(self, cluster: Json) -> None:
         """Start to count."""
         cluster_id = cluster["id"]
-        self._counts[cluster_id.lower()] = {}
+        self._instances[cluster_id.lower()] = {}
         self._names[cluster_id.lower()] = (cluster["name"], cluster_id.split("/")[4])
 
     async def delete_cluster(self, cluster_id: str) -> None:
         """Forget the cluster."""
-        self._counts.pop(cluster_id, None)
+        self._instances.pop(cluster_id, None)
 
     async def apply_pool(self, cluster_id: str, pool: Json, count: int) -> None:
-        """The pool has `count` nodes at once."""
-        self._counts[cluster_id][pool["name"]] = count
+        """The pool has `count` nodes at once; new ones have new instance ids."""
+        name = pool["name"]
+        kept = self._instances[cluster_id].get(name, [])
+        first = self._next.get((cluster_id, name), 0)
+        fresh = range(first, first + max(0, count - len(kept)))
+        self._next[(cluster_id, name)] = fresh.stop
+        self._instances[cluster_id][name] = [*kept, *fresh][:count]
+        self._zones[(cluster_id, name)] = pool["properties"].get("availabilityZones") or []
 
     async def drain_pool(
         self, cluster_id: str, pool_name: str, ignore_pod_disruption_budget: bool, timeout: float
@@ -57,7 +67,8 @@ class NullNodePlane:
 
     async def remove_pool(self, cluster_id: str, pool_name: str) -> None:
         """Forget the pool."""
-        self._counts[cluster_id].pop(pool_name, None)
+        self._instances[cluster_id].pop(pool_name, None)
+        self._next.pop((cluster_id, pool_name), None)
 
     async def kubeconfig(self, cluster_id: str, *, admin: bool, direct: bool = False) -> str:
         """A kubeconfig of the right form for a server that is not there."""
@@ -72,7 +83,27 @@ class NullNodePlane:
 
     async def node_counts(self, cluster_id: str) -> dict[str, int]:
         """Counts by pool."""
-        return dict(self._counts[cluster_id])
+        return {name: len(instances) for name, instances in self._instances[cluster_id].items()}
+
+    async def machines(self, cluster_id: str, pool_name: str) -> list[Machine]:
+        """A machine for each node."""
+        number = int(hashlib.sha256(cluster_id.encode()).hexdigest(), 16) % 10**8
+        zones = self._zones.get((cluster_id, pool_name), [])
+        return [
+            Machine(
+                f"aks-{pool_name}-{number:08d}-vmss{base36(instance, 6)}",
+                instance,
+                f"10.224.0.{4 + instance}",
+                zones[instance % len(zones)] if zones else None,
+            )
+            for instance in self._instances[cluster_id].get(pool_name, [])
+        ]
+
+    async def remove_machines(self, cluster_id: str, pool_name: str, names: list[str]) -> None:
+        """Forget them."""
+        gone = {each.instance for each in await self.machines(cluster_id, pool_name) if each.name in names}
+        kept = self._instances[cluster_id].get(pool_name, [])
+        self._instances[cluster_id][pool_name] = [instance for instance in kept if instance not in gone]
 
     async def component(self, cluster_id: str, name: str, what: str, seconds: float = 0.0) -> None:
         """There is none."""

@@ -1,18 +1,30 @@
-"""Agent pools: create, update, delete, list, abort, with real long-running operations."""
+"""Agent pools: create, update, stop, start, delete, list, abort; with real long-running operations."""
 
 from __future__ import annotations
 
 import copy
 from typing import Any
 
-from ..interfaces import NodePlane
+from ..interfaces import Machine, NodePlane
 from ..sizes import find, node_size
 from . import pool_rules
 from .authorization import Authorization
 from .calls import Call, Reply, Route, route
 from .compute import Compute
-from .errors import GatewayError, OperationFailed, ProviderError, in_progress, parent_not_found, resource_not_found
-from .operations import Operations
+from .errors import (
+    GatewayError,
+    OperationFailed,
+    ProviderError,
+    busy,
+    cancel_not_allowed,
+    create_precondition_failed,
+    not_emulated,
+    parent_not_found,
+    pool_not_found,
+    resource_not_found,
+    version_too_new,
+)
+from .operations import Operations, fail_if_planted
 from .paging import page
 from .subscriptions import Subscriptions, group_not_found
 from .world import Cluster, Operation, Pool, World, new_etag
@@ -87,22 +99,32 @@ class AgentPools:
     async def list(self, call: Call) -> Reply:
         """GET …/agentPools"""
         cluster = find_cluster(self._world, call)
-        return page(self._world, call, [cluster.pool_json(pool) for pool in cluster.pools.values()])
+        return page(self._world, call, [self._json(call, cluster, pool) for pool in cluster.pools.values()])
 
     async def get(self, call: Call) -> Reply:
         """GET …/agentPools/{pool}"""
         cluster = find_cluster(self._world, call)
-        return Reply(200, cluster.pool_json(self._pool(cluster, call)))
+        return Reply(200, self._json(call, cluster, self.find(cluster, call)))
 
-    def _pool(self, cluster: Cluster, call: Call) -> Pool:
+    def _json(self, call: Call, cluster: Cluster, pool: Pool, **shown: Any) -> Json:
+        """The pool as this request's API version answers it.
+
+        Args:
+            shown: Properties that the answer shows and the pool doesn't have (yet).
+        """
+        body = cluster.pool_json(pool, self._world.etags(call.query["api-version"]))
+        body["properties"] = {name: shown.get(name, value) for name, value in body["properties"].items()}
+        return body
+
+    def find(self, cluster: Cluster, call: Call) -> Pool:
+        """The pool that the request is about.
+
+        Raises:
+            ProviderError: 404.
+        """
         pool = cluster.pools.get(call.names["pool"].lower())
         if pool is None:
-            raise ProviderError(
-                404,
-                "NotFound",
-                f"Could not find the agent pool {call.names['pool']} in {cluster.id}.",
-                subcode="GetAgentPool_NotFound",
-            )
+            raise pool_not_found(cluster.subscription, cluster.resource_group, cluster.name, call.names["pool"])
         return pool
 
     # writing
@@ -119,8 +141,12 @@ class AgentPools:
         name = call.names["pool"]
         pool = cluster.pools.get(name.lower())
         wanted = pool_rules.read(call.json(), self._world.settings.future_fields)
+        if wanted.get("type") == "VirtualMachines" or (pool is not None and pool.virtual_machines):
+            raise not_emulated(
+                "writing agent pools of type VirtualMachines. `aks_sandbox act pool` puts one there to be read."
+            )
         self._check_conditions(call, pool)
-        self._check_free(cluster, pool, "Updating" if pool else "Creating")
+        self.check_free(cluster, pool, "Updating" if pool else "Creating")
         if cluster.power != "Running":
             raise ProviderError(
                 400,
@@ -133,12 +159,17 @@ class AgentPools:
         return self._update(call, cluster, pool, wanted)
 
     def _check_conditions(self, call: Call, pool: Pool | None) -> None:
+        """
+        Raises:
+            ProviderError: 412. No witness: its body, and its text where the pool exists.
+        """
         match, none_match = call.headers.get("if-match"), call.headers.get("if-none-match")
+        refused = none_match == "*" and call.method == "PUT" and self._world.settings.create_precondition == "refuse"
+        if pool is None and (match or refused):
+            raise create_precondition_failed()
         failed = none_match == "*" and pool is not None
-        if match and match != "*":
-            failed = failed or pool is None or match.strip('"') != pool.properties["eTag"]
-        if match == "*" and pool is None:
-            failed = True
+        if pool is not None and match and match != "*":
+            failed = failed or match.strip('"') != pool.properties["eTag"]
         if failed:
             raise ProviderError(
                 412,
@@ -147,10 +178,16 @@ class AgentPools:
                 "the resource is another one.",
             )
 
-    def _check_free(self, cluster: Cluster, pool: Pool | None, what: str) -> None:
+    def check_free(self, cluster: Cluster, pool: Pool | None, what: str) -> None:
+        """
+        Raises:
+            ProviderError: 409, another operation is in progress.
+        """
+        settings = self._world.settings
         for operation in cluster.under_way():
+            answer = busy(operation.what, operation.pool, operation.id, operation.started, settings.busy_answer)
             if operation.pool is None:
-                raise in_progress(f"Another operation ({operation.what})")
+                raise answer
             same = pool is not None and operation.pool == pool.name
             if same and operation.what == "Deleting":
                 raise ProviderError(
@@ -159,20 +196,22 @@ class AgentPools:
                     f"Unable to perform '{what}' operation on 'agentpool' since deletion was issued on 'agentpool'. "
                     "Please see https://aka.ms/aks-pending-operation for more details",
                 )
-            if same or self._world.settings.two_pools_at_a_time != "accept":
-                raise in_progress(f"Another agentpool operation ({operation.pool} - {operation.what})")
+            if same or settings.two_pools_at_a_time != "accept":
+                raise answer
 
     def _create(self, call: Call, cluster: Cluster, name: str, wanted: Json) -> Reply:
         if not wanted.get("vmSize"):
             raise pool_rules.invalid("properties.vmSize", "Required parameter properties.vmSize is missing (null).")
         pool_rules.check(name, wanted)
         pool_rules.check_first_count(wanted)
+        self._check_version(cluster, wanted)
         self._compute.check_size(cluster, wanted["vmSize"])
         self._compute.check_zones(cluster, name, wanted)
         self._check_stack(cluster, call, wanted)
         self._compute.check_regional_quota(cluster, wanted["vmSize"], wanted["count"])
         version, full = cluster.properties["kubernetesVersion"], cluster.properties["currentKubernetesVersion"]
-        properties = pool_rules.filled_in(wanted, version, full)
+        price_shown = self._world.settings.spot_max_price_default == "shown"
+        properties = pool_rules.filled_in(wanted, version, full, price_shown=price_shown)
         for field, value in self._world.settings.future_fields.items():
             properties.setdefault(field, copy.deepcopy(value))
         properties.update(eTag=new_etag(), provisioningState="Creating")
@@ -181,7 +220,7 @@ class AgentPools:
         cluster.pools[name.lower()] = pool
         seconds = self._world.settings.create_seconds
         operation = self._run(call, cluster, pool, "Creating", seconds, seconds * NODES_JOIN_AFTER)
-        return Reply(201, cluster.pool_json(pool), self._operations.urls(call, operation, location=False))
+        return Reply(201, self._json(call, cluster, pool), self._operations.urls(call, operation, location=False))
 
     def _check_stack(self, cluster: Cluster, call: Call, wanted: Json) -> None:
         settings, subscription = self._world.settings, cluster.subscription
@@ -288,12 +327,14 @@ class AgentPools:
         wanted.setdefault("count", count)
         rollback = wanted.pop("nodeImageVersion", None)
         pool_rules.check_immutable(current, wanted)
+        self._check_version(cluster, wanted)
         merged = {**wanted, "mode": wanted.get("mode", current["mode"]), "osType": current["osType"]}
         merged.setdefault("scaleSetPriority", current.get("scaleSetPriority", "Regular"))
         pool_rules.check(pool.name, merged, kept_labels=current.get("nodeLabels", {}))
         managed = current.get("gpuProfile", {}).get("nvidia", {}).get("managementMode") == "Managed"
         if managed:
             self._check_managed_gpu({**wanted, "osType": current["osType"]})
+        self._decide_power(pool, wanted, merged["mode"])
         self._decide_count(pool, wanted)
         self._check_system_pool(cluster, pool, merged["mode"])
         self._compute.check_regional_quota(cluster, current["vmSize"], wanted["count"] - count)
@@ -304,21 +345,74 @@ class AgentPools:
         what, seconds = "Updating", self._world.settings.update_seconds
         if fresh["powerState"] != current["powerState"]:
             what = "Stopping" if fresh["powerState"].get("code") == "Stopped" else "Starting"
+        elif fresh["orchestratorVersion"] != current["orchestratorVersion"]:
+            what = "Upgrading"
         elif fresh["count"] != count:
             what, seconds = "Scaling", self._world.settings.scale_seconds
         elif rollback is not None:
             what = "Upgrading"
         if rollback is not None:
             pool.rollbacks.append(rollback)
+        if what in ("Stopping", "Starting"):
+            pool.count_before_stop = count if what == "Stopping" else 0
         pool.properties = fresh
         fresh.update(eTag=new_etag(), provisioningState=what)
         fresh.pop("status", None)
         operation = self._run(call, cluster, pool, what, seconds, seconds * NODES_JOIN_AFTER)
-        return Reply(200, cluster.pool_json(pool), self._operations.urls(call, operation, location=False))
+        shown = {"count": 0} if what == "Stopping" else {}
+        urls = self._operations.urls(call, operation, location=False)
+        return Reply(200, self._json(call, cluster, pool, **shown), urls)
+
+    @staticmethod
+    def _check_version(cluster: Cluster, wanted: Json) -> None:
+        """
+        Raises:
+            ProviderError: the pool's version would be above the control plane's.
+        """
+        version, full = wanted.get("orchestratorVersion"), str(cluster.properties["currentKubernetesVersion"])
+        parts = str(version or full).split(".")
+        if all(part.isdecimal() for part in parts) and [int(part) for part in parts] > [
+            int(part) for part in full.split(".")[: len(parts)]
+        ]:
+            raise version_too_new(str(version), full)
+
+    @staticmethod
+    def _decide_power(pool: Pool, wanted: Json, mode: str) -> None:
+        """What the power state in the body means for the count.
+
+        The PUT that stops answers count 0 whatever was sent; a GET shows the old count until the end of the operation,
+        and 0 from then on. The PUT that starts restores the old count whatever was sent. Witness: CLI
+        test_aks_nodepool_abort.yaml, 2023-06-29; CLX test_aks_nodepool_stop_and_start.yaml, 2023-06-21; CLI
+        test_aks_nodepool_stop_and_start.yaml, 2025-07-08. No witness: another count than 0 while the pool is, or stays,
+        stopped (it is taken for 0).
+
+        Raises:
+            ProviderError: 400, a system pool can't be stopped. Witness: Microsoft's page on starting and stopping node
+                pools. No witness: code and text.
+        """
+        power = wanted.get("powerState") or pool.properties["powerState"]
+        stop = power.get("code") == "Stopped"
+        if stop and mode == "System":
+            raise ProviderError(
+                400,
+                "OperationNotAllowed",
+                f"Agent pool '{pool.name}' is of mode System: it can't be stopped.",
+                target="properties.powerState",
+            )
+        if stop:
+            wanted["count"] = pool.properties["count"]
+        elif pool.stopped:
+            wanted["count"] = pool.count_before_stop
 
     def _decide_count(self, pool: Pool, wanted: Json) -> None:
-        """What a `count` in the body means while the cluster autoscaler is, or gets, switched on."""
+        """What a `count` in the body means while the cluster autoscaler is, or gets, switched on.
+
+        The answer echoes the count, whatever the bounds; AKS moves it within the operation. Witness: CLI
+        test_aks_nodepool_autoscaler_then_update.yaml, 2023-06-29.
+        """
         current = pool.properties
+        if pool.stopped or wanted.get("powerState", {}).get("code") == "Stopped":
+            return
         before, after = bool(current.get("enableAutoScaling")), bool(wanted.get("enableAutoScaling"))
         behaviour = self._world.settings.count_under_autoscaler
         if wanted["count"] != current["count"] and (before or after):
@@ -341,8 +435,6 @@ class AgentPools:
                 )
             if behaviour == "ignore" and after:
                 wanted["count"] = current["count"]
-        if after:
-            wanted["count"] = min(max(wanted["count"], wanted["minCount"]), wanted["maxCount"])
 
     def _check_system_pool(self, cluster: Cluster, pool: Pool, mode: str | None) -> None:
         others = [each for each in cluster.pools.values() if each is not pool and each.properties["mode"] == "System"]
@@ -352,19 +444,17 @@ class AgentPools:
             )
 
     def _run(self, call: Call, cluster: Cluster, pool: Pool, what: str, seconds: float, join: float) -> Operation:
-        clock = self._world.clock
+        clock, settings = self._world.clock, self._world.settings
         begun = clock.seconds()
 
         async def work(operation: Operation) -> None:
             await clock.sleep(join)
             properties = pool.properties
-            if operation.forced_failure is not None:
-                raise OperationFailed(
-                    str(operation.forced_failure.get("code", "InternalOperationError")),
-                    str(operation.forced_failure.get("message", "Internal server error")),
-                )
-            stopped = properties["powerState"].get("code") == "Stopped"
-            count = 0 if stopped else int(properties["count"])
+            fail_if_planted(operation, settings.failure_shape)
+            count = 0 if pool.stopped else _within_bounds(properties)
+            if not pool.stopped and properties["count"] != count:
+                properties.update(count=count, eTag=new_etag())
+                cluster.changed()
             self._check_generation(pool)
             self._compute.allocate(cluster, pool.name, properties["vmSize"], count - pool.nodes)
             try:
@@ -372,15 +462,27 @@ class AgentPools:
             finally:
                 pool.nodes = (await self._plane.node_counts(cluster.key)).get(pool.name, 0)
             await clock.sleep(begun + seconds - clock.seconds())
+            if pool.stopped:
+                pool.properties["count"] = 0
+            self._upgraded(cluster, pool)
             pool.properties.update(provisioningState="Succeeded", eTag=new_etag())
             pool.properties.pop("status", None)
 
         def failed(operation: Operation) -> None:
-            self._failed(pool, operation)
+            pool_failed(pool, operation)
 
-        operation = self._operations.start(call, cluster, what, work, failed, pool.name)
+        count = int(pool.properties["count"])
+        operation = self._operations.start(call, cluster, what, work, failed, pool.name, seconds=seconds, count=count)
         cluster.changed()
         return operation
+
+    @staticmethod
+    def _upgraded(cluster: Cluster, pool: Pool) -> None:
+        """The nodes run the version that was asked for. No witness: the patch that AKS chooses for a mere 1.33."""
+        version, full = pool.properties["orchestratorVersion"], cluster.properties["currentKubernetesVersion"]
+        current = str(pool.properties["currentOrchestratorVersion"])
+        if not f"{current}.".startswith(f"{version}."):
+            pool.properties["currentOrchestratorVersion"] = full if f"{full}.".startswith(f"{version}.") else version
 
     @staticmethod
     def _check_generation(pool: Pool) -> None:
@@ -403,21 +505,19 @@ class AgentPools:
                 "VM Size.",
             )
 
-    @staticmethod
-    def _failed(pool: Pool, operation: Operation) -> None:
-        state = "Canceled" if operation.status == "Canceled" else "Failed"
-        pool.properties.update(provisioningState=state, eTag=new_etag())
-        if operation.error is not None and state == "Failed":
-            pool.properties["status"] = {"provisioningError": dict(operation.error)}
-
     async def delete(self, call: Call) -> Reply:
-        """DELETE …/agentPools/{pool}: 202, or 204 when there is none."""
+        """DELETE …/agentPools/{pool}: 202, or 204 when there is none.
+
+        Witness: CLI test_aks_nodepool_delete_with_ignore_pod_disruption_budget.yaml, 2025-01-27. A drain that a
+        disruption budget blocks fails the operation as in
+        https://github.com/hashicorp/terraform-provider-azurerm/issues/10411, 2021-02.
+        """
         cluster = find_cluster(self._world, call)
         pool = cluster.pools.get(call.names["pool"].lower())
         if pool is None:
             return Reply(204)
         self._check_conditions(call, pool)
-        self._check_free(cluster, pool, "Deleting")
+        self.check_free(cluster, pool, "Deleting")
         self._check_system_pool(cluster, pool, None)
         ignore = truth(call.query.get("ignore-pod-disruption-budget"))
         settings, clock = self._world.settings, self._world.clock
@@ -425,55 +525,40 @@ class AgentPools:
 
         async def work(operation: Operation) -> None:
             await clock.sleep(settings.delete_seconds / 3)
-            if operation.forced_failure is not None:
-                raise OperationFailed(
-                    str(operation.forced_failure.get("code", "InternalOperationError")),
-                    str(operation.forced_failure.get("message", "Internal server error")),
-                )
+            fail_if_planted(operation, settings.failure_shape)
+            machines = await self._plane.machines(cluster.key, pool.name)
             blocking = await self._plane.drain_pool(cluster.key, pool.name, ignore, settings.drain_timeout_seconds)
             if blocking and not ignore:
-                raise OperationFailed(
-                    "PodDrainFailure", _drain_text(pool.name, blocking, settings.drain_timeout_seconds)
-                )
+                raise _drain_failure(machines, blocking, settings.drain_timeout_seconds)
             await self._plane.remove_pool(cluster.key, pool.name)
             await clock.sleep(begun + settings.delete_seconds - clock.seconds())
             cluster.pools.pop(pool.name.lower(), None)
 
         def failed(operation: Operation) -> None:
-            self._failed(pool, operation)
+            pool_failed(pool, operation)
 
         pool.properties.update(provisioningState="Deleting", eTag=new_etag())
         pool.properties.pop("status", None)
-        operation = self._operations.start(call, cluster, "Deleting", work, failed, pool.name)
+        operation = self._operations.start(
+            call, cluster, "Deleting", work, failed, pool.name, seconds=settings.delete_seconds, count=pool.count
+        )
         cluster.changed()
         return Reply(202, None, self._operations.urls(call, operation, location=True))
 
     async def abort(self, call: Call) -> Reply:
-        """POST …/agentPools/{pool}/abort: 202, or 204 when nothing is under way."""
+        """POST …/agentPools/{pool}/abort: 202 with the pool as its operation's PUT answered it, or 409.
+
+        Witness: CLI test_aks_nodepool_abort.yaml, 2023-06-29.
+        """
         cluster = find_cluster(self._world, call)
-        pool = self._pool(cluster, call)
+        pool = self.find(cluster, call)
         running = [each for each in cluster.under_way() if each.pool == pool.name]
         if not running:
-            return Reply(204)
-        pool.properties.update(provisioningState="Canceling", eTag=new_etag())
-        cluster.changed()
-        operation = Operation(
-            id=new_etag(),
-            location=cluster.location,
-            subscription=cluster.subscription,
-            what="Canceling",
-            started=self._world.clock.timestamp(),
-            pool=pool.name,
-        )
-        self._world.operations[operation.id] = operation
-
-        async def work() -> None:
-            for each in running:
-                await self._operations.cancel(each)
-            operation.status, operation.ended = "Succeeded", self._world.clock.timestamp()
-
-        operation.task = self._world.spawn(work(), f"abort {cluster.name}/{pool.name}")
-        return Reply(202, None, self._operations.urls(call, operation, location=True))
+            raise cancel_not_allowed(pool.state)
+        shown = {"count": 0} if running[-1].what == "Stopping" else {}
+        body = self._json(call, cluster, pool, **shown)
+        operation = self._operations.abort(cluster, running, pool.name)
+        return Reply(202, body, self._operations.urls(call, operation, location=True))
 
     # by itself
 
@@ -488,9 +573,37 @@ class AgentPools:
         cluster.changed()
 
 
-def _drain_text(pool: str, blocking: list[str], seconds: float) -> str:
-    return (
-        f"Node pool '{pool}' failed to be drained with error: 'Drain did not complete pods [{', '.join(blocking)}] "
-        "within "
-        f"{seconds:g}s'. See http://aka.ms/aks/debugdrainfailures"
+def pool_failed(pool: Pool, operation: Operation) -> None:
+    """The pool after an operation that failed or was aborted.
+
+    An aborted stop leaves the pool Canceled and Running with its old count. Witness: CLI
+    test_aks_nodepool_abort.yaml, 2023-06-29. No witness: the power state after a stop that failed (the same).
+    """
+    state = "Canceled" if operation.status == "Canceled" else "Failed"
+    if operation.what == "Stopping":
+        pool.properties["powerState"] = {"code": "Running"}
+        pool.count_before_stop = 0
+    pool.properties.update(provisioningState=state, eTag=new_etag())
+    if operation.error is not None and state == "Failed":
+        pool.properties["status"] = {"provisioningError": dict(operation.error)}
+
+
+def _within_bounds(properties: Json) -> int:
+    """The nodes that a running pool gets: its count, or the nearest that the cluster autoscaler allows."""
+    count = int(properties["count"])
+    if not properties.get("enableAutoScaling"):
+        return count
+    return min(max(count, int(properties["minCount"])), int(properties["maxCount"]))
+
+
+def _drain_failure(machines: list[Machine], blocking: list[str], seconds: float) -> OperationFailed:
+    """Names one node, as the recorded text does, and the Pods that block, each with its reason."""
+    minutes, rest = divmod(seconds, 60)
+    lasted = f"{minutes:.0f}m{rest:g}s" if minutes else f"{rest:g}s"
+    node = machines[0].name if machines else ""
+    return OperationFailed(
+        "PodDrainFailure",
+        f"Node '{node}' failed to be drained with error: 'Drain did not complete pods [{', '.join(blocking)}] within "
+        f"{lasted}'",
+        wrapped="json_in_message",
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..interfaces import NodePlane, SandboxError, Settings
+from . import pool_rules
 from .agent_pools import AgentPools
 from .authorization import Authorization
 from .calls import Call, Reply, route
@@ -13,6 +14,7 @@ from .clusters import Clusters, new_cluster
 from .compute import Compute
 from .faults import Faults
 from .identity import Identity, stable_id
+from .machines import Machines
 from .monitor_data import MonitorData
 from .monitor_resources import MonitorResources
 from .operations import Operations
@@ -21,7 +23,7 @@ from .run_command import RunCommands
 from .subscriptions import Subscriptions, new_subscription
 from .throttles import Throttles
 from .transport import Gateway
-from .world import Clock, Cluster, World, new_etag
+from .world import Clock, Cluster, Pool, World, new_etag
 
 Json = dict[str, Any]
 
@@ -51,6 +53,7 @@ class Azure:
         self.pools = AgentPools(
             self.world, plane, self.operations, self.compute, self.subscriptions, self.authorization
         )
+        self.machines = Machines(self.world, plane, self.operations, self.pools)
         self.clusters = Clusters(self.world, plane, self.operations, self.subscriptions)
         self.run_commands = RunCommands(self.world, plane, settings)
         self.monitor = MonitorResources(self.world, self.subscriptions)
@@ -80,6 +83,7 @@ class Azure:
             *self.clusters.routes(),
             *self.run_commands.routes(),
             *self.pools.routes(),
+            *self.machines.routes(),
             *self.compute.routes(),
             *self.monitor.routes(),
             *self.metrics.routes(),
@@ -146,7 +150,8 @@ class Azure:
 
         `count` (cluster, pool, count): the autoscaler moves a pool. `background` (cluster, seconds): an add-on's
         operation. `touch` (cluster): new etags. `pool` (cluster, pool, properties): somebody else's change of a pool;
-        null removes. `cluster` (cluster, properties, tags): the same of a cluster. `remove_pool` (cluster, pool).
+        null removes; a pool that does not exist is put there, also one of type VirtualMachines.
+        `cluster` (cluster, properties, tags): the same of a cluster. `remove_pool` (cluster, pool).
         `metrics_history` (cluster, minutes): agents have reported all that time. `gpu_pod` (cluster, pool, name, gpus,
         trains, namespace, container): a Pod in a cluster without Kubernetes; 0 GPUs: it goes.
         `component` (cluster, name, what: kill, restart or pause, seconds): a part of a control plane is disturbed.
@@ -205,10 +210,7 @@ class Azure:
             await self.plane.apply_pool(cluster.key, pool.for_nodes(), int(values["count"]))
             await self.pools.count_changed(cluster.key, pool.name, int(values["count"]))
         elif action == "pool":
-            pool = cluster.pools[values["pool"]]
-            _overlay(pool.properties, values["properties"])
-            pool.properties["eTag"] = new_etag()
-            cluster.changed()
+            await self._put_pool(cluster, values["pool"], values["properties"])
         elif action == "component":
             await self.plane.component(cluster.key, values["name"], values["what"], float(values.get("seconds", 0)))
         elif action == "metrics_history":
@@ -222,6 +224,28 @@ class Azure:
         else:
             raise SandboxError(f"There is no action {action}.")
         return {}
+
+    async def _put_pool(self, cluster: Cluster, name: str, properties: Json) -> None:
+        """Somebody else's pool, or change of a pool.
+
+        A pool of type VirtualMachines shows `count: null` and `vmSize: ""`. Witness: CLI
+        test_aks_create_autoscaler_then_update_vms_pool.yaml, 2026-07-28.
+        """
+        pool = cluster.pools.get(name)
+        if pool is None:
+            version, full = cluster.properties["kubernetesVersion"], cluster.properties["currentKubernetesVersion"]
+            fresh = pool_rules.filled_in({"count": 1, "vmSize": "Standard_D4ds_v5", **properties}, version, full)
+            pool = Pool(name, {**fresh, "provisioningState": "Succeeded", "eTag": ""})
+            _as_virtual_machines(pool)
+            count = 0 if pool.stopped else pool.count
+            await self.plane.apply_pool(cluster.key, pool.for_nodes(), count)
+            pool.nodes = count
+            cluster.pools[name] = pool
+        else:
+            _overlay(pool.properties, properties)
+            _as_virtual_machines(pool)
+        pool.properties["eTag"] = new_etag()
+        cluster.changed()
 
     def describe(self) -> Json:
         """Clusters and pools in short, for `status`."""
@@ -250,6 +274,21 @@ class Azure:
         """End what runs."""
         await self.world.close()
         self.recording.close()
+
+
+def _as_virtual_machines(pool: Pool) -> None:
+    """Give a pool of type VirtualMachines what it shows instead of a size and a count."""
+    properties = pool.properties
+    if not pool.virtual_machines:
+        return
+    size, count = properties.get("vmSize"), properties.get("count")
+    if size:
+        properties.setdefault("virtualMachinesProfile", {"scale": {"manual": [{"size": size, "count": count or 0}]}})
+    properties.update(
+        count=None,
+        vmSize="",
+        virtualMachineNodesStatus=[{"size": each, "count": number} for each, number in pool.profiles],
+    )
 
 
 def _overlay(onto: Json, values: Json) -> None:

@@ -15,8 +15,8 @@ from ..interfaces import NodePlane
 from . import pool_rules
 from .agent_pools import ACTION, CLUSTERS, NAMESPACE, find_cluster
 from .calls import Call, Reply, Route, route
-from .errors import OperationFailed, ProviderError, in_progress
-from .operations import Operations
+from .errors import GatewayError, ProviderError, busy, cancel_not_allowed, not_emulated
+from .operations import Operations, fail_if_planted
 from .paging import page
 from .subscriptions import Subscriptions, group_not_found
 from .world import Cluster, Operation, Pool, World, new_etag
@@ -134,6 +134,7 @@ class Clusters:
             route("PATCH", one, self.patch, f"{ACTION}/write", throttle="Other"),
             route("POST", one + "/start", self.power, f"{ACTION}/start/action", throttle="Other"),
             route("POST", one + "/stop", self.power, f"{ACTION}/stop/action", throttle="Other"),
+            route("POST", one + "/abort", self.abort, f"{ACTION}/abort/action", throttle="Other"),
             *(
                 route(
                     "POST",
@@ -168,7 +169,7 @@ class Clusters:
         return page(
             self._world,
             call,
-            [each.serialised() for each in self._world.clusters.values() if each.subscription == wanted],
+            [self._json(call, each) for each in self._world.clusters.values() if each.subscription == wanted],
         )
 
     async def list_group(self, call: Call) -> Reply:
@@ -178,7 +179,7 @@ class Clusters:
         if group not in subscription.resource_groups:
             raise group_not_found(call.names["resource_group"])
         clusters = [
-            each.serialised()
+            self._json(call, each)
             for each in self._world.clusters.values()
             if each.subscription == subscription.id and each.resource_group.lower() == group
         ]
@@ -186,15 +187,27 @@ class Clusters:
 
     async def get(self, call: Call) -> Reply:
         """GET …/managedClusters/{cluster}"""
-        return Reply(200, find_cluster(self._world, call).serialised())
+        return Reply(200, self._json(call, find_cluster(self._world, call)))
+
+    def _json(self, call: Call, cluster: Cluster) -> bytes:
+        """The cluster as this request's API version answers it."""
+        return cluster.serialised(self._world.etags(call.query["api-version"]))
 
     async def put(self, call: Call) -> Reply:
         """PUT …/managedClusters/{cluster} of an existing cluster: replaces what can be written.
 
-        The sandbox makes clusters by its own command line, not by this.
+        The sandbox makes clusters by its own command line, not by this. No witness: entity tags in this answer; that of
+        a creation has none (ASO Test_AKS_ManagedCluster_20260501_CRUD.yaml, 2026-09-18).
         """
         self._subscriptions.require_provider(call.names["subscription"], NAMESPACE)
-        cluster = find_cluster(self._world, call)
+        try:
+            cluster = find_cluster(self._world, call)
+        except GatewayError as error:
+            if error.code == "ResourceNotFound":
+                raise not_emulated(
+                    "the creation of clusters by a PUT. `aks_sandbox act add_cluster` and `start --clusters` make them."
+                ) from error
+            raise
         body = call.json()
         self._check(call, cluster)
         properties = body.get("properties", {})
@@ -208,7 +221,11 @@ class Clusters:
         for pool in properties.get("agentPoolProfiles") or ():
             if pool.get("name") in cluster.pools and pool.get("nodeImageVersion"):
                 cluster.pools[pool["name"]].rollbacks.append(pool["nodeImageVersion"])
-        version = properties.get("kubernetesVersion", cluster.properties["kubernetesVersion"])
+        version = properties.get("kubernetesVersion") or cluster.properties["kubernetesVersion"]
+        if not f"{cluster.properties['currentKubernetesVersion']}.".startswith(f"{version}."):
+            raise not_emulated(
+                f"the upgrade of a control plane; this one stays at {cluster.properties['currentKubernetesVersion']}."
+            )
         kept = {name: cluster.properties[name] for name in READ_ONLY if name in cluster.properties}
         defaults = cluster_properties(cluster.name, cluster.resource_group, cluster.location, version)
         sent = {name: value for name, value in properties.items() if name not in READ_ONLY and value is not None}
@@ -224,10 +241,8 @@ class Clusters:
         return self._update(call, cluster, 200)
 
     def _check(self, call: Call, cluster: Cluster) -> None:
-        for operation in cluster.under_way():
-            if operation.pool is None:
-                raise in_progress(f"Another operation ({operation.what})")
-            raise in_progress(f"Another agentpool operation ({operation.pool} - {operation.what})")
+        for each in cluster.under_way():
+            raise busy(each.what, each.pool, each.id, each.started, self._world.settings.busy_answer)
         match = call.headers.get("if-match")
         if match and match not in ("*", cluster.etag, f'"{cluster.etag}"'):
             raise ProviderError(412, "PreconditionFailed", "The eTag of the managed cluster is another one.")
@@ -235,11 +250,7 @@ class Clusters:
     def _update(self, call: Call, cluster: Cluster, status: int) -> Reply:
         async def work(operation: Operation) -> None:
             await self._world.clock.sleep(self._world.settings.cluster_update_seconds)
-            if operation.forced_failure is not None:
-                raise OperationFailed(
-                    str(operation.forced_failure.get("code", "InternalOperationError")),
-                    str(operation.forced_failure.get("message", "Internal server error")),
-                )
+            fail_if_planted(operation, self._world.settings.failure_shape)
             cluster.properties["provisioningState"] = "Succeeded"
             cluster.touch_all()
 
@@ -250,7 +261,7 @@ class Clusters:
         cluster.properties["provisioningState"] = "Updating"
         cluster.touch_all()
         operation = self._operations.start(call, cluster, "Updating", work, failed)
-        return Reply(status, cluster.as_json(), self._operations.urls(call, operation, location=False))
+        return Reply(status, self._json(call, cluster), self._operations.urls(call, operation, location=False))
 
     async def power(self, call: Call) -> Reply:
         """POST …/start and …/stop: 202."""
@@ -261,10 +272,12 @@ class Clusters:
         async def work(operation: Operation) -> None:
             await self._world.clock.sleep(self._world.settings.cluster_power_seconds)
             for pool in cluster.pools.values():
-                count = 0 if stop else int(pool.properties["count"])
+                if pool.stopped and (stop or pool.count_before_stop):
+                    continue  # No witness: a pool that was stopped by itself stays so when its cluster starts.
+                pool.properties["powerState"] = {"code": "Stopped" if stop else "Running"}
+                count = 0 if stop else pool.count
                 await self._plane.apply_pool(cluster.key, copy.deepcopy(pool.for_nodes()), count)
                 pool.nodes = count
-                pool.properties["powerState"] = {"code": "Stopped" if stop else "Running"}
             cluster.properties["powerState"] = {"code": "Stopped" if stop else "Running"}
             cluster.properties["provisioningState"] = "Succeeded"
             cluster.touch_all()
@@ -278,6 +291,19 @@ class Clusters:
         cluster.touch_all()
         operation = self._operations.start(call, cluster, what, work, failed)
         return Reply(202, None, self._operations.urls(call, operation, location=True))
+
+    async def abort(self, call: Call) -> Reply:
+        """POST …/abort: 202 with the cluster, or 409.
+
+        Witness: CLI test_aks_abort.yaml, 2025-05-16.
+        """
+        cluster = find_cluster(self._world, call)
+        running = [each for each in cluster.under_way() if each.pool is None]
+        if not running:
+            raise cancel_not_allowed(cluster.state)
+        body = self._json(call, cluster)
+        operation = self._operations.abort(cluster, running, None)
+        return Reply(202, body, self._operations.urls(call, operation, location=True))
 
     async def credentials(self, call: Call) -> Reply:
         """POST …/listCluster{User,Admin,MonitoringUser}Credential"""

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..interfaces import SandboxError
+from .errors import BUSY_ANSWERS, FAILURE_SHAPES
 
 Json = dict[str, Any]
 
@@ -25,10 +26,11 @@ class Rule:
         acts: the request is carried out all the same, only its answer is replaced.
         reset: `before` or `after`: the connection is reset before, or after, the server acted.
         hang, hang_after: seconds that the request waits before, or after, the server acts.
-        expired_token, precondition_failed, in_progress: 401, 412, 409 as Azure words them.
+        expired_token, precondition_failed, in_progress: 401, 412, 409 as Azure words them. `in_progress` is true, or
+            one of the setting `busy_answer`.
         kubernetes: it is about requests to API servers (setting `api_server_gateway`), not to Resource Manager.
-        operation: of the operation that the request starts: `{"code", "message"}` fails it, `{"endless": true}` never
-            ends it.
+        operation: of the operation that the request starts: `{"code", "message", "details"}` fails it, in the setting's
+            `failure_shape` or in its own `shape`; `{"endless": true}` never ends it.
     """
 
     method: str = "*"
@@ -44,7 +46,7 @@ class Rule:
     hang_after: float = 0
     expired_token: bool = False
     precondition_failed: bool = False
-    in_progress: bool = False
+    in_progress: bool | str = False
     kubernetes: bool = False
     operation: Json | None = None
     id: int = 0
@@ -90,6 +92,11 @@ class Faults:
             raise SandboxError(f"not a fault: {error}") from error
         if rule.reset not in (None, "before", "after"):
             raise SandboxError(f"reset is before or after, not {rule.reset!r}")
+        if isinstance(rule.in_progress, str) and rule.in_progress not in BUSY_ANSWERS:
+            raise SandboxError(f"in_progress is true or one of {', '.join(BUSY_ANSWERS)}, not {rule.in_progress!r}")
+        shape = (rule.operation or {}).get("shape", "recorded")
+        if shape not in ("recorded", *FAILURE_SHAPES):
+            raise SandboxError(f"an operation's shape is one of {', '.join(FAILURE_SHAPES)}, not {shape!r}")
         if rule.body is None and not rule.kubernetes and rule.status in DEFAULT_BODIES:
             rule.body = DEFAULT_BODIES[rule.status]
         rule.id = next(self._ids)

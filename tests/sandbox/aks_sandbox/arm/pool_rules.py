@@ -1,13 +1,13 @@
 """What AKS does to an agent pool's JSON: which properties it knows, what it fills in, what it refuses to change.
 
 Known properties and their types are those of API version 2026-08-01 (azure-mgmt-containerservice 41.8.0); defaults
-are what
-recorded traffic of the az CLI's tests shows for a GPU pool.
+are what recorded traffic shows, see `filled_in`.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 import re
 from collections.abc import Collection
 from typing import Any
@@ -108,6 +108,27 @@ IMMUTABLE = (
     "type",
 )
 """Properties that a PUT may repeat but not change; gpuProfile's two are checked apart."""
+
+EPHEMERAL_DISK_GB = {
+    "standard_d4ds_v4": 150,
+    "standard_d4lds_v5": 150,
+    "standard_d4plds_v5": 150,
+    "standard_d8plds_v5": 200,
+    "standard_nc6s_v3": 320,
+    "standard_nc24ads_a100_v4": 128,
+    "standard_nd96asr_v4": 128,
+}
+"""Default size of an ephemeral OS disk, by VM size.
+
+Witness: CLI test_aks_create_gpu_driver_flow.yaml, 2025-03-21; CLI test_aks_nodepool_stop_and_start.yaml, 2025-07-08;
+CLI test_aks_machine_cmds.yaml, 2025-06-24; CLI test_aks_create_spot_node_pool.yaml, 2025-07-07; PS TestSpot.json,
+2025-10-28; CLX test_aks_nodepool_add_with_gpu_instance_profile.yaml, 2022-09; PS TestGpuInstanceProfile.json, 2023-05.
+No witness: 128 of any other size.
+"""
+DISK_GB = 128
+UPGRADE_SETTINGS = {"maxSurge": "10%", "maxUnavailable": "0"}
+"""Witness: ASO Test_AKS_ManagedCluster_20260501_CRUD.yaml, 2026-09-18; CLI test_aks_nodepool_stop_and_start.yaml,
+2025-07-08: there they stand beside what was sent."""
 
 SPOT_DEFAULTS = {"scaleSetPriority": "Regular", "scaleSetEvictionPolicy": "Delete", "spotMaxPrice": -1.0}
 KEPT_WHEN_ABSENT = (*IMMUTABLE, "mode", "orchestratorVersion", "osSKU", "gpuProfile", "powerState", "enableFIPS")
@@ -343,17 +364,36 @@ def _check_autoscaler(wanted: Json, low: int, high: int) -> None:
         )
 
 
-def filled_in(wanted: Json, cluster_version: str, full_version: str) -> Json:
-    """A new pool's properties: what was asked for, and AKS's defaults for the rest."""
+def truncated(price: float) -> float:
+    """A Spot price as AKS keeps it: five digits, the rest cut off in binary arithmetic.
+
+    Witness: PS TestSpot.json, 2025-10-28 (0.577 comes back as 0.57699) and CLI test_aks_create_spot_node_pool.yaml,
+    2025-07-07 (88.88888 comes back whole). No witness: the formula, which fits both.
+    """
+    return math.trunc(price * 100_000) / 100_000
+
+
+def filled_in(wanted: Json, cluster_version: str, full_version: str, *, price_shown: bool = True) -> Json:
+    """A new pool's properties: what was asked for, and AKS's defaults for the rest.
+
+    Witness: ASO Test_AKS_ManagedCluster_20260501_CRUD.yaml, 2026-09-18, and PS TestSpot.json, 2025-10-28: a Spot pool
+    has no `upgradeSettings` but those that were sent, `enableEncryptionAtHost` and `enableUltraSSD` are absent unless
+    sent, `sshAccess` is LocalUser. No witness: `sshAccess` in an API version before 2025-08-01, where it was absent.
+
+    Args:
+        price_shown: A Spot pool without a price of its own shows -1. No witness, neither for nor against.
+    """
     wanted = copy.deepcopy(wanted)
     size = node_size(wanted["vmSize"])
     version = wanted.get("orchestratorVersion") or cluster_version
     spot = wanted.get("scaleSetPriority") == "Spot"
+    disk_type = wanted.get("osDiskType", "Ephemeral" if size.gpus else "Managed")
+    disk_size = EPHEMERAL_DISK_GB.get(size.name.lower(), DISK_GB) if disk_type == "Ephemeral" else DISK_GB
     properties: Json = {
         "count": wanted["count"],
         "vmSize": wanted["vmSize"],
-        "osDiskSizeGB": wanted.get("osDiskSizeGB") or (300 if size.vcpus >= 64 else 128),
-        "osDiskType": wanted.get("osDiskType", "Ephemeral" if size.gpus else "Managed"),
+        "osDiskSizeGB": wanted.get("osDiskSizeGB") or disk_size,
+        "osDiskType": disk_type,
         "kubeletDiskType": wanted.get("kubeletDiskType", "OS"),
         "maxPods": wanted.get("maxPods") or 250,
         "type": wanted.get("type", "VirtualMachineScaleSets"),
@@ -361,18 +401,23 @@ def filled_in(wanted: Json, cluster_version: str, full_version: str) -> Json:
         "scaleDownMode": wanted.get("scaleDownMode", "Delete"),
         "powerState": wanted.get("powerState", {"code": "Running"}),
         "orchestratorVersion": version,
-        "currentOrchestratorVersion": full_version if full_version.startswith(version) else version,
+        "currentOrchestratorVersion": full_version if f"{full_version}.".startswith(f"{version}.") else version,
         "enableNodePublicIP": wanted.get("enableNodePublicIP", False),
         "mode": wanted.get("mode", "User"),
-        "enableEncryptionAtHost": wanted.get("enableEncryptionAtHost", False),
-        "enableUltraSSD": wanted.get("enableUltraSSD", False),
         "osType": wanted.get("osType", "Linux"),
         "osSKU": wanted.get("osSKU", "Windows2022" if wanted.get("osType") == "Windows" else "Ubuntu"),
         "nodeImageVersion": NODE_IMAGE,
-        "upgradeSettings": wanted.get("upgradeSettings") or {"maxSurge": "10%"},
         "enableFIPS": wanted.get("enableFIPS", False),
-        "securityProfile": {"enableVTPM": False, "enableSecureBoot": False, **wanted.get("securityProfile", {})},
+        "securityProfile": {
+            "sshAccess": "LocalUser",
+            "enableVTPM": False,
+            "enableSecureBoot": False,
+            **wanted.get("securityProfile", {}),
+        },
     }
+    upgrade_settings = {**({} if spot else UPGRADE_SETTINGS), **wanted.get("upgradeSettings", {})}
+    if upgrade_settings:
+        properties["upgradeSettings"] = upgrade_settings
     if size.gpus:
         properties["gpuProfile"] = {"driver": "Install", **wanted.get("gpuProfile", {})}
     for name, value in wanted.items():
@@ -380,6 +425,9 @@ def filled_in(wanted: Json, cluster_version: str, full_version: str) -> Json:
             properties[name] = value
     if spot:
         properties.update({name: wanted.get(name, default) for name, default in SPOT_DEFAULTS.items()})
+        properties["spotMaxPrice"] = truncated(properties["spotMaxPrice"])
+        if properties["spotMaxPrice"] == -1 and not price_shown:
+            del properties["spotMaxPrice"]
         add_spot_marks(properties)
     return properties
 
@@ -405,6 +453,8 @@ def check_immutable(current: Json, wanted: Json) -> None:
             same = sorted(old or []) == sorted(new)
         elif isinstance(old, str) and isinstance(new, str):
             same = old.lower() == new.lower()
+        elif name == "spotMaxPrice":  # No witness: how AKS compares a price that it has cut off.
+            same = old in (new, truncated(new))
         else:
             same = old == new
         if not same:
@@ -421,12 +471,18 @@ def check_immutable(current: Json, wanted: Json) -> None:
 
 
 def replaced(current: Json, wanted: Json) -> Json:
-    """The pool's properties after a PUT of `wanted`: it replaces, but for what cannot change or AKS fills in."""
+    """The pool's properties after a PUT of `wanted`: it replaces, but for what cannot change or AKS fills in.
+
+    `currentOrchestratorVersion` stays as it is: an upgrade changes it when it is done.
+    """
     version = current["orchestratorVersion"]
     base = {name: value for name, value in current.items() if name in KEPT_WHEN_ABSENT}
     base.update({name: value for name, value in wanted.items() if name not in READ_ONLY})
     fresh = filled_in(base, version, current["currentOrchestratorVersion"])
     fresh.update({name: current[name] for name in IMMUTABLE if name in current})
+    if "spotMaxPrice" not in current:
+        fresh.pop("spotMaxPrice", None)
+    fresh["currentOrchestratorVersion"] = current["currentOrchestratorVersion"]
     fresh["nodeImageVersion"] = current["nodeImageVersion"]
     fresh["eTag"] = current["eTag"]
     fresh["provisioningState"] = current["provisioningState"]

@@ -20,7 +20,7 @@ from aiohttp import web
 from . import api_versions
 from .authorization import Authorization
 from .calls import Call, Reply, Route
-from .errors import ArmError, GatewayError, ProviderError, in_progress
+from .errors import ArmError, GatewayError, ProviderError, busy
 from .faults import Faults, Rule
 from .identity import Identity
 from .recording import Recording
@@ -105,6 +105,7 @@ class Gateway:
             "cache-control": "no-cache",
             "x-ms-request-id": str(uuid.uuid4()),
             "x-ms-correlation-request-id": call.headers.get("x-ms-correlation-request-id") or str(uuid.uuid4()),
+            **self._usual_headers(call, found),
             **reply.headers,
         }
         if "x-ms-client-request-id" in call.headers:
@@ -112,7 +113,8 @@ class Gateway:
         if reply.body is None:
             content = b""
         else:
-            headers.setdefault("content-type", "application/json; charset=utf-8")
+            charset = "" if _of_aks(found) and "x-ms-failure-cause" not in headers else "; charset=utf-8"
+            headers.setdefault("content-type", f"application/json{charset}")
             content = (
                 reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body, separators=(",", ":")).encode()
             )
@@ -121,6 +123,34 @@ class Gateway:
         if rule is not None and rule.reset == "after":
             return self._reset(request)
         return web.Response(status=reply.status, headers=headers, body=content)
+
+    def _usual_headers(self, call: Call, found: list[Route]) -> dict[str, str]:
+        """What Resource Manager adds to the AKS provider's answers.
+
+        Witness: PS TestSpot.json, 2025-10-28; CLI test_aks_machine_cmds.yaml, 2025-06-24. No witness: rate limits that
+        fall (they stay at their first values here).
+        """
+        who = call.principal
+        if not _of_aks(found) or who is None:
+            return {}
+        region, now = self._location(call), self.world.clock.timestamp()
+        reference = uuid.uuid4().hex.upper()
+        kind, left, everywhere = {"GET": ("reads", 249, 3749), "DELETE": ("deletes", 199, 2999)}.get(
+            call.method, ("writes", 199, 2999)
+        )
+        return {
+            "pragma": "no-cache",
+            "expires": "-1",
+            "strict-transport-security": "max-age=31536000; includeSubDomains",
+            "x-content-type-options": "nosniff",
+            "x-cache": "CONFIG_NOCACHE",
+            "x-msedge-ref": f"Ref A: {reference} Ref B: SANDBOX Ref C: {now[:19]}Z",
+            "x-ms-operation-identifier": f"tenantId={self.identity.tenant},objectId={who.object_id}"
+            f"{'' if who.user else f',appId={who.client_id}'}/{region}/{uuid.uuid4()}",
+            "x-ms-routing-request-id": f"{region.upper()}:{now[:19].replace('-', '').replace(':', '')}Z:{uuid.uuid4()}",
+            f"x-ms-ratelimit-remaining-subscription-{kind}": str(left),
+            f"x-ms-ratelimit-remaining-subscription-global-{kind}": str(everywhere),
+        }
 
     async def handle_instance_metadata(self, request: web.Request) -> web.StreamResponse:
         """Answer one request on the plain port, where only managed identity is served."""
@@ -150,7 +180,8 @@ class Gateway:
                 412, "PreconditionFailed", "The condition specified using HTTP conditional header(s) is not met."
             )
         if rule.in_progress:
-            raise in_progress("Another operation (Updating)")
+            answer = self.world.settings.busy_answer if rule.in_progress is True else rule.in_progress
+            raise busy("Updating", None, str(uuid.uuid4()), self.world.clock.timestamp(), answer)
         if rule.operation is not None:
             call.operation_fault = rule.operation
         if rule.status is not None:
@@ -219,6 +250,11 @@ class Gateway:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             transport.abort()
         return web.Response(status=500)
+
+
+def _of_aks(found: list[Route]) -> bool:
+    """Does the AKS provider answer this route?"""
+    return bool(found) and str(found[0].action).startswith("Microsoft.ContainerService/")
 
 
 class _Canned(Exception):

@@ -45,9 +45,12 @@ class Clock:
         return self._emulated
 
     def timestamp(self) -> str:
-        """Now, as ARM writes times."""
+        """Now, as ARM writes times: up to seven digits of a second, without trailing zeros.
+
+        Witness: PS TestSpot.json, 2025-10-28 (`…09:07:48.3685935Z`, `…31.76Z`).
+        """
         now = self._epoch + timedelta(seconds=self.seconds())
-        return now.strftime("%Y-%m-%dT%H:%M:%S.%f") + "0Z"
+        return now.strftime("%Y-%m-%dT%H:%M:%S.%f").rstrip("0").rstrip(".") + "Z"
 
     async def sleep(self, seconds: float) -> None:
         """Wait for emulated seconds; a change of speed counts for the rest of the wait."""
@@ -58,7 +61,13 @@ class Clock:
 
 @dataclass
 class Operation:
-    """One long-running operation. `status` is InProgress, Succeeded, Failed or Canceled."""
+    """One long-running operation. `status` is InProgress, Succeeded, Failed or Canceled.
+
+    Attributes:
+        texts: what its status says while it is in progress, each for the same part of its `seconds`; after them the
+            last one. None: InProgress.
+        begun: when it began, in seconds of the emulated clock.
+    """
 
     id: str
     location: str
@@ -73,10 +82,20 @@ class Operation:
     result: Json | None = None
     endless: bool = False
     forced_failure: Json | None = None
+    texts: list[str] = field(default_factory=list)
+    begun: float = 0.0
+    seconds: float = 0.0
 
-    def as_json(self) -> Json:
+    def text(self, now: float) -> str:
+        """What its status says at a time of the emulated clock."""
+        if self.status != "InProgress" or not self.texts:
+            return self.status
+        part = (now - self.begun) / self.seconds if self.seconds > 0 else 1.0
+        return self.texts[min(int(part * len(self.texts)), len(self.texts) - 1)]
+
+    def as_json(self, now: float) -> Json:
         """The body of its status URL."""
-        body: Json = {"name": self.id, "status": self.status, "startTime": self.started}
+        body: Json = {"name": self.id, "status": self.text(now), "startTime": self.started}
         if self.ended:
             body["endTime"] = self.ended
         if self.error:
@@ -91,6 +110,7 @@ class Pool:
     Attributes:
         rollbacks: values of `nodeImageVersion` that PUTs carried; each makes AKS roll the node image back.
         nodes: how many nodes there really are.
+        count_before_stop: what starting a stopped pool restores.
     """
 
     name: str
@@ -98,15 +118,40 @@ class Pool:
     headers: dict[str, str] = field(default_factory=dict)
     rollbacks: list[str] = field(default_factory=list)
     nodes: int = 0
+    count_before_stop: int = 0
 
     @property
     def state(self) -> str:
         """provisioningState."""
         return str(self.properties["provisioningState"])
 
+    @property
+    def stopped(self) -> bool:
+        """Is the pool's power state Stopped?"""
+        return str(self.properties["powerState"].get("code")) == "Stopped"
+
+    @property
+    def virtual_machines(self) -> bool:
+        """Is the pool of type VirtualMachines?"""
+        return self.properties.get("type") == "VirtualMachines"
+
+    @property
+    def profiles(self) -> list[tuple[str, int]]:
+        """Sizes and counts of the pool: one of a scale set, several of a pool of type VirtualMachines."""
+        if not self.virtual_machines:
+            return [(str(self.properties["vmSize"]), int(self.properties["count"]))]
+        scale = (self.properties.get("virtualMachinesProfile") or {}).get("scale") or {}
+        return [(str(each["size"]), int(each.get("count") or 0)) for each in scale.get("manual") or ()]
+
+    @property
+    def count(self) -> int:
+        """Nodes that the pool is to have, its power state aside."""
+        return sum(count for _size, count in self.profiles)
+
     def for_nodes(self) -> Json:
-        """The pool as the node plane takes it."""
-        return {"name": self.name, "properties": self.properties, "headers": self.headers}
+        """The pool as the node plane takes it, which knows pools of one size only."""
+        size = next((size for size, _count in self.profiles), "")
+        return {"name": self.name, "properties": {**self.properties, "vmSize": size}, "headers": self.headers}
 
 
 class Cluster:
@@ -127,7 +172,7 @@ class Cluster:
             f"/subscriptions/{subscription}/resourcegroups/{resource_group}"
             f"/providers/Microsoft.ContainerService/managedClusters/{name}"
         )
-        self._serialised: bytes | None = None
+        self._serialised: dict[bool, bytes] = {}
 
     @property
     def key(self) -> str:
@@ -146,7 +191,7 @@ class Cluster:
 
     def changed(self) -> None:
         """Something in the cluster or a pool changed: forget the serialised form."""
-        self._serialised = None
+        self._serialised.clear()
 
     def touch_all(self) -> None:
         """What a cluster operation does to etags: the cluster's and every pool's is new."""
@@ -160,9 +205,13 @@ class Cluster:
         self.operations = [operation for operation in self.operations if operation.status == "InProgress"]
         return self.operations
 
-    def as_json(self) -> Json:
-        """The managed cluster as ARM answers it."""
-        profiles = [{"name": pool.name, **pool.properties} for pool in self.pools.values()]
+    def as_json(self, etags: bool = True) -> Json:
+        """The managed cluster as ARM answers it.
+
+        Args:
+            etags: with entity tags, as the API versions from `etag_since` on have them.
+        """
+        profiles = [{"name": pool.name, **with_etag_last(pool.properties, etags)} for pool in self.pools.values()]
         body: Json = {
             "id": self.id,
             "location": self.location,
@@ -173,23 +222,37 @@ class Cluster:
             body["tags"] = self.tags
         body["properties"] = {**self.properties, "agentPoolProfiles": profiles}
         body.update(self.top)
-        body["eTag"] = self.etag
+        if etags:
+            body["eTag"] = self.etag
         return body
 
-    def serialised(self) -> bytes:
+    def serialised(self, etags: bool = True) -> bytes:
         """`as_json` as bytes, kept until `changed`."""
-        if self._serialised is None:
-            self._serialised = json.dumps(self.as_json(), separators=(",", ":")).encode()
-        return self._serialised
+        if etags not in self._serialised:
+            self._serialised[etags] = json.dumps(self.as_json(etags), separators=(",", ":")).encode()
+        return self._serialised[etags]
 
-    def pool_json(self, pool: Pool) -> Json:
-        """An agent pool as ARM answers it."""
+    def pool_json(self, pool: Pool, etags: bool = True) -> Json:
+        """An agent pool as ARM answers it.
+
+        Args:
+            etags: with entity tags, as the API versions from `etag_since` on have them.
+        """
         return {
             "id": f"{self.id}/agentPools/{pool.name}",
             "name": pool.name,
             "type": "Microsoft.ContainerService/managedClusters/agentPools",
-            "properties": pool.properties,
+            "properties": with_etag_last(pool.properties, etags),
         }
+
+
+def with_etag_last(properties: Json, etags: bool) -> Json:
+    """A pool's properties with the entity tag as the last key, or without it.
+
+    Witness: ASO Test_AKS_ManagedCluster_20260501_CRUD.yaml, 2026-09-18.
+    """
+    fields = {name: value for name, value in properties.items() if name != "eTag"}
+    return {**fields, "eTag": properties["eTag"]} if etags else fields
 
 
 @dataclass
@@ -215,6 +278,18 @@ class World:
     clusters: dict[str, Cluster] = field(default_factory=dict)
     operations: dict[str, Operation] = field(default_factory=dict)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def etags(self, api_version: str) -> bool:
+        """Do answers in an API version have entity tags? See the setting `etag_since`.
+
+        Witness: none in 2025-04-01 and 2025-08-01 (PS TestSpot.json, 2025-10-28; PS TestAPI20250801WithMSI.json,
+        2025-12-12); there in 2026-05-01 (ASO Test_AKS_ManagedCluster_20260501_CRUD.yaml, 2026-09-18) and in the preview
+        of July 2025 (CLX test_aks_create_with_azuremonitormetrics.yaml, 2025-07-23). No witness: the versions between.
+        """
+        since = self.settings.etag_since
+        if api_version.endswith("-preview"):
+            return since != "never" and api_version >= "2025-06-01"
+        return api_version >= since
 
     def cluster(self, subscription: str, resource_group: str, name: str) -> Cluster | None:
         """The cluster, whatever the letter case, or None."""
