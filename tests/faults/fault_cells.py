@@ -110,6 +110,30 @@ REQUESTS: Mapping[str, tuple[str, str]] = {
 }
 """Kinds of requests, by method and path."""
 
+ETAG_MISMATCH: Json = {
+    "code": "EtagMismatch",
+    "details": [{"code": "Unspecified", "message": "rpc error: code = FailedPrecondition desc = Etag mismatched"}],
+    "message": "Operation is not allowed: Another operation is in progress",
+    "subcode": "PutManagedClusterAndComponents_Fa",
+}
+"""Of two operations on one cluster: https://github.com/Azure/terraform-azurerm-aks/issues/604 (2024-11-15)."""
+
+BUSY_CLUSTER: Json = {
+    "code": "OperationNotAllowed",
+    "details": None,
+    "message": "Operation is not allowed because there's an in progress create managed cluster operation (operation ID: "
+    "0d52f9f1) on the managed cluster. Please wait for it to finish before starting a new operation.",
+    "subcode": "",
+}
+"""The text since 2025: https://github.com/hashicorp/terraform-provider-azurerm/issues/28878 (2025-02-27)."""
+
+FREE_TEXT: Json = {
+    "name": "b0e3c0de-9653-4983-9899-d3119104b19f",
+    "status": "CreatingAgentPools: 0/1 nodes completed",
+    "startTime": "2025-12-12T09:07:48.3685935Z",
+}
+"""An operation that is under way: azure-powershell TestAPI20250801WithMSI.json (2025-12-12)."""
+
 SIGN_IN = ("metadata", "sign-in configuration", "token")
 WITHOUT_DEADLINE = ("credentials", "skus", "usages")
 """Requests of modules without `wait_timeout`."""
@@ -125,6 +149,9 @@ FAULTS = (
     Fault("hang", {"hang": 600}),
     Fault("409", {"in_progress": True, "times": 2}, ("OperationNotAllowed",), "signed in"),
     Fault("412", {"precondition_failed": True}, ("PreconditionFailed",), "signed in"),
+    Fault("etag", {"status": 409, "body": ETAG_MISMATCH, "times": 2}, ("EtagMismatch",), only="write of a pool"),
+    Fault("busy", {"status": 409, "body": BUSY_CLUSTER, "times": 2}, ("OperationNotAllowed",), only="write of a pool"),
+    Fault("free text", {"status": 200, "body": FREE_TEXT, "times": 2}, only="operation"),
     Fault(
         "expired", {"expired_token": True}, ("ExpiredAuthenticationToken", "InvalidAuthenticationToken"), "signed in"
     ),
@@ -168,6 +195,8 @@ def applies(fault: Fault, request: str) -> bool:
     """Can this request be broken in this way?"""
     if fault.only == "write of a pool":
         return request in ("put pool", "delete pool")
+    if fault.only == "operation":
+        return request == "operation"
     return not fault.only or request not in SIGN_IN
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,14 @@ USERS: Json = {
     "addonProfiles": {"azurepolicy": {"enabled": True, "config": {"version": "v2"}}},
     "somethingNew": {"nobody": "knows it"},
     "apiServerAccessProfile": {"authorizedIPRanges": ["10.0.0.0/8"]},
+}
+
+
+ETAG_MISMATCH: Json = {
+    "code": "EtagMismatch",
+    "details": [{"code": "Unspecified", "message": "rpc error: code = FailedPrecondition desc = Etag mismatched"}],
+    "message": "Operation is not allowed: Another operation is in progress",
+    "subcode": "PutManagedClusterAndComponents_Fa",
 }
 
 
@@ -355,6 +364,43 @@ def test_somebody_else_was_quicker(cluster: Monitored) -> None:
     properties = cluster.cluster()["properties"]
     assert properties["azureMonitorProfile"]["containerInsights"]["enabled"]
     assert properties["somethingElse"] == 1
+
+
+def test_an_add_on_works_in_the_background(cluster: Monitored) -> None:
+    """Azure/terraform-azurerm-aks#604 (2024-11-15): the cluster's PUT meets another operation, though nobody else wrote.
+
+    The cluster is read again before each attempt.
+    """
+    cluster.workspace("logs-one")
+    path = f"/managedClusters/{cluster.name}\\?"
+    cluster.sandbox.fault("PUT", path, status=409, body=ETAG_MISMATCH, times=2)
+    mark = cluster.sandbox.mark()
+    made = cluster.run("monitoring", container_insights=True, workspace="logs-one")
+    assert not made["failed"], made["msg"]
+    assert made["changed"]
+    assert cluster.cluster()["properties"]["azureMonitorProfile"]["containerInsights"]["enabled"]
+    ending = f"/managedClusters/{cluster.name}".lower()
+    methods = [
+        each["method"]
+        for each in cluster.sandbox.traffic(mark)
+        if each["url"].partition("?")[0].lower().endswith(ending)
+    ]
+    puts = [number for number, method in enumerate(methods) if method == "PUT"]
+    assert len(puts) == 3
+    assert all("GET" in methods[one:other] for one, other in zip(puts, puts[1:], strict=False))
+    assert not cluster.run("monitoring", container_insights=True, workspace="logs-one")["changed"]
+
+
+def test_another_operation_on_the_cluster_without_end(cluster: Monitored) -> None:
+    cluster.workspace("logs-one")
+    cluster.sandbox.fault("PUT", f"/managedClusters/{cluster.name}\\?", status=409, body=ETAG_MISMATCH, times=0)
+    started = time.monotonic()
+    refused = cluster.run("monitoring", container_insights=True, workspace="logs-one", wait_timeout=4)
+    assert time.monotonic() - started < 30
+    assert refused["failed"]
+    assert "EtagMismatch" in refused["msg"]
+    assert "Another operation is in progress" in refused["msg"]
+    assert "nothing was changed" not in refused["msg"].lower(), "the data collection rule was"
 
 
 def test_without_permission(cluster: Monitored, monkeypatch: pytest.MonkeyPatch) -> None:

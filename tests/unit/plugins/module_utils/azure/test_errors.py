@@ -1,15 +1,30 @@
 # Copyright: (c) 2026, the aks.gpu authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Errors of Azure, read wherever they are, with what to do next; and when to ask again."""
+"""Errors of Azure, read wherever they are, with what to do next; and when to ask again.
+
+``recorded/errors.yml`` holds bodies that real Azure was seen to send, each with its source.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.aks.gpu.plugins.module_utils._azure._client import backoff, retry_after
-from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import error_fields, error_of, hint_for
+from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import (
+    AzureError,
+    error_fields,
+    error_of,
+    hint_for,
+)
+from ansible_collections.aks.gpu.plugins.module_utils._azure._operations import operation_failure
+
+Json = dict[str, Any]
+
+RECORDED: list[Json] = yaml.safe_load((Path(__file__).parent / "recorded" / "errors.yml").read_text())
 
 
 def read(body: Any, status: int = 400) -> Any:
@@ -95,6 +110,104 @@ def test_only_an_operation_in_progress_is_worth_waiting_for() -> None:
         ("OperationNotAllowed", busy, 400),
     ):
         assert not read({"code": code, "message": message}, status).busy
+
+
+# --- what real Azure was seen to send ----------------------------------------------------------------------------
+
+
+def error_in(recorded: Json) -> AzureError:
+    """The typed error of a recorded body."""
+    if "status" in recorded:
+        return read(recorded["body"], recorded["status"])
+    return operation_failure(recorded["body"], "Failed", "Doing")
+
+
+each_recorded = pytest.mark.parametrize("recorded", RECORDED, ids=[each["name"] for each in RECORDED])
+
+
+def test_every_recorded_body_names_its_source() -> None:
+    assert len({each["name"] for each in RECORDED}) == len(RECORDED)
+    assert [each["name"] for each in RECORDED if not each.get("source")] == []
+    causes = [each for each in RECORDED if each.get("cause")]
+    assert len(causes) >= 14, "wrapped causes are what these bodies are kept for"
+
+
+@each_recorded
+def test_the_outer_code_and_the_text_of_azure_are_kept(recorded: Json) -> None:
+    error = error_in(recorded)
+    assert error.code == recorded["code"]
+    assert recorded["says"] in error.azure_message
+    assert f"Doing: {recorded['code']}: " in str(error)
+    assert recorded["says"] in str(error)
+
+
+@each_recorded
+def test_the_innermost_code_is_the_cause(recorded: Json) -> None:
+    error = error_in(recorded)
+    if "cause" in recorded:
+        assert error.cause == recorded["cause"]
+    else:
+        assert error.cause in (None, recorded["code"]), "there is no other code that says what is wrong"
+
+
+@each_recorded
+def test_the_cause_decides_what_to_do(recorded: Json) -> None:
+    error = error_in(recorded)
+    if "hint" in recorded:
+        assert error.hint is not None
+        assert recorded["hint"].lower() in error.hint.lower()
+        assert error.hint in str(error)
+    else:
+        inner = hint_for(recorded["cause"], error.azure_message) if "cause" in recorded else None
+        assert error.hint == (inner or hint_for(recorded["code"], error.azure_message))
+
+
+@each_recorded
+def test_what_is_busy_and_what_is_stale(recorded: Json) -> None:
+    error = error_in(recorded)
+    assert error.busy is bool(recorded.get("busy"))
+    assert error.stale is bool(recorded.get("stale"))
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 429, 500])
+def test_only_a_conflict_is_busy_or_stale(status: int) -> None:
+    """A wording alone doesn't make an answer one that is worth repeating: the status has to say so too."""
+    for recorded in RECORDED:
+        if recorded.get("busy") or recorded.get("stale"):
+            error = read(recorded["body"], status)
+            assert (error.busy, error.stale) == (False, False), recorded["name"]
+
+
+def test_a_code_that_a_user_wrote_is_no_cause() -> None:
+    """Names in a message may look like anything."""
+    error = read({"code": "BadRequest", "message": "Invalid label: code=QuotaExceeded. See SubCode in the docs."})
+    assert error.cause in (None, "BadRequest")
+    assert error.hint == hint_for("BadRequest", error.azure_message)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'Failed. Error: {"code": "QuotaExceeded", "message": "cut off by a pro',
+        'Failed. Details: Code="QuotaExceeded" Message="cut off by a pro',
+        "Failed: Category: ClientError; SubCode: QuotaExceeded; Dependency: Microsoft.Comp",
+    ],
+)
+def test_a_cause_in_a_text_that_was_cut_off_is_still_found(message: str) -> None:
+    """Messages of AKS end somewhere: the one of terraform-azurerm-aks#604 ends within a word."""
+    error = operation_failure({"error": {"code": "CreateVMSSAgentPoolFailed", "message": message}}, "Failed", "Doing")
+    assert error.code == "CreateVMSSAgentPoolFailed"
+    assert error.cause == "QuotaExceeded"
+    assert "vCPUs" in str(error.hint)
+
+
+def test_a_deeply_nested_error_ends() -> None:
+    body: Json = {"code": "QuotaExceeded", "message": "The cause."}
+    for number in range(200):
+        body = {"code": f"Wrapper{number}", "message": f"Level {number}.", "details": [body]}
+    error = read(body)
+    assert error.code == "Wrapper199"
+    assert len(error.azure_message) <= 2001
 
 
 def test_retry_after_as_number_and_as_date() -> None:
