@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.aks.gpu.plugins.module_utils._azure._client import backoff, retry_after
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import error_fields, error_of, hint_for
+from ansible_collections.aks.gpu.plugins.module_utils._azure._policies import backoff, retry_after
 
 
 def read(body: Any, status: int = 400) -> Any:
