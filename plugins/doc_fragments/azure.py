@@ -88,6 +88,7 @@ options:
 requirements:
   - azure-core >= 1.30.0
   - azure-identity >= 1.17.0
+  - azure-mgmt-containerservice >= 32.1.0
 notes:
   - An environment variable that is set but empty counts as unset.
   - E(HTTPS_PROXY) and E(NO_PROXY) are honoured.

@@ -20,9 +20,16 @@ try:
     )
     from azure.core.exceptions import (
         ClientAuthenticationError,
+        HttpResponseError,
         ServiceRequestError,
     )
-    from azure.core.pipeline.policies import RequestIdPolicy, RetryPolicy, UserAgentPolicy
+    from azure.core.pipeline.policies import (
+        ContentDecodePolicy,
+        HTTPPolicy,
+        RequestIdPolicy,
+        RetryPolicy,
+        UserAgentPolicy,
+    )
     from azure.core.pipeline.transport import RequestsTransport  # else each worker loads it with its first request
     from azure.core.rest import HttpRequest
     from azure.identity import (
@@ -34,13 +41,21 @@ try:
         UsernamePasswordCredential,
         WorkloadIdentityCredential,
     )
+    from azure.mgmt.containerservice import ContainerServiceClient
 except ImportError as _caught:
     if TYPE_CHECKING:
         raise
     _reason = str(_caught)
     PipelineClient = HttpRequest = RequestIdPolicy = RequestsTransport = RetryPolicy = UserAgentPolicy = None
     AzureCliCredential = CertificateCredential = ClientSecretCredential = ManagedIdentityCredential = None
-    UsernamePasswordCredential = WorkloadIdentityCredential = None
+    UsernamePasswordCredential = WorkloadIdentityCredential = ContainerServiceClient = None
+    ContentDecodePolicy = None
+
+    class HTTPPolicy:
+        """Stands in while azure-core is missing, so that its subclasses can be read."""
+
+        def __class_getitem__(cls, _types):
+            return cls
 
     class CoreError(Exception):
         """Stands in while azure-core is missing; never raised, because ``require_libraries`` comes first."""
@@ -49,6 +64,9 @@ except ImportError as _caught:
         """Likewise."""
 
     class CredentialUnavailableError(ClientAuthenticationError):
+        """Likewise."""
+
+    class HttpResponseError(CoreError):
         """Likewise."""
 
     class ServiceRequestError(CoreError):
@@ -60,9 +78,13 @@ __all__ = [
     "CertificateCredential",
     "ClientAuthenticationError",
     "ClientSecretCredential",
+    "ContainerServiceClient",
+    "ContentDecodePolicy",
     "CoreError",
     "CredentialUnavailableError",
+    "HTTPPolicy",
     "HttpRequest",
+    "HttpResponseError",
     "ManagedIdentityCredential",
     "PipelineClient",
     "RequestIdPolicy",
@@ -77,11 +99,11 @@ __all__ = [
 
 
 def require_libraries() -> None:
-    """Makes sure that azure-core and azure-identity are there.
+    """Makes sure that azure-identity and azure-mgmt-containerservice are there; both bring azure-core.
 
     Raises:
         MissingLibrary: One of them is not; the message says how to install it for this Python.
     """
     if _reason is not None:
-        library = "azure-identity" if "identity" in _reason else "azure-core"
+        library = "azure-mgmt-containerservice" if "mgmt" in _reason else "azure-identity"
         raise MissingLibrary(library, python=sys.executable, reason=_reason)

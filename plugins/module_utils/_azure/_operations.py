@@ -110,7 +110,7 @@ def wait_for_operation(client: ArmClient, answer: Answer, *, doing: str) -> None
 
     def look() -> Look:
         try:
-            seen = client.get(url, "containerservice", doing=doing)
+            seen = client.get(url, "", doing=doing)
         except AzureError as error:
             if error.status == 404:
                 # The record of an operation is gone some time after its end; the resource then tells how it ended.

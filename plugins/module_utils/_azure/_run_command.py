@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, Progress
@@ -59,6 +60,7 @@ def executor(task: Task, cluster_id: str, server_id: str | None) -> Callable[[st
         SignInFailed: The way to sign in that was asked for isn't there.
     """
     # Only few tasks need it, and it costs a third of a second.
+    from ansible_collections.aks.gpu.plugins.module_utils._azure._policies import Call
     from ansible_collections.aks.gpu.plugins.module_utils._azure._session import sign_in
 
     deadline = task.deadline(float(task.params.get("wait_timeout") or READ_SECONDS) + SPARE_SECONDS)
@@ -69,7 +71,12 @@ def executor(task: Task, cluster_id: str, server_id: str | None) -> Callable[[st
         body = {"command": command, "context": base64.b64encode(files).decode()}
         if server_id:
             body["clusterToken"] = client.token(server_id)
-        answer = client.post(f"{cluster_id}/runCommand", "containerservice", body=body, doing=DOING, repeatable=False)
+        answer = client.begin(
+            client.aks.managed_clusters.begin_run_command,
+            *_place_of(cluster_id),
+            body=body,
+            call=Call(DOING, repeatable=False),
+        )
         return _ended(client, answer, task.deadline(COMMAND_SECONDS))
 
     return execute
@@ -112,6 +119,12 @@ def _subscription_of(cluster_id: str) -> str:
     return cluster_id.split("/")[2]
 
 
+def _place_of(cluster_id: str) -> tuple[str, str]:
+    """Returns the resource group and the name of a cluster."""
+    parts = cluster_id.split("/")
+    return unquote(parts[4]), unquote(parts[8])
+
+
 def _ended(client: ArmClient, answer: Answer, deadline: Deadline) -> tuple[int, str]:
     where = answer.headers.get("location")
     interval = FIRST_INTERVAL
@@ -122,7 +135,7 @@ def _ended(client: ArmClient, answer: Answer, deadline: Deadline) -> tuple[int, 
             raise DeadlineExceeded(f"{DOING}: it has not ended after {deadline.seconds:.0f} s.")
         client.pause(answer.retry_after if answer.retry_after is not None else interval)
         interval = min(LONGEST_INTERVAL, interval * 1.5)
-        answer = client.get(where, "containerservice", doing=DOING)
+        answer = client.get(where, "", doing=DOING)
     body = answer.body if isinstance(answer.body, Mapping) else {}
     properties = body.get("properties") or {}
     if str(properties.get("provisioningState")).lower() != "succeeded":

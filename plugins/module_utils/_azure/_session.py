@@ -17,7 +17,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Fa
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Task
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, Progress
 from ansible_collections.aks.gpu.plugins.module_utils._azure import _libraries as libraries
-from ansible_collections.aks.gpu.plugins.module_utils._azure._client import ArmClient, pipeline
+from ansible_collections.aks.gpu.plugins.module_utils._azure._client import ArmClient, unauthenticated
 from ansible_collections.aks.gpu.plugins.module_utils._azure._cloud import (
     Cloud,
     cloud_of_metadata,
@@ -137,7 +137,7 @@ def sign_in(
     cloud = _cloud(choice.settings.get("cloud_environment") or DEFAULT_CLOUD, ca_bundle, shared, deadline)
     tokens = Tokens(choice, cloud, os.environ, shared, mask, deadline.remaining)
     principal = key_of(cloud.resource_manager, subscription_id.lower(), *choice.principal)
-    client = ArmClient(cloud, tokens, deadline, progress, ca_bundle=ca_bundle)
+    client = ArmClient(cloud, tokens, deadline, progress, subscription_id=subscription_id, ca_bundle=ca_bundle)
     return Session(client, subscription_id, shared, principal)
 
 
@@ -159,7 +159,7 @@ def _metadata(name: str, ca_bundle: str | None, deadline: Deadline) -> Any:
     policies = [libraries.RetryPolicy(retry_total=METADATA_RETRIES, retry_backoff_factor=0.5)]
     seconds = max(1.0, deadline.remaining())
     try:
-        response = pipeline(url, ca_bundle, policies).send_request(
+        response = unauthenticated(url, ca_bundle, policies).send_request(
             libraries.HttpRequest("GET", url),
             connection_timeout=min(10.0, seconds),
             read_timeout=min(30.0, seconds),

@@ -41,9 +41,8 @@ def cluster(client: ArmClient, subscription_id: str, resource_group: str, cluste
     """
     doing = f"Reading cluster {cluster_name}"
     try:
-        body = client.get(
-            cluster_path(subscription_id, resource_group, cluster_name), "containerservice", doing=doing
-        ).body
+        clusters_there = client.aks_of(subscription_id).managed_clusters
+        body = client.run(clusters_there.get, resource_group, cluster_name, doing=doing).body
     except AzureError as error:
         if error.status == 404:
             raise missing_cluster(client, subscription_id, resource_group, cluster_name, error) from error
@@ -57,9 +56,8 @@ def clusters(client: ArmClient, subscription_id: str) -> list[dict[str, Any]]:
     Raises:
         AzureError: They can't be read.
     """
-    path = f"/subscriptions/{quote(subscription_id)}/providers/{AKS_NAMESPACE}/managedClusters"
     doing = f"Listing the clusters of subscription {subscription_id}"
-    return list(client.items(path, "containerservice", doing=doing))
+    return client.list(client.aks_of(subscription_id).managed_clusters.list, doing=doing)
 
 
 def subscriptions(client: ArmClient) -> list[dict[str, Any]]:
@@ -75,16 +73,17 @@ def missing_cluster(
     client: ArmClient, subscription_id: str, resource_group: str, cluster_name: str, error: AzureError
 ) -> AzureError:
     """Returns the error of a cluster that isn't there, with the clusters or resource groups that are."""
-    groups_path = f"/subscriptions/{quote(subscription_id)}/resourceGroups"
     try:
         if error.code == "ResourceGroupNotFound":
-            names = [str(group.get("name")) for group in client.items(groups_path, "resource_groups")]
+            path = f"/subscriptions/{quote(subscription_id)}/resourceGroups"
+            names = [str(group.get("name")) for group in client.items(path, "resource_groups")]
             place, kind = f"Subscription {subscription_id}", "resource groups"
         elif error.code == "SubscriptionNotFound":
             return error
         else:
-            clusters_path = f"{groups_path}/{quote(resource_group)}/providers/{AKS_NAMESPACE}/managedClusters"
-            names = [str(found.get("name")) for found in client.items(clusters_path, "containerservice")]
+            listing = client.aks_of(subscription_id).managed_clusters.list_by_resource_group
+            doing = f"Listing the clusters of resource group {resource_group}"
+            names = [str(found.get("name")) for found in client.list(listing, resource_group, doing=doing)]
             place, kind = f"Resource group {resource_group}", "clusters"
     except AzureError as refused:
         if refused.code == "ResourceGroupNotFound" and error.code != "ResourceGroupNotFound":
@@ -119,11 +118,11 @@ def cluster_credentials(
         AzureError: Azure refused; a cluster that doesn't exist is answered with those that do.
         Failure: The answer holds no kubeconfig.
     """
-    action = "listClusterAdminCredential" if admin else "listClusterUserCredential"
+    there = client.aks_of(subscription_id).managed_clusters
+    action = there.list_cluster_admin_credentials if admin else there.list_cluster_user_credentials
     doing = f"Reading the credentials of cluster {cluster_name}"
-    path = cluster_path(subscription_id, resource_group, cluster_name)
     try:
-        body = client.post(f"{path}/{action}", "containerservice", doing=doing).body
+        body = client.run(action, resource_group, cluster_name, doing=doing).body
     except AzureError as error:
         if error.status == 404:
             raise missing_cluster(client, subscription_id, resource_group, cluster_name, error) from error

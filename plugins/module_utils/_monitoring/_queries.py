@@ -13,12 +13,12 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
-from ansible_collections.aks.gpu.plugins.module_utils._azure._client import Answer, ArmClient
+from ansible_collections.aks.gpu.plugins.module_utils._azure._client import ArmClient, ServiceClient
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError, error_fields
 from ansible_collections.aks.gpu.plugins.module_utils._monitoring._metrics import (
     CONTAINER_INSIGHTS,
@@ -37,10 +37,8 @@ MOST_NAMES_IN_A_QUERY = 40
 """Names of clusters that a query of Prometheus lists; with more it asks for all, for a URL has an end."""
 
 
-class QueryClient(ArmClient):
-    """A client of a query interface: like Resource Manager's, but a query that took too long is not asked again."""
-
-    read_seconds = LONGEST_QUERY_SECONDS + 30.0
+class QueryClient(ServiceClient):
+    """A client of a query interface, of which a query that took too long is not asked again."""
 
     @classmethod
     def of(cls, client: ArmClient, endpoint: str, audience: str) -> QueryClient:
@@ -51,12 +49,15 @@ class QueryClient(ArmClient):
             endpoint: Base URL, without a slash at the end.
             audience: What tokens for it are issued for.
         """
-        cloud = replace(client.cloud, resource_manager=endpoint, audience=audience)
-        tokens = client.tokens.of(audience)
-        return cls(cloud, tokens, client.deadline, client.progress, ca_bundle=client.ca_bundle, sleep=client.sleep)
-
-    def _delay(self, answer: Answer, tries: Any, busy: bool) -> float | None:
-        return None if answer.status == 504 else super()._delay(answer, tries, busy)
+        return cls(
+            endpoint,
+            client.tokens.of(audience),
+            client.deadline,
+            client.progress,
+            ca_bundle=client.ca_bundle,
+            read_seconds=LONGEST_QUERY_SECONDS + 30.0,
+            final=(504,),
+        )
 
 
 @dataclass
@@ -174,7 +175,7 @@ def ask_logs(client: QueryClient, customer_id: str, place: str, query: str, span
     """
     body = {"query": query, "timespan": f"{_kql_time(span.start)}/{_kql_time(span.end)}"}
     answer = client.post(
-        f"{client.cloud.resource_manager}/v1/workspaces/{quote(customer_id)}/query",
+        f"{client.base_url}/v1/workspaces/{quote(customer_id)}/query",
         "",
         body=body,
         headers={"Prefer": f"wait={seconds}"},
@@ -278,7 +279,7 @@ def ask_prometheus(client: QueryClient, place: str, query: str, span: Span, seco
         "step": str(span.interval),
         "timeout": f"{seconds}s",
     }
-    url = f"{client.cloud.resource_manager}/api/v1/query_range?{urlencode(parameters)}"
+    url = f"{client.base_url}/api/v1/query_range?{urlencode(parameters)}"
     answer = client.get(url, "", doing=f"Querying workspace {place}").body
     if not isinstance(answer, Mapping) or answer.get("status") != "success":
         raise Failure(f"Querying workspace {place}: the answer holds no result: {str(answer)[:200]}")

@@ -16,7 +16,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS, CLUSTER_OPTIONS
-from ansible_collections.aks.gpu.plugins.module_utils._azure._client import Answer, ArmClient, backoff
+from ansible_collections.aks.gpu.plugins.module_utils._azure._client import Answer, ArmClient, if_not_modified
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
 from ansible_collections.aks.gpu.plugins.module_utils._azure._operations import (
     ENDED,
@@ -25,6 +25,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._azure._operations import 
     wait_for_operation,
     wait_until,
 )
+from ansible_collections.aks.gpu.plugins.module_utils._azure._policies import Call, backoff
 from ansible_collections.aks.gpu.plugins.module_utils._azure._session import connect
 from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import cluster, cluster_path
 from ansible_collections.aks.gpu.plugins.module_utils._monitoring._cluster import (
@@ -405,13 +406,13 @@ class _Switch:
             etag = body.get("eTag") or body.get("etag")
             doing = f"Updating cluster {self.name}"
             try:
-                answer = self.client.put(
-                    self.cluster_id,
-                    "containerservice",
-                    wanted,
-                    headers={"If-Match": etag} if etag else {},
-                    doing=doing,
-                    planned=True,
+                answer = self.client.begin(
+                    self.client.aks.managed_clusters.begin_create_or_update,
+                    self.group,
+                    self.name,
+                    body=wanted,
+                    headers=if_not_modified(etag),
+                    call=Call(doing, wait_while_busy=True, planned=True),
                 )
             except AzureError as error:
                 if self._is_unknown_profile(error):

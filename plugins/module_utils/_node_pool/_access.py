@@ -13,13 +13,14 @@ from typing import Any
 from urllib.parse import quote
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
-from ansible_collections.aks.gpu.plugins.module_utils._azure._client import Answer
+from ansible_collections.aks.gpu.plugins.module_utils._azure._client import IF_MISSING, Answer, if_not_modified
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError, codes_of, error_fields, hint_of
 from ansible_collections.aks.gpu.plugins.module_utils._azure._operations import (
     Look,
     wait_for_operation,
     wait_until,
 )
+from ansible_collections.aks.gpu.plugins.module_utils._azure._policies import Call
 from ansible_collections.aks.gpu.plugins.module_utils._azure._session import Session
 from ansible_collections.aks.gpu.plugins.module_utils._azure._snapshot import Glimpse, Shown, etag_of
 from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import cluster, cluster_path
@@ -90,11 +91,16 @@ class NodePoolAccess:
         self.name = name
         self.cluster_id = cluster_path(session.subscription_id, resource_group, cluster_name)
         self.id = f"{self.cluster_id}/agentPools/{quote(name)}"
+        self._place = (resource_group, cluster_name, name)
         self.what = f"node pool {name}"
 
     def sibling(self, name: str) -> NodePoolAccess:
         """Returns another pool of the same cluster."""
         return NodePoolAccess(self.session, self.resource_group, self.cluster_name, name)
+
+    @property
+    def _pools(self) -> Any:
+        return self.client.aks.agent_pools
 
     def cluster(self) -> Mapping[str, Any]:
         """Returns the cluster as the run's snapshot shows it, else as Azure does. Raises ``AzureError``."""
@@ -106,7 +112,7 @@ class NodePoolAccess:
 
     def read(self) -> Pool | None:
         """Returns the pool, or None when there is none. Raises ``AzureError``."""
-        found: Pool | None = self.client.find(self.id, "containerservice", doing=f"Reading {self.what}")
+        found: Pool | None = self.client.find_by(self._pools.get, *self._place, doing=f"Reading {self.what}")
         return found
 
     def look(self) -> Pool | None:
@@ -135,35 +141,37 @@ class NodePoolAccess:
             headers: Further headers.
             guarded: Whether Azure is asked to refuse (412) when there is a pool of that name.
         """
-        condition = {"If-None-Match": "*"} if guarded else {}
+        condition = IF_MISSING if guarded else {}
         with self._writing(None):
-            return self.client.put(
-                self.id,
-                "containerservice",
-                body,
+            return self.client.begin(
+                self._pools.begin_create_or_update,
+                *self._place,
+                body=body,
                 headers={**headers, **condition},
-                doing=f"Creating {self.what}",
-                planned=True,
+                call=Call(f"Creating {self.what}", wait_while_busy=True, planned=True),
             )
 
     def update(self, body: Mapping[str, Any], current: Pool) -> Answer:
         """Starts to update the pool, unless it has changed since it was read (412). Raises ``AzureError``."""
         etag = etag_of(current)
         with self._writing(*([etag] if etag else ())):
-            return self.client.put(
-                self.id,
-                "containerservice",
-                body,
-                headers={"If-Match": etag} if etag else {},
-                doing=f"Updating {self.what}",
-                planned=True,
+            return self.client.begin(
+                self._pools.begin_create_or_update,
+                *self._place,
+                body=body,
+                headers=if_not_modified(etag),
+                call=Call(f"Updating {self.what}", wait_while_busy=True, planned=True),
             )
 
     def delete(self, ignore_pod_disruption_budget: bool) -> Answer:
         """Starts to drain and delete the pool. Raises ``AzureError``."""
-        query = {"ignore-pod-disruption-budget": "true"} if ignore_pod_disruption_budget else None
         with self._writing():
-            return self.client.delete(self.id, "containerservice", query=query, doing=f"Deleting {self.what}")
+            return self.client.begin(
+                self._pools.begin_delete,
+                *self._place,
+                params={"ignore-pod-disruption-budget": "true"} if ignore_pod_disruption_budget else {},
+                call=Call(f"Deleting {self.what}", wait_while_busy=True),
+            )
 
     def abort(self) -> None:
         """Ends the operation that is under way and waits for that. Nothing under way is no error.
@@ -175,8 +183,10 @@ class NodePoolAccess:
         doing = f"Aborting the operation on {self.what}"
         try:
             with self._writing():
-                answer = self.client.post(
-                    f"{self.id}/abort", "containerservice", doing=doing, repeatable=False, wait_while_busy=True
+                answer = self.client.begin(
+                    self._pools.begin_abort_latest_operation,
+                    *self._place,
+                    call=Call(doing, repeatable=False, wait_while_busy=True),
                 )
         except AzureError as error:
             idle = error.status in (400, 409) and error.code in ("OperationNotAllowed", "NoOperationInProgress")

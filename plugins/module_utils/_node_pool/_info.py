@@ -13,7 +13,6 @@ from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import Azur
 from ansible_collections.aks.gpu.plugins.module_utils._azure._session import connect
 from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import (
     cluster,
-    cluster_path,
     missing_cluster,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._access import NodePoolAccess
@@ -32,9 +31,8 @@ def plan_node_pool_info(task: Task) -> Plan:
         if pool is None:
             cluster(client, subscription_id, group, name)
         return Plan(changed=False, result={"node_pools": [] if pool is None else [flat(pool)]})
-    path = f"{cluster_path(subscription_id, group, name)}/agentPools"
     try:
-        pools = list(client.items(path, "containerservice", doing=f"Listing the node pools of cluster {name}"))
+        pools = client.list(client.aks.agent_pools.list, group, name, doing=f"Listing the node pools of cluster {name}")
     except AzureError as error:
         if error.status == 404:
             raise missing_cluster(client, subscription_id, group, name, error) from error

@@ -15,12 +15,9 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS, CLUSTER_OPTIONS
-from ansible_collections.aks.gpu.plugins.module_utils._azure._client import (
-    BUSY_FIRST_DELAY,
-    Answer,
-    backoff,
-)
+from ansible_collections.aks.gpu.plugins.module_utils._azure._client import Answer
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
+from ansible_collections.aks.gpu.plugins.module_utils._azure._policies import BUSY_FIRST_DELAY, backoff
 from ansible_collections.aks.gpu.plugins.module_utils._azure._session import connect
 from ansible_collections.aks.gpu.plugins.module_utils._azure._snapshot import Glimpse
 from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import (

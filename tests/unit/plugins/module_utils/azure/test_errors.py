@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.aks.gpu.plugins.module_utils._azure._client import backoff, retry_after
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import (
     AzureError,
     error_fields,
@@ -21,6 +20,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import (
     hint_for,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._azure._operations import operation_failure
+from ansible_collections.aks.gpu.plugins.module_utils._azure._policies import backoff, retry_after
 
 Json = dict[str, Any]
 
