@@ -27,6 +27,7 @@ from typing import Any
 import pytest
 from ansible_collections.aks.gpu.plugins import module_utils
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import MissingLibrary
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _access
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import Access, access_of
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._door import Answer, Door
@@ -539,6 +540,25 @@ def test_an_exec_plugin_gives_another_certificate(tmp_path: Path, authority: Aut
     tls.answers.append((401, {}))
     Client(found).get("/")
     assert tls.peers == ["first", "second"]
+
+
+def test_in_cluster(tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables and files of https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/."""
+    server = TlsServer(authority, tmp_path, x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
+    for name, content in {"token": "first\n", "namespace": "mine", "ca.crt": authority.certificate.read_text()}.items():
+        (tmp_path / name).write_text(content)
+    monkeypatch.setattr(_access, "SERVICE_ACCOUNT", str(tmp_path))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(server.server_port))
+    found = access_of({}, str(tmp_path), Secrets(), lambda *_unused: (1, "", ""))
+    remote = Client(found)
+    remote.get("/")
+    (tmp_path / "token").write_text("rotated")
+    remote.get("/")
+    sent = [headers["Authorization"] for _method, _path, headers, _body in server.noted]
+    assert (sent, found.namespace) == (["Bearer first", "Bearer rotated"], "mine")
+    server.shutdown()
+    server.server_close()
 
 
 def test_a_stream_over_tls_is_interrupted_from_another_thread(tmp_path: Path, authority: Authority) -> None:
