@@ -22,7 +22,8 @@ options:
         E(K8S_AUTH_SSL_CA_CERT); when these name no cluster either, from C(~/.kube/config), then from the
         service account of the Pod that the task runs in. A task that names its cluster is never led to another
         one by its environment.
-      - Sign-in by certificates, by tokens and by exec plugins such as C(kubelogin) works.
+      - Sign-in by certificates, by tokens and by exec plugins such as C(kubelogin) works. Impersonation (C(as) and its
+        companions) and C(proxy-url) are honoured.
     type: raw
   context:
     description:
@@ -42,7 +43,7 @@ options:
     type: path
     aliases: [ssl_ca_cert]
 requirements:
-  - requests
+  - kubernetes >= 29.0.0
   - PyYAML
 notes:
   - An API server that restarts, or that answers 429 or 5xx for a moment, does not end a task; it is asked again.

@@ -97,6 +97,7 @@ options:
     default: false
 requirements:
   - PyYAML
+  - kubernetes >= 29.0.0, with O(run_command=auto)
 seealso:
   - module: aks.gpu.manifest
   - name: kubelogin

@@ -14,7 +14,12 @@ from typing import Any
 
 import kubernetes
 import pytest
+import yaml
 from aks_sandbox.testing import Sandbox
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from harness import Ansible, Json, kubernetes_client
 from module_runner import run
 
@@ -296,3 +301,39 @@ def test_kubeconfig_is_never_shown(ansible: Ansible, sandbox: Sandbox) -> None:
     assert secrets
     for text in secrets:
         assert text not in played.output
+
+
+def test_impersonation_as_the_api_server_sees_it(sandbox: Sandbox, core: kubernetes.client.CoreV1Api) -> None:
+    """A CertificateSigningRequest records who made it: the witness that kubectl's own tests of --as have."""
+    config: Json = yaml.safe_load(sandbox.kubeconfig())
+    extra = {"reason": ["one", "two"], "acme.com/project": ["x"]}
+    impersonated = {"as": "jane", "as-uid": "42", "as-groups": ["dev", "system:masters"], "as-user-extra": extra}
+    config["users"][0]["user"].update(impersonated)
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "jane")])
+    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    signing: Json = {
+        "apiVersion": "certificates.k8s.io/v1",
+        "kind": "CertificateSigningRequest",
+        "metadata": {"name": "jane"},
+        "spec": {
+            "request": base64.b64encode(request.public_bytes(serialization.Encoding.PEM)).decode(),
+            "signerName": "example.com/none",
+            "usages": ["client auth"],
+        },
+    }
+    actions(run("manifest", {"kubeconfig": config, "definition": signing}))
+    certificates = kubernetes.client.CertificatesV1Api(core.api_client)
+    spec = certificates.read_certificate_signing_request("jane").spec
+    certificates.delete_certificate_signing_request("jane")
+    assert (spec.username, spec.uid) == ("jane", "42")
+    assert {"dev", "system:masters"} <= set(spec.groups)
+    assert spec.extra == extra
+
+
+def test_impersonation_takes_rights_away(sandbox: Sandbox) -> None:
+    config: Json = yaml.safe_load(sandbox.kubeconfig())
+    config["users"][0]["user"]["as"] = "jane"
+    result = run("manifest", {"kubeconfig": config, "definition": NAMESPACE})
+    assert result["failed"]
+    assert 'User "jane" cannot' in result["msg"]

@@ -7,7 +7,8 @@ matrix.py [--without CHECK] [ROW ...]      all rows, or the named ones; `list` n
 
 Each row is the built tarball, installed as a user installs it, with one version of something exchanged: ansible-core
 (with the oldest Python found that it runs on for the older half, the newest for the others), the libraries of
-requirements.txt (with the oldest Python, for which they were built), or the Kubernetes of the sandbox. The main job
+requirements.txt (with the oldest Python, for which they were built), the official Kubernetes client (its oldest release
+is among the oldest libraries, its newest in every other row), or the Kubernetes of the sandbox. The main job
 counts when it ends without a failure and without a warning, and a second run changes nothing.
 """
 
@@ -48,9 +49,12 @@ CORES = {
 """Pythons that each ansible-core runs on as the controller (Ansible's support matrix)."""
 
 OLDER = ("2.16", "2.17", "2.18")
+CLIENTS = ("36.0.3",)
+"""Releases of the package kubernetes: the last one before its new generator."""
+
 KUBERNETES = ("1.34.4", "1.36.3", "1.37.2")
 COLUMNS = ("sanity", "unit", "runner", "fleet", "main job")
-UNIT_TESTS_NEED = ("pytest", "pytest-asyncio", "hypothesis", "jsonschema", "junitparser")
+UNIT_TESTS_NEED = ("pytest", "pytest-asyncio", "hypothesis", "jsonschema", "junitparser", "PySocks")
 """Besides the sandbox's own requirements: some tests compare with what the sandbox takes."""
 
 
@@ -62,6 +66,7 @@ class Row:
     checks: tuple[str, ...]
     core: str = "2.19"
     libraries: str = "newest"  # oldest | newest that requirements.txt allows
+    client: str = ""  # another release of the package kubernetes
     kubernetes: str = ""
     versions: str = ""
     results: dict[str, str] = field(default_factory=dict)
@@ -71,6 +76,7 @@ class Row:
 ROWS = (
     *(Row(f"core-{core}", COLUMNS, core=core) for core in CORES),
     Row("libraries-oldest", ("unit", "main job"), libraries="oldest"),
+    *(Row(f"client-{release}", ("unit", "main job"), client=release) for release in CLIENTS),
     *(Row(f"kubernetes-{version}", ("main job",), kubernetes=version) for version in KUBERNETES),
 )
 
@@ -96,12 +102,16 @@ def environment_of(row: Row, interpreter: str) -> Path:
     ours = requirements("requirements.txt")
     if row.libraries == "oldest":
         ours = [line.replace(">=", "==") for line in ours]
+    if row.client:
+        ours = [f"kubernetes=={row.client}" if line.startswith("kubernetes") else line for line in ours]
     wanted = [f"ansible-core~={row.core}.0", *ours, *UNIT_TESTS_NEED, *requirements("tests/sandbox/requirements.txt")]
 
     def install(pip: Pip) -> None:
         pip("install", *wanted)
 
-    return kept_environment(f"matrix-{row.core}-{row.libraries}", wanted, ", ".join(wanted), install, interpreter)
+    return kept_environment(
+        f"matrix-{row.core}-{row.client or row.libraries}", wanted, ", ".join(wanted), install, interpreter
+    )
 
 
 class Checks:
@@ -210,7 +220,8 @@ def versions(python: Path) -> str:
     """What is installed, for the table."""
     listed = subprocess.run(
         [python, "-c", "import platform, importlib.metadata as m; print(platform.python_version(),"
-         " *(f'{n} {m.version(n)}' for n in ('ansible-core', 'azure-core', 'azure-identity', 'requests')), sep=', ')"],
+         " *(f'{n} {m.version(n)}' for n in ('ansible-core', 'azure-core', 'azure-identity', 'kubernetes')),"
+         "sep=', ')"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     return "Python " + listed.stdout.strip()

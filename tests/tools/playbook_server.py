@@ -34,7 +34,7 @@ LIBRARIES = (
     "subprocess", "tarfile", "tempfile", "typing", "urllib.request", "uuid", "xml.etree.ElementTree", "zipfile",
     "azure.core.pipeline.policies", "azure.core.pipeline.transport", "azure.identity", "cryptography.x509",
     "cryptography.hazmat.primitives.serialization", "jinja2.nativetypes", "msal", "packaging.version", "requests",
-    "resolvelib", "yaml",
+    "resolvelib", "yaml", "kubernetes",
 )  # fmt: skip
 
 

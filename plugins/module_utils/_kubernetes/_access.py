@@ -4,8 +4,9 @@
 
 """From options, a kubeconfig or a Pod's service account to a server and the credentials for it.
 
-Kubeconfigs are read here, not by the Python package ``kubernetes``: that costs 126 MB, hides why an exec plugin such as
-kubelogin failed, and leaves a client key's temporary file to an exit handler that forked workers never run.
+Kubeconfigs are read here, not by the loader of the package ``kubernetes``: it turns a failed exec plugin, such as
+kubelogin, into a log line and goes on unauthenticated, waits for one without a limit, and leaves a client key's
+temporary file to an exit handler that forked workers never run. ``_door`` fills a ``Configuration`` from what is found.
 Formats: https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/ and
 https://kubernetes.io/docs/reference/config-api/client-authentication.v1/
 """
@@ -22,11 +23,19 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import InvalidKubeconfig, SignInFailed
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import SafeLoader, require_libraries, yaml
 
 EXEC_PLUGIN_SECONDS = 90
+EXEC_EXTENSION = "client.authentication.k8s.io/exec"
+PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
+IMPERSONATION = ("as", "as-uid", "as-groups", "as-user-extra")
+_FIELD_NAME = "!#$&'*+^`|"
+"""Besides letters and digits, -._~, what a header field's name may have (RFC 9110) and needs no escape."""
+
+_HEADER_TEXT = re.compile(r"[\x21-\x7e]+")
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 EXTENSION = "aks.gpu"
@@ -70,6 +79,12 @@ class Credentials:
         )
 
     @property
+    def password(self) -> tuple[str, str] | None:
+        """User name and password, where the user signs in by them."""
+        name = self._user.get("username")
+        return (str(name), str(self._user.get("password") or "")) if name else None
+
+    @property
     def kind(self) -> str:
         """What the credentials are, for messages: ``exec plugin kubelogin``, ``token``, ``client certificate``…"""
         if self._user.get("token") or self._user.get("tokenFile"):
@@ -89,28 +104,25 @@ class Credentials:
         """Forgets what an exec plugin gave, so that it is run again."""
         self._executed = False
 
-    def header(self) -> str | None:
-        """Returns the value of the ``Authorization`` header, or None.
+    def token(self) -> str | None:
+        """Returns the bearer token, or None; runs the exec plugin where what it gave has expired.
 
         Raises:
-            SignInFailed: The exec plugin, or the token's file, gave none.
+            SignInFailed: The exec plugin, or the token's file, gave none, or one that no header can hold.
         """
         user = self._user
+        token = user.get("token")
         if user.get("tokenFile"):
             # Read each time: the tokens of service accounts rotate within the hour.
             token = _read(user["tokenFile"]).strip()
             self._secret(token)
-            return f"Bearer {token}"
-        if user.get("token"):
-            return f"Bearer {user['token']}"
-        if user.get("exec"):
+        elif not token and user.get("exec"):
             if not self._executed or self._expired():
                 self._execute()
-            return f"Bearer {self._token}" if self._token else None
-        if user.get("username"):
-            pair = f"{user['username']}:{user.get('password', '')}".encode()
-            return f"Basic {base64.b64encode(pair).decode()}"
-        return None
+            token = self._token
+        if token and not _HEADER_TEXT.fullmatch(str(token)):
+            raise SignInFailed("The token of the kubeconfig's user has characters that no token can have.")
+        return str(token) if token else None
 
     def _expired(self) -> bool:
         if self._expires is None:
@@ -159,6 +171,7 @@ class Access:
         verify: False for ``insecure-skip-tls-verify``.
         tls_server_name: The name in the server's certificate, where it is not that of the URL.
         proxy: URL of a proxy; None for that of the environment.
+        impersonation: Header fields that say whom the requests are made as.
         namespace: The namespace of the context, ``default`` where it names none.
         run_command: Set where the server is to be reached by AKS's run-command.
     """
@@ -169,6 +182,7 @@ class Access:
     verify: bool = True
     tls_server_name: str | None = None
     proxy: str | None = None
+    impersonation: tuple[tuple[str, str], ...] = ()
     namespace: str = "default"
     run_command: RunCommand | None = None
 
@@ -212,23 +226,91 @@ def access_of(params: dict[str, Any], directory: str, secret: Secret, execute: E
     if options["host"]:
         cluster = {**cluster, "server": options["host"]}
     if options["api_key"]:
-        user = {"token": options["api_key"]}
+        user = {"token": options["api_key"], **{key: user[key] for key in IMPERSONATION if key in user}}
     if options["ca_cert"]:
         cluster = {k: v for k, v in cluster.items() if k != "certificate-authority-data"}
         cluster["certificate-authority"] = options["ca_cert"]
     server = str(cluster.get("server") or "").rstrip("/")
     if not server.startswith(("https://", "http://")):
-        raise InvalidKubeconfig(f"The cluster's server is {server!r}, which is no URL of an API server.")
+        raise InvalidKubeconfig(f"The cluster's server is {server!r}, which is not the URL of an API server.")
+    _require_supported(user)
     return Access(
         server=server,
         credentials=Credentials(user, cluster, directory, secret, execute),
         ca_file=_file_of(cluster, "certificate-authority", directory, "ca.crt"),
         verify=not cluster.get("insecure-skip-tls-verify"),
         tls_server_name=cluster.get("tls-server-name"),
-        proxy=cluster.get("proxy-url"),
+        proxy=_proxy(cluster.get("proxy-url"), secret),
+        impersonation=_impersonation(user),
         namespace=namespace,
         run_command=None if options["host"] else _run_command(cluster, user),
     )
+
+
+def _require_supported(user: dict[str, Any]) -> None:
+    """Refuses what would change who acts, and can't be done here."""
+    if user.get("auth-provider"):
+        name = (user["auth-provider"] or {}).get("name")
+        raise InvalidKubeconfig(
+            f"The kubeconfig's user signs in by the auth-provider {name!r}, which Kubernetes 1.26 has removed.",
+            hint="Use an exec plugin; for Microsoft Entra ID: kubelogin convert-kubeconfig.",
+        )
+    if (user.get("exec") or {}).get("interactiveMode") == "Always":
+        raise InvalidKubeconfig(
+            f"The exec plugin {user['exec'].get('command')} of the kubeconfig has interactiveMode Always: it needs a "
+            "person at a terminal, which a playbook does not have.",
+            hint="Choose a sign-in that needs no person.",
+        )
+
+
+def _proxy(url: str | None, secret: Secret) -> str | None:
+    if not url:
+        return None
+    scheme, _separator, place = str(url).partition("://")
+    if scheme.lower() not in PROXY_SCHEMES or not place:
+        raise InvalidKubeconfig(
+            f"The proxy-url of the kubeconfig's cluster has no scheme of {', '.join(PROXY_SCHEMES)}."
+        )
+    secret(urlsplit(url).password)
+    # As in kubectl, the proxy resolves the server's name: https://pkg.go.dev/net/http#Transport says of its field
+    # Proxy that "socks5" is treated the same as "socks5h".
+    return f"socks5h://{place}" if scheme.lower() == "socks5" else str(url)
+
+
+def _impersonation(user: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Returns the headers of https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation.
+
+    Raises:
+        InvalidKubeconfig: A field of impersonation is of another type, or stands without ``as``.
+    """
+    name, uid, groups, extra = (user.get(key) for key in IMPERSONATION)
+    if not name:
+        if given := [key for key in IMPERSONATION[1:] if user.get(key)]:
+            raise InvalidKubeconfig(f"The kubeconfig's user has {', '.join(given)} but not as.")
+        return ()
+    groups, extra = groups or [], extra or {}
+    lists = [groups, *extra.values()] if isinstance(extra, dict) else [None]
+    if not isinstance(name, str) or not all(isinstance(each, list) for each in lists):
+        raise InvalidKubeconfig(
+            "as of the kubeconfig's user must be a name, as-groups a list, and as-user-extra a dictionary of lists."
+        )
+    fields = [("Impersonate-User", name)]
+    fields += [("Impersonate-Uid", uid)] if uid else []
+    fields += [("Impersonate-Group", group) for group in groups]
+    fields += [
+        (f"Impersonate-Extra-{quote(str(key), safe=_FIELD_NAME)}", value)
+        for key, values in extra.items()
+        for value in values
+    ]
+    return tuple((header, _header_text(value)) for header, value in fields)
+
+
+def _header_text(value: Any) -> str:
+    """Returns a text as its UTF-8 travels in a header."""
+    text = str(value)
+    if not text.isprintable():
+        raise InvalidKubeconfig("The impersonation of the kubeconfig's user has a control character.")
+    return text.encode().decode("latin-1")
 
 
 def load_kubeconfig(source: Any) -> dict[str, Any]:
@@ -386,6 +468,9 @@ def _exec_credential(plugin: dict[str, Any], cluster: dict[str, Any], execute: E
     if plugin.get("provideClusterInfo"):
         known = ("server", "tls-server-name", "insecure-skip-tls-verify", "certificate-authority-data", "proxy-url")
         spec["cluster"] = {key: cluster[key] for key in known if key in cluster}
+        for extension in cluster.get("extensions") or []:
+            if extension.get("name") == EXEC_EXTENSION:
+                spec["cluster"]["config"] = extension.get("extension")
     environment = {entry["name"]: entry["value"] for entry in plugin.get("env") or []}
     environment["KUBERNETES_EXEC_INFO"] = json.dumps(
         {"apiVersion": plugin.get("apiVersion"), "kind": "ExecCredential", "spec": spec}

@@ -231,8 +231,7 @@ def _second_plugin(
 
 def _gpus_from(node: dict[str, Any], plugins: list[dict[str, Any]]) -> str | None:
     """Says who offers the GPUs of a node: AKS, a DaemonSet that is meant for it, or, where there is none, its image."""
-    allocatable = (node.get("status") or {}).get("allocatable") or {}
-    if not any(int(allocatable.get(name) or 0) for name in gpu_resources(node)):
+    if not any(quantity(node, "allocatable", name) for name in gpu_resources(node)):
         return None
     if labels_of(node).get(MANAGED_LABEL) == "enabled":
         return "managed"

@@ -2,27 +2,15 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The libraries of this room, so that importing a module never fails where they are missing."""
+"""PyYAML, so that importing a module never fails where it is missing."""
 
 from __future__ import annotations
 
-import http.client
 import sys
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import MissingLibrary
 
-_missing: tuple[str, str] | None = None
-
-try:
-    import requests
-    import requests.adapters
-    import requests.auth
-    import urllib3
-    import urllib3.exceptions
-except ImportError as error:
-    requests = None
-    urllib3 = None
-    _missing = ("requests", str(error))
+_missing: str | None = None
 
 try:
     import yaml
@@ -32,31 +20,16 @@ try:
     SafeDumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 except ImportError as error:
     yaml = SafeLoader = SafeDumper = None
-    _missing = _missing or ("PyYAML", str(error))
+    _missing = str(error)
 
-STREAM_ERRORS: tuple[type[Exception], ...] = (http.client.HTTPException, OSError)
-"""How a response that is read as it comes shows that its connection is gone."""
-
-if requests is not None:
-    STREAM_ERRORS += (requests.exceptions.RequestException, urllib3.exceptions.HTTPError)
-
-
-__all__ = [
-    "STREAM_ERRORS",
-    "SafeDumper",
-    "SafeLoader",
-    "requests",
-    "require_libraries",
-    "urllib3",
-    "yaml",
-]
+__all__ = ["SafeDumper", "SafeLoader", "require_libraries", "yaml"]
 
 
 def require_libraries() -> None:
-    """Checks that the libraries of this room could be imported.
+    """Checks that PyYAML could be imported.
 
     Raises:
-        MissingLibrary: One could not; the error says which, and for which Python.
+        MissingLibrary: It could not; the error says for which Python.
     """
     if _missing:
-        raise MissingLibrary(_missing[0], python=sys.executable, reason=_missing[1])
+        raise MissingLibrary("PyYAML", python=sys.executable, reason=_missing)

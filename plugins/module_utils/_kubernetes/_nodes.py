@@ -92,6 +92,24 @@ def is_leaving(node: dict[str, Any]) -> bool:
     return any(taint.get("key") == "ToBeDeletedByClusterAutoscaler" for taint in taints_of(node))
 
 
+def count_of(quantity: Any) -> int:
+    """Returns how many whole things a quantity is: ``8`` is 8, and ``1k``, as Kubernetes writes 1000, is 1000.
+
+    https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/ caps it at 2^63-1. The API server
+    stores no quantity that is not valid; one that can't be read here counts as none, and is seen on its own node only.
+
+    Args:
+        quantity: Text or a number; None is none.
+    """
+    # Here, because rooms that only want this file's tables do without the library.
+    from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._official_client import parse_quantity
+
+    try:
+        return int(min(parse_quantity(quantity or 0), 2**63 - 1))
+    except (ValueError, ArithmeticError):
+        return 0
+
+
 def quantity(node: dict[str, Any], kind: str, resource: str) -> int:
     """Returns how many of a countable resource a node has.
 
@@ -100,17 +118,14 @@ def quantity(node: dict[str, Any], kind: str, resource: str) -> int:
         kind: ``capacity`` or ``allocatable``.
         resource: Such as ``nvidia.com/gpu``.
     """
-    return int(((node.get("status") or {}).get(kind) or {}).get(resource) or 0)
+    return count_of(((node.get("status") or {}).get(kind) or {}).get(resource))
 
 
 def gpu_resources(node: dict[str, Any]) -> dict[str, int]:
     """Returns the GPU resources that a node offers, such as ``{"nvidia.com/mig-1g.10gb": 7}``."""
     capacity = (node.get("status") or {}).get("capacity") or {}
-    return {
-        name: int(value)
-        for name, value in capacity.items()
-        if name.startswith(("nvidia.com/", "amd.com/")) and int(value)
-    }
+    counts = {name: count_of(value) for name, value in capacity.items() if name.startswith(("nvidia.com/", "amd.com/"))}
+    return {name: count for name, count in counts.items() if count}
 
 
 def node_result(

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import count_of
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope, LogReference, Problem
 
 _PULL_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable"})
@@ -53,7 +54,7 @@ def requested(pod: dict[str, Any], resource: str) -> int:
     def of(container: dict[str, Any]) -> int:
         resources = container.get("resources") or {}
         value = (resources.get("requests") or {}).get(resource, (resources.get("limits") or {}).get(resource, 0))
-        return int(value)
+        return count_of(value)
 
     together = sum(of(container) for container in spec.get("containers") or [])
     alone = max((of(container) for container in spec.get("initContainers") or []), default=0)

@@ -21,10 +21,9 @@ import re
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Task
@@ -34,9 +33,10 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import
     Ask,
     Client,
     is_transient,
-    query_parameters,
     refusal,
+    target_of,
 )
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._door import Answer
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError, Unreachable
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, Watch
 
@@ -92,42 +92,18 @@ echo aks-gpu-end
 _OUTPUT = re.compile(r"aks-gpu-begin\s(.*)aks-gpu-end", re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Answer:
-    """An answer of the API server, as far as the client looks at it.
-
-    Attributes:
-        status_code: The HTTP status.
-        reason: Its words.
-        headers: By name, in title case as ``Retry-After``.
-        content: The body.
-    """
-
-    status_code: int
-    reason: str
-    headers: dict[str, str]
-    content: bytes
-
-    def json(self) -> Any:
-        """Returns the body as data. Raises ``ValueError`` when it is no JSON."""
-        return json.loads(self.content)
-
-    def close(self) -> None:
-        """There is nothing to close."""
-
-
-def wire(method: str, target: str, headers: dict[str, str], data: bytes | None) -> bytes:
+def wire(method: str, target: str, fields: Iterable[tuple[str, str]], data: bytes | None) -> bytes:
     """Returns a request as it goes over the wire; by HTTP/1.0, so that the answer ends with its connection.
 
     Args:
         method: The HTTP method.
         target: Path and query.
-        headers: Header fields.
+        fields: Header fields.
         data: The body, or None.
     """
-    fields = {"Host": "localhost", **headers, **({"Content-Length": str(len(data))} if data is not None else {})}
-    head = [f"{method} {target} HTTP/1.0", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
-    return "\r\n".join(head).encode() + (data or b"")
+    length = [("Content-Length", str(len(data)))] if data is not None else []
+    lines = (f"{name}: {value}" for name, value in (("Host", "localhost"), *fields, *length))
+    return "\r\n".join([f"{method} {target} HTTP/1.0", *lines, "", ""]).encode("latin-1") + (data or b"")
 
 
 def packed(requests: Sequence[bytes]) -> bytes:
@@ -198,9 +174,14 @@ class RunCommandClient(Client):
 
     def exchange(self, asks: Sequence[Ask]) -> list[Any]:
         """Sends requests by one command, and returns their answers: the objects, or the errors."""
-        requests = [wire("GET", _target(ask.path, ask.query), {"Accept": ask.accept}, None) for ask in asks]
-        answers = self._carried(requests)
+        answers = self._carried(
+            [self._wire("GET", target_of(ask.path, ask.query), {"Accept": ask.accept}, None) for ask in asks]
+        )
         return [self._judged(ask, answer) for ask, answer in zip(asks, answers, strict=True)]
+
+    def _wire(self, method: str, target: str, headers: dict[str, str], body: Any) -> bytes:
+        data = None if body is None else json.dumps(body).encode()
+        return wire(method, target, (*headers.items(), *self.access.impersonation), data)
 
     def _carried(self, requests: Sequence[bytes]) -> list[Answer]:
         answers = unpacked(*self._execute(COMMAND, packed(requests)))
@@ -216,31 +197,15 @@ class RunCommandClient(Client):
         try:
             return answer.json()
         except ValueError:
-            return KubernetesError(f"GET {ask.path}: the answer of {self.access.server} is no JSON.")
+            return KubernetesError(f"GET {ask.path}: the answer of {self.access.server} is not JSON.")
 
-    def _send(
-        self,
-        method: str,
-        path: str,
-        query: dict[str, Any] | None,
-        headers: dict[str, str],
-        data: bytes | None,
-        read_seconds: float,
-        *,
-        stream: bool,
-        renewed: bool = False,
-    ) -> Any:
+    def _carry(
+        self, method: str, target: str, headers: dict[str, str], body: Any, read_seconds: float, *, stream: bool
+    ) -> Answer:
         if stream:
             raise KubernetesError("Nothing can be followed through AKS's run-command.")
-        (answer,) = self._carried([wire(method, _target(path, query), headers, data)])
-        if answer.status_code >= 300:
-            raise refusal(method, path, answer, self.access.credentials.kind)
+        (answer,) = self._carried([self._wire(method, target, headers, body)])
         return answer
-
-
-def _target(path: str, query: dict[str, Any] | None) -> str:
-    parameters = query_parameters(query)
-    return f"{path}?{urlencode(parameters)}" if parameters else path
 
 
 class RunCommandWatch(Watch):

@@ -24,9 +24,9 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import 
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import (
     RETRY_SECONDS,
     Client,
-    Stream,
     is_transient,
 )
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._door import Stream
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError, Unreachable
 
 WATCH_SECONDS = 60

@@ -76,7 +76,7 @@ def access(tmp_path: Path, secret: Any = lambda *_unused: None, **params: Any) -
 def test_token(tmp_path: Path) -> None:
     secrets = Secrets()
     found = access(tmp_path, secrets, kubeconfig=config())
-    assert (found.server, found.credentials.header(), found.namespace) == (SERVER, "Bearer t0ken", "default")
+    assert (found.server, found.credentials.token(), found.namespace) == (SERVER, "t0ken", "default")
     assert secrets == ["t0ken"]
 
 
@@ -110,7 +110,7 @@ def test_certificates_are_private_files_in_the_given_directory_only(tmp_path: Pa
     assert {Path(path).parent for path in (certificate, key, found.ca_file)} == {tmp_path / "private"}
     assert user["client-key-data"] in secrets
     assert found.tls_server_name == "x"
-    assert found.credentials.header() is None
+    assert found.credentials.token() is None
 
 
 def test_paths_are_relative_to_their_file(tmp_path: Path) -> None:
@@ -121,9 +121,9 @@ def test_paths_are_relative_to_their_file(tmp_path: Path) -> None:
     (folder / "kc").write_text(yaml.safe_dump(config({"tokenFile": "token"}, {"certificate-authority": "ca.crt"})))
     found = access(tmp_path, kubeconfig=str(folder / "kc"))
     assert found.ca_file == str(folder / "ca.crt")
-    assert found.credentials.header() == "Bearer from-a-file"
+    assert found.credentials.token() == "from-a-file"
     (folder / "token").write_text("rotated")
-    assert found.credentials.header() == "Bearer rotated"
+    assert found.credentials.token() == "rotated"
 
 
 def test_several_files_merge_and_the_first_wins(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_several_files_merge_and_the_first_wins(tmp_path: Path) -> None:
     (tmp_path / "b").write_text(yaml.safe_dump(second))
     paths = os.pathsep.join([str(tmp_path / "missing"), str(tmp_path / "a"), str(tmp_path / "b")])
     found = access(tmp_path, kubeconfig=paths, context="three")
-    assert (found.server, found.credentials.header()) == ("https://second.invalid", "Bearer t0ken")
+    assert (found.server, found.credentials.token()) == ("https://second.invalid", "t0ken")
 
 
 def test_environment_names_the_cluster_only_when_no_option_does(
@@ -143,9 +143,9 @@ def test_environment_names_the_cluster_only_when_no_option_does(
     monkeypatch.setenv("K8S_AUTH_HOST", "https://elsewhere.invalid")
     monkeypatch.setenv("K8S_AUTH_API_KEY", "elsewhere")
     found = access(tmp_path, kubeconfig=config())
-    assert (found.server, found.credentials.header()) == (SERVER, "Bearer t0ken")
+    assert (found.server, found.credentials.token()) == (SERVER, "t0ken")
     found = access(tmp_path)
-    assert (found.server, found.credentials.header()) == ("https://elsewhere.invalid", "Bearer elsewhere")
+    assert (found.server, found.credentials.token()) == ("https://elsewhere.invalid", "elsewhere")
 
 
 def test_home(tmp_path: Path) -> None:
@@ -160,9 +160,9 @@ def test_home(tmp_path: Path) -> None:
 def test_host_and_key(tmp_path: Path) -> None:
     (tmp_path / "ca").write_text("ca")
     found = access(tmp_path, host="https://h.invalid/", api_key="k", ca_cert=str(tmp_path / "ca"))
-    assert (found.server, found.credentials.header(), found.ca_file) == (
+    assert (found.server, found.credentials.token(), found.ca_file) == (
         "https://h.invalid",
-        "Bearer k",
+        "k",
         str(tmp_path / "ca"),
     )
 
@@ -182,12 +182,12 @@ def test_exec_plugin(tmp_path: Path) -> None:
     secrets = Secrets()
     user = plugin(tmp_path, f"echo run >> {tmp_path}/runs; echo '{credential(token='abc')}'")
     found = access(tmp_path, secrets, kubeconfig=config(user))
-    assert [found.credentials.header(), found.credentials.header()] == ["Bearer abc", "Bearer abc"]
+    assert [found.credentials.token(), found.credentials.token()] == ["abc", "abc"]
     assert "abc" in secrets
     assert (tmp_path / "runs").read_text().count("run") == 1
     assert found.credentials.renewable
     found.credentials.renew()
-    found.credentials.header()
+    found.credentials.token()
     assert (tmp_path / "runs").read_text().count("run") == 2
 
 
@@ -197,15 +197,15 @@ def test_exec_plugin_runs_again_before_its_token_expires(tmp_path: Path) -> None
     )
     user = plugin(tmp_path, f"echo run >> {tmp_path}/runs; echo '{credential(token='abc', expirationTimestamp=soon)}'")
     found = access(tmp_path, kubeconfig=config(user))
-    found.credentials.header()
-    found.credentials.header()
+    found.credentials.token()
+    found.credentials.token()
     assert (tmp_path / "runs").read_text().count("run") == 2
 
 
 def test_exec_plugin_gives_a_certificate(tmp_path: Path) -> None:
     user = plugin(tmp_path, f"echo '{credential(clientCertificateData='C', clientKeyData='K')}'")
     found = access(tmp_path, kubeconfig=config(user))
-    assert found.credentials.header() is None
+    assert found.credentials.token() is None
     assert found.credentials.certificate
     assert Path(found.credentials.certificate[1]).read_text() == "K"
 
@@ -213,9 +213,10 @@ def test_exec_plugin_gives_a_certificate(tmp_path: Path) -> None:
 def test_exec_plugin_gets_environment_and_cluster(tmp_path: Path) -> None:
     user = plugin(tmp_path, f"echo \"$KUBERNETES_EXEC_INFO\" > {tmp_path}/info; echo '{credential(token='x')}'")
     user["exec"].update(provideClusterInfo=True, env=[{"name": "A", "value": "b"}])
-    access(tmp_path, kubeconfig=config(user)).credentials.header()
+    extension = {"name": "client.authentication.k8s.io/exec", "extension": {"audience": "x"}}
+    access(tmp_path, kubeconfig=config(user, {"extensions": [extension]})).credentials.token()
     info = json.loads((tmp_path / "info").read_text())
-    assert info["spec"] == {"interactive": False, "cluster": {"server": SERVER}}
+    assert info["spec"] == {"interactive": False, "cluster": {"server": SERVER, "config": {"audience": "x"}}}
 
 
 @pytest.mark.parametrize(
@@ -228,18 +229,18 @@ def test_exec_plugin_gets_environment_and_cluster(tmp_path: Path) -> None:
 )
 def test_exec_plugin_fails(tmp_path: Path, script: str, says: str) -> None:
     with pytest.raises(SignInFailed, match=says):
-        access(tmp_path, kubeconfig=config(plugin(tmp_path, script))).credentials.header()
+        access(tmp_path, kubeconfig=config(plugin(tmp_path, script))).credentials.token()
 
 
 def test_exec_plugin_is_missing(tmp_path: Path) -> None:
     user = {"exec": {"command": "no-such-login", "installHint": "Install it from there."}}
     with pytest.raises(SignInFailed, match=r"not on PATH\. Install it from there\."):
-        access(tmp_path, kubeconfig=config(user)).credentials.header()
+        access(tmp_path, kubeconfig=config(user)).credentials.token()
 
 
 def test_basic(tmp_path: Path) -> None:
-    header = access(tmp_path, kubeconfig=config({"username": "me", "password": "pw"})).credentials.header()
-    assert header == f"Basic {encoded('me:pw')}"
+    found = access(tmp_path, kubeconfig=config({"username": "me", "password": "pw"})).credentials
+    assert (found.token(), found.password) == (None, ("me", "pw"))
 
 
 @pytest.mark.parametrize(
@@ -252,7 +253,7 @@ def test_basic(tmp_path: Path) -> None:
         ({}, "names no current context; it has: none"),
         ({**config(), "clusters": []}, "refers to the cluster 'c', which the kubeconfig lacks"),
         ({**config(), "users": []}, "refers to the user 'u', which the kubeconfig lacks"),
-        (config(cluster={"server": "x"}), "no URL"),
+        (config(cluster={"server": "x"}), "not the URL"),
         (config({"client-key-data": "§§§", "client-certificate-data": "§"}), "no base64"),
         (config(cluster={"certificate-authority": "/nowhere"}), "/nowhere for its certificate-authority"),
     ],

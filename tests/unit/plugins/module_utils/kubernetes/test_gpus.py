@@ -15,7 +15,12 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpus import (
     expectation_of,
     is_device_plugin,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import placement_obstacle, tolerates
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import (
+    count_of,
+    gpu_resources,
+    placement_obstacle,
+    tolerates,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._pods import pod_problems, requested
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope, Patience, Problem
 
@@ -402,6 +407,33 @@ def test_requested_takes_the_larger_of_init_and_main() -> None:
         }
     }
     assert requested(pod, GPU) == 4
+
+
+@pytest.mark.parametrize(
+    ("quantity", "count"),
+    [
+        # The forms of https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
+        ("8", 8), (8, 8), (None, 0), ("0", 0), ("1k", 1000), ("2Ki", 2048), ("1e3", 1000), ("5E2", 500), ("500m", 0),
+        ("1E", 10**18), ("16Ei", 2**63 - 1), ("1e999999999", 2**63 - 1),
+        # What no API server stores.
+        ("many", 0), ("", 0), ("NaN", 0), ("1kk", 0),
+    ],
+)  # fmt: skip
+def test_quantities(quantity: Any, count: int) -> None:
+    assert count_of(quantity) == count
+
+
+def test_one_node_with_an_odd_quantity_does_not_stop_the_others() -> None:
+    """Kubernetes writes 1000 as 1k (network-operator#425): ValueError for every pool of the cluster, once."""
+    odd = node(name="odd")
+    odd["status"]["capacity"] |= {"nvidia.com/hostdev": "1k", "nvidia.com/gds": "many"}
+    odd["status"]["allocatable"] |= {"nvidia.com/hostdev": "1k", "nvidia.com/gds": "many"}
+    assert gpu_resources(odd) == {GPU: 1, "nvidia.com/hostdev": 1000}
+    pods = [plugin_pod(), plugin_pod(nodeName="odd")]
+    verdict = judge(node(), odd, pods=pods, nodes=2)
+    assert verdict.done, verdict.problems
+    holding = {"spec": {"containers": [{"resources": {"limits": {"nvidia.com/hostdev": "1k"}}}]}}
+    assert requested(holding, "nvidia.com/hostdev") == 1000
 
 
 def test_pod_that_waits_for_a_volume() -> None:

@@ -67,7 +67,7 @@ def test_answers_of_any_bytes(bodies: list[bytes]) -> None:
 
 
 def test_files_of_a_command() -> None:
-    request = wire("PATCH", "/api/v1/x?dryRun=All", {"Content-Type": "application/yaml"}, b"{}")
+    request = wire("PATCH", "/api/v1/x?dryRun=All", [("Content-Type", "application/yaml")], b"{}")
     assert request == (
         b"PATCH /api/v1/x?dryRun=All HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/yaml\r\n"
         b"Content-Length: 2\r\n\r\n{}"

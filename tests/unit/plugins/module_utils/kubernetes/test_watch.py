@@ -361,7 +361,7 @@ def test_answer_that_is_no_json(serve: Callable[..., Server]) -> None:
         handler.end_headers()
         handler.wfile.write(b"<html>")
 
-    with pytest.raises(KubernetesError, match="no JSON"):
+    with pytest.raises(KubernetesError, match="not JSON"):
         serve([page], [events()]).client().get(PODS)
 
 
