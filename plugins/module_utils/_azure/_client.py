@@ -26,6 +26,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import (
     ConnectionFailed,
     error_of,
 )
+from ansible_collections.aks.gpu.plugins.module_utils._azure._recording import recording_policies
 from ansible_collections.aks.gpu.plugins.module_utils._azure._sign_in import Tokens
 
 API_VERSIONS = {
@@ -369,6 +370,7 @@ def pipeline(base_url: str, ca_bundle: str | None, policies: Sequence[Any] = ())
     """
     settings: dict[str, Any] = {"connection_verify": ca_bundle} if ca_bundle else {}
     all_policies = [libraries.RequestIdPolicy(), libraries.UserAgentPolicy("ansible-aks.gpu"), *policies]
+    all_policies += recording_policies()
     return libraries.PipelineClient(base_url, policies=all_policies, **settings)
 
 

@@ -22,7 +22,7 @@ try:
         ClientAuthenticationError,
         ServiceRequestError,
     )
-    from azure.core.pipeline.policies import RequestIdPolicy, RetryPolicy, UserAgentPolicy
+    from azure.core.pipeline.policies import HTTPPolicy, RequestIdPolicy, RetryPolicy, UserAgentPolicy
     from azure.core.pipeline.transport import RequestsTransport  # else each worker loads it with its first request
     from azure.core.rest import HttpRequest
     from azure.identity import (
@@ -54,6 +54,9 @@ except ImportError as _caught:
     class ServiceRequestError(CoreError):
         """Likewise."""
 
+    class HTTPPolicy:
+        """Stands in while azure-core is missing; never used, because ``require_libraries`` comes first."""
+
 
 __all__ = [
     "AzureCliCredential",
@@ -62,6 +65,7 @@ __all__ = [
     "ClientSecretCredential",
     "CoreError",
     "CredentialUnavailableError",
+    "HTTPPolicy",
     "HttpRequest",
     "ManagedIdentityCredential",
     "PipelineClient",
