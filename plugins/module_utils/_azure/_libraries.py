@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import MissingLibrary
 
 _reason: str | None = None
+_Sent = TypeVar("_Sent")
+_Answered = TypeVar("_Answered")
 
 try:
     from azure.core import PipelineClient
@@ -54,7 +56,7 @@ except ImportError as _caught:
     class ServiceRequestError(CoreError):
         """Likewise."""
 
-    class HTTPPolicy:
+    class HTTPPolicy(Generic[_Sent, _Answered]):
         """Stands in while azure-core is missing; never used, because ``require_libraries`` comes first."""
 
 

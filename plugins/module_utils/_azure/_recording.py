@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A recording of the traffic with Resource Manager, for a report of a fault: one exchange a line, without names or secrets.
+"""A recording of the traffic with Resource Manager, for a report of a fault: without names or secrets.
 
-Each line is a JSON object with ``time`` (seconds since 1970), ``method``, ``url``, ``request_headers``, ``request_body``,
-``status`` (0: the connection was lost), ``response_headers`` and ``response_body``. ``_redaction.py`` says what of them is
-kept. Sign-in, data planes and Kubernetes are not recorded.
+Each line is an exchange, a JSON object with ``time`` (seconds since 1970), ``method``, ``url``, ``request_headers``,
+``request_body``, ``status`` (0: the connection was lost), ``response_headers`` and ``response_body``.
+``_redaction.py`` says what of them is kept. Sign-in, data planes and Kubernetes are not recorded.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def _write_whole(descriptor: int, line: bytes) -> None:
         raise
 
 
-class RecordingPolicy(libraries.HTTPPolicy):
+class RecordingPolicy(libraries.HTTPPolicy[Any, Any]):
     """Records what passes: the last policy, so that it sees what is sent.
 
     Args:

@@ -4,10 +4,10 @@
 
 """What a recording may say of an exchange with Resource Manager: Azure's vocabulary, and stand-ins for all else.
 
-A text is kept because it is recognised, never because nothing speaks against it. What the fields hold that are kept by
-their names is Azure's: states, codes, sizes, versions, types. Everywhere else only numbers, times, versions and the like
-stay. Names, ids, addresses and unknown texts become stand-ins such as ``cluster-1``, the same ones throughout a recording;
-secrets become ``REDACTED``.
+A text is kept because it is recognised, never because nothing speaks against it: in the fields that hold Azure's words
+(states, codes, sizes, versions, types), and elsewhere only where it is a number, a time, a version or the like. Names,
+ids, addresses and unknown texts become stand-ins such as ``cluster-1``, the same ones throughout a recording; secrets
+become ``REDACTED``.
 """
 
 from __future__ import annotations
@@ -49,18 +49,19 @@ AZURES_NAMES = {"features", "locations", "usages"}
 WORD_FIELDS = frozenset(
     # The properties of the containerservice API 2026-08-01 that are enumerations, as azure-mgmt-containerservice 41.8.0
     # declares them; a test compares.
-    "accelerationMode adoptionPolicy advancedNetworkPolicies artifactSource backendPoolType code containerNetworkLogs "
-    "createdByType day dayOfWeek defaultIngressControllerType defaultNodePools deletePolicy driver egress expander family "
-    "forwardDestination forwardPolicy gpuInstanceProfile infrastructureEncryption ingress installation ipFamilies "
-    "keyVaultNetworkAccess kubeletDiskType lastModifiedByType licenseType loadBalancerSku managementMode mode "
-    "networkDataplane networkMode networkPlugin networkPluginMode networkPolicy nodeOSUpgradeChannel osDiskType osSKU osSku "
-    "osType outboundType podIPAllocationMode protocol provisioningState proxyRedirectionMechanism publicNetworkAccess "
-    "queryLogging restrictionLevel scaleDownMode scaleSetEvictionPolicy scaleSetPriority schedulerConfigMode serveStale sku "
-    "snapshotType sshAccess state supportPlan tier type undrainableNodeBehavior upgradeChannel weekIndex workloadRuntime "
+    "accelerationMode adoptionPolicy advancedNetworkPolicies artifactSource backendPoolType code "
+    "containerNetworkLogs createdByType day dayOfWeek defaultIngressControllerType defaultNodePools deletePolicy "
+    "driver egress expander family forwardDestination forwardPolicy gpuInstanceProfile infrastructureEncryption "
+    "ingress installation ipFamilies keyVaultNetworkAccess kubeletDiskType lastModifiedByType licenseType "
+    "loadBalancerSku managementMode mode networkDataplane networkMode networkPlugin networkPluginMode "
+    "networkPolicy nodeOSUpgradeChannel osDiskType osSKU osSku osType outboundType podIPAllocationMode protocol "
+    "provisioningState proxyRedirectionMechanism publicNetworkAccess queryLogging restrictionLevel scaleDownMode "
+    "scaleSetEvictionPolicy scaleSetPriority schedulerConfigMode serveStale sku snapshotType sshAccess state "
+    "supportPlan tier type undrainableNodeBehavior upgradeChannel weekIndex workloadRuntime "
     # What else Azure words: versions, sizes, regions, codes, types.
     "availabilityZones currentKubernetesVersion currentOrchestratorVersion driverType kind kubernetesVersion location "
     "locations maxSurge maxUnavailable migStrategy namespace nodeImageVersion orchestratorVersion registrationPolicy "
-    "registrationState resourceType size streams subcode undrainableNode unit upgradeStrategy version versions vmSize "
+    "registrationState resourceType size streams subcode unit upgradeStrategy version versions vmSize "
     "zones".lower().split()
 )
 """Fields that hold Azure's words (lower case)."""
@@ -187,7 +188,7 @@ _TEXT_PART = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_ENGLISH = re.compile(r"[A-Za-z]+(?:['’][a-z]{1,2})?")
+_ENGLISH = re.compile(r"[A-Za-z]+(?:['\u2019][a-z]{1,2})?")
 _HYPHENATED = {"in-progress", "low-priority", "non-zero", "if-match", "if-none-match", "x-ms-request-id", "min-count"}
 _ERROR_WORD = re.compile(r"(?:ErrCode|SubCode|Get|Put|Delete|Post)[A-Za-z]*_[A-Za-z_]+|Standard[A-Za-z0-9_]*Family")
 _SPLIT_NAME = re.compile(r"[-_.]+")
@@ -239,7 +240,9 @@ class Names:
         return found
 
     def _digest(self, value: str) -> str:
-        return hmac.new(self._key.encode(), value.casefold().encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:32]
+        return hmac.new(self._key.encode(), value.casefold().encode("utf-8", "replace"), hashlib.sha256).hexdigest()[
+            :32
+        ]
 
 
 def redacted(entry: Mapping[str, Any], names: Names) -> dict[str, Any]:
@@ -316,7 +319,8 @@ def _query(text: str) -> str:
         for name, value in parse_qsl(text, keep_blank_values=True)
     ]
     shown = [
-        (name, value if re.fullmatch(kept.get(name, r"true|false|\d{1,6}|"), value) else REDACTED) for name, value in pairs
+        (name, value if re.fullmatch(kept.get(name, r"true|false|\d{1,6}|"), value) else REDACTED)
+        for name, value in pairs
     ]
     return "?" + urlencode(shown, quote_via=quote, safe="$'")
 
@@ -367,7 +371,9 @@ def _is_number(text: str) -> bool:
 
 def _without_numbers(text: str, names: Names) -> str:
     """Returns a text with stand-ins for GUIDs and long hexadecimal numbers, of the same form."""
-    text = _GUID.sub(lambda found: names.of(found[0], "guid", lambda number: f"00000000-0000-0000-0000-{number:012}"), text)
+    text = _GUID.sub(
+        lambda found: names.of(found[0], "guid", lambda number: f"00000000-0000-0000-0000-{number:012}"), text
+    )
     return _HEX.sub(lambda found: _hex_stand_in(found[0], names), text)
 
 
@@ -554,9 +560,9 @@ def _part(found: re.Match[str], names: Names) -> str:
     if kind == "time":
         return part
     if kind == "labelled":
-        label, name = re.findall(r"(?s)(.*[:=]\s*)(.*)", part)[0]
+        name = re.split(r"[:=]\s*", part)[1]
         bare = name.rstrip(".…)")
-        return label + _plain(bare, names, "name") + name[len(bare) :]
+        return part[: -len(name)] + _plain(bare, names, "name") + name[len(bare) :]
     if kind == "quoted":
         return part[0] + _quoted(part[1:-1], names) + part[-1]
     bare = part.rstrip(".…)")
@@ -579,7 +585,7 @@ def _words(text: str, names: Names) -> str:
 
 
 def _one_word(word: str, names: Names) -> str:
-    bare = word.strip(".…*#&~^$-–—")
+    bare = word.strip(".…*#&~^$-\u2013\u2014")
     if not bare:
         return word
     before, _found, after = word.partition(bare)
