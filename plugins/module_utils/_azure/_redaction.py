@@ -87,25 +87,31 @@ KNOWN_LABELS = {
 
 EFFECTS = {"NoSchedule", "PreferNoSchedule", "NoExecute"}
 
+_DATE = r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT|-?\d{1,10}"
+_MEDIA = r"[a-z*]{1,20}/[a-z*.+-]{1,40}(?:; ?charset=[A-Za-z0-9-]{1,12})?"
+_DIRECTIVES = r"[A-Za-z]{1,20}(?:[-_][A-Za-z]{1,20})*(?:=\d{1,10})?"
 KEPT_HEADERS = {
-    "accept",
-    "accept-encoding",
-    "cache-control",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "date",
-    "expires",
-    "pragma",
-    "retry-after",
-    "strict-transport-security",
-    "transfer-encoding",
-    "vary",
-    "x-cache",
-    "x-content-type-options",
-    "x-ms-failure-cause",
+    **dict.fromkeys(("content-type", "accept"), re.compile(rf"(?:{_MEDIA})(?:, ?{_MEDIA})*")),
+    **dict.fromkeys(("content-length", "date", "expires", "last-modified", "retry-after"), re.compile(_DATE)),
+    **dict.fromkeys(
+        (
+            "accept-encoding",
+            "cache-control",
+            "connection",
+            "content-encoding",
+            "pragma",
+            "strict-transport-security",
+            "transfer-encoding",
+            "vary",
+            "x-cache",
+            "x-content-type-options",
+            "x-ms-failure-cause",
+        ),
+        re.compile(rf"{_DIRECTIVES}(?:[;,] ?{_DIRECTIVES})*"),
+    ),
 }
+"""What is kept of headers (lower case) of HTTP and of Azure's front door."""
+
 TEXT_HEADERS = {"x-ms-operation-identifier", "x-ms-routing-request-id", "akshttpcustomfeatures"}
 URL_HEADERS = {"azure-asyncoperation", "location", "operation-location", "content-location"}
 
@@ -159,8 +165,8 @@ _CATALOGUES = re.compile(
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?=[0-9a-fA-F]*[0-9])[0-9a-fA-F]{20,128}(?![0-9A-Za-z])")
-_OPAQUE = re.compile(r"(?=[A-Za-z+/]*[0-9])(?=[0-9+/]*[A-Za-z])[A-Za-z0-9+/]{30,}")
-"""What no name or word has: so many letters and digits in a row, as keys, tokens and encoded files have."""
+_LONG = re.compile(r"[A-Za-z0-9+/]{30,}")
+_CODE = re.compile(r"[a-z]*(?:[A-Z]{1,8}[a-z]{2,30})*[A-Z]{0,4}")
 
 _HOST = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+(?::\d+)?")
 _ID = re.compile(r"/?(?:subscriptions|resourcegroups|providers)/", re.IGNORECASE)
@@ -184,11 +190,11 @@ _TEXT_PART = re.compile(
     | (?P<labelled>(?<![A-Za-z])(?:resource\ ?(?:name|group)|agent\ ?pool|node\ ?pool|(?:managed\ ?)?cluster|pod|node
         |namespace|user|principal|name)\s*[:=]\s*[^\s'"`<>,;|\\:=]+)
     | (?P<quoted>(?<![A-Za-z0-9])(?:'[^']*'|"[^"]*"|`[^`]*`|“[^”]*”)(?![A-Za-z0-9]))
-    | (?P<word>[^\s'"`“”(){}\[\],;:=<>|!?\\]+)
+    | (?P<word>[^\s'"`“”(){}\[\],;:=<>|!?\\]+(?:\([^\s'"`“”(){}\[\],;:=<>|!?\\]*\)[^\s'"`“”(){}\[\],;:=<>|!?\\]*)*)
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_ENGLISH = re.compile(r"[A-Za-z]+(?:['\u2019][a-z]{1,2})?")
+_ENGLISH = re.compile(r"[A-Za-z]+(?:\(s\)|['\u2019][a-z]{1,2})?")
 _HYPHENATED = {"in-progress", "low-priority", "non-zero", "if-match", "if-none-match", "x-ms-request-id", "min-count"}
 _ERROR_WORD = re.compile(r"(?:ErrCode|SubCode|Get|Put|Delete|Post)[A-Za-z]*_[A-Za-z_]+|Standard[A-Za-z0-9_]*Family")
 _SPLIT_NAME = re.compile(r"[-_.]+")
@@ -397,7 +403,8 @@ def _header(name: str, value: str, names: Names) -> str:
     if name in TEXT_HEADERS:
         return text_of(value, names)
     if name in KEPT_HEADERS:
-        return value if re.fullmatch(r"[A-Za-z0-9 ;,=/*.:+_-]{0,100}", value) and not _betrays(value) else REDACTED
+        is_plain = KEPT_HEADERS[name].fullmatch(value) is not None and not _is_opaque(value)
+        return value if is_plain or not value else REDACTED
     if name in ("etag", "if-match", "if-none-match"):
         return _etag(value, names)
     return _plain(value, names)
@@ -493,7 +500,25 @@ def _taint(text: str, names: Names) -> str:
 
 def _betrays(text: str) -> bool:
     """Says that a text holds an id, an address or what may be a key, whatever else it looks like."""
-    return bool(_GUID.search(text) or _HEX.search(text) or _OPAQUE.search(text) or _address(text) or "@" in text)
+    if _GUID.search(text) or _HEX.search(text) or _is_opaque(text) or "@" in text:
+        return True
+    return any(_address(part) or _is_host(part) for part in re.split(r"[\s,;='\"()/]+", text))
+
+
+def _is_host(text: str) -> bool:
+    """Says that a text may be a host's name; a namespace and a version are none."""
+    labels = text.split(".")
+    if labels[0].lower() == "microsoft" or not _HOST.fullmatch(text):
+        return False
+    return re.fullmatch(r"[A-Za-z]{2,}(?::\d+)?", labels[-1]) is not None
+
+
+def _is_opaque(text: str) -> bool:
+    """Says that a text has as many letters and digits in a row as keys, tokens and encoded files have.
+
+    Long codes such as ``OverconstrainedZonalAllocationRequest`` have them, too, but are put together of words.
+    """
+    return any(not _CODE.fullmatch(part) for run in _LONG.findall(text) for part in run.split("/"))
 
 
 def _address(text: str) -> bool:
@@ -526,7 +551,7 @@ def _plain(value: str, names: Names, kind: str = "text") -> str:
 
 
 def _stand_in(value: str, names: Names, kind: str = "text") -> str:
-    if _OPAQUE.search(value) or "PRIVATE KEY" in value:
+    if _is_opaque(value) or "PRIVATE KEY" in value:
         return REDACTED
     if re.fullmatch(r"[^\s@]+@[^\s@]+", value):
         kind = "user"
@@ -561,12 +586,11 @@ def _part(found: re.Match[str], names: Names) -> str:
         return part
     if kind == "labelled":
         name = re.split(r"[:=]\s*", part)[1]
-        bare = name.rstrip(".…)")
-        return part[: -len(name)] + _plain(bare, names, "name") + name[len(bare) :]
+        bare, end = _without_stop(name)
+        return part[: -len(name)] + _plain(bare, names, "name") + end
     if kind == "quoted":
         return part[0] + _quoted(part[1:-1], names) + part[-1]
-    bare = part.rstrip(".…)")
-    end = part[len(bare) :]
+    bare, end = _without_stop(part)
     if kind == "url":
         return url(bare, names) + end
     if kind == "id":
@@ -574,6 +598,14 @@ def _part(found: re.Match[str], names: Names) -> str:
     if kind == "six":
         return names.of(part, "address") if _address(part) else _words(part, names)
     return _words(part, names)
+
+
+def _without_stop(text: str) -> tuple[str, str]:
+    """Returns a text without the full stop or the parenthesis that belongs to its sentence, and that."""
+    bare = text.rstrip(".…")
+    if bare.endswith(")") and bare.count(")") > bare.count("("):
+        bare = bare.rstrip(")")
+    return bare, text[len(bare) :]
 
 
 def _words(text: str, names: Names) -> str:
