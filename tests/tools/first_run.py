@@ -310,7 +310,7 @@ It writes to {self.folder}:
     def _clean_up(self) -> str | None:
         """Remove what this run made; signals wait meanwhile. Returns what is left, None when nothing is."""
         interrupted = bool(self.signals)
-        settled = time.monotonic() + SETTLE_SECONDS
+        settled = time.monotonic() + self.options.settle
         self._cleaning = True
         left = self._cleaned("cleanup")
         if interrupted or left:
@@ -572,6 +572,13 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, help=f"a new directory (default: one in {OUTPUT.relative_to(ROOT)})")
     parser.add_argument(
         "-e", "--extra-vars", action="append", default=[], help="more variables of the roles, as ansible-playbook takes"
+    )
+    parser.add_argument(
+        "--settle",
+        type=float,
+        metavar="SECONDS",
+        default=SETTLE_SECONDS,
+        help="after an interruption, when to look a second time for what is left (default: %(default)s)",
     )
     parser.add_argument("--prices-url", default=PRICES, help="where the list of prices is (default: %(default)s)")
     parser.add_argument(
