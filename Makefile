@@ -6,13 +6,16 @@
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit build shell lock release clean
+.PHONY: help demo first-run test lint unit build shell lock release clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST)
 
 demo: ## the main job against one simulated cluster; ARGS="--check" is handed to ansible-playbook
 	@$(PYTHON) tests/tools/demo.py $(ARGS)
+
+first-run: ## the main job once on a real cluster, with a recording; ARGS="--resource-group … --cluster …" or --help
+	@$(PYTHON) tests/tools/first_run.py $(ARGS)
 
 test: ## every gate; GATES="ruff unit" chooses some, `make test GATES=list` names them
 	@$(PYTHON) tests/tools/gates.py $(GATES)

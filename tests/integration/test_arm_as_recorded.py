@@ -51,7 +51,12 @@ BUSY_TEXTS = {
 }
 """ISS cilium/cilium#25944 (2023-06-06), terraform-provider-azurerm#28878 (2025-02-27); Microsoft's support article."""
 
-FREE_TEXTS = ("CreatingAgentPool", "CreatingAgentPools: 0/1 nodes completed", "ProvisioningControlPlane", "ReconcilingDNS")
+FREE_TEXTS = (
+    "CreatingAgentPool",
+    "CreatingAgentPools: 0/1 nodes completed",
+    "ProvisioningControlPlane",
+    "ReconcilingDNS",
+)
 """azure-powershell TestAPI20250801WithMSI.json (2025-12-12), Test_AKS_ManagedCluster_20260501_CRUD.yaml (2026-09-18)."""
 
 TWO: Json = {"vm_size": "Standard_NC4as_T4_v3", "count": 2}

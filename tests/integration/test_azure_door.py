@@ -67,7 +67,7 @@ POOL: Json = {"vm_size": "Standard_NC4as_T4_v3", "count": 1, "wait_timeout": 20}
 def fault_of(where: str, url: str) -> Json:
     """An answer of Azure that leads elsewhere."""
     if where == "nextLink":
-        body = {"value": [], "nextLink": f"{url}/subscriptions/x/agentPools?api-version=2026-08-01"}
+        body: Json = {"value": [], "nextLink": f"{url}/subscriptions/x/agentPools?api-version=2026-08-01"}
         return {"method": "GET", "path": r"/agentPools\?", "status": 200, "body": body}
     if where == "nextLink of another provider":
         body = {"value": [], "nextLink": f"{url}/skus?page=2"}

@@ -51,9 +51,7 @@ def site(ansible: Ansible, folder: Path, name: str) -> Ran:
     }
     given = [argument for item in variables.items() for argument in ("-e", "=".join(item))]
     folder.mkdir()
-    return ansible.command(
-        ["ansible-playbook", "aks.gpu.site", "--skip-tags", "kubernetes", *given], folder, 180.0, {}
-    )
+    return ansible.command(["ansible-playbook", "aks.gpu.site", "--skip-tags", "kubernetes", *given], folder, 180.0, {})
 
 
 def removal(ansible: Ansible, folder: Path, name: str) -> Ran:

@@ -29,6 +29,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._azure._policies import (
     policies,
     retry_after,
 )
+from ansible_collections.aks.gpu.plugins.module_utils._azure._recording import recording_policies
 from ansible_collections.aks.gpu.plugins.module_utils._azure._sign_in import Tokens
 
 if TYPE_CHECKING:
@@ -99,7 +100,8 @@ class ServiceClient:
         self.progress = progress
         self.ca_bundle = ca_bundle
         self._patience = Patience(base_url, deadline, progress, **patience)
-        self._policies = policies(self._patience, Authentication(tokens, base_url))
+        self._authentication = Authentication(tokens, base_url)
+        self._policies = policies(self._patience, self._authentication)
         self._sender: Any = None
 
     def get(self, path: str, api: str, *, query: Mapping[str, str] | None = None, doing: str | None = None) -> Answer:
@@ -218,6 +220,7 @@ class ArmClient(ServiceClient):
         super().__init__(cloud.resource_manager, tokens, deadline, progress, ca_bundle=ca_bundle, sleep=sleep)
         self.cloud = cloud
         self.subscription_id = subscription_id
+        self._policies += recording_policies()
         self._services: dict[str, Any] = {}
 
     def token(self, audience: str) -> str:
@@ -249,7 +252,7 @@ class ArmClient(ServiceClient):
                 subscription_id,
                 base_url=self.base_url,
                 policies=[*decoding, *self._policies],
-                authentication_policy=self._policies[-1],
+                authentication_policy=self._authentication,
                 **_transport(self.ca_bundle),
             )
         return service

@@ -111,8 +111,13 @@ HINTS: tuple[tuple[str, str, str], ...] = (
         "",
         "An Azure Policy of the subscription forbids it: ask whoever owns the policy.",
     ),
+    (
+        "",
+        r"disruption budget",
+        "A disruption budget keeps Pods on the nodes: scale their workload up, or move them.",
+    ),
 )
-"""Codes (separated by bars), a pattern of the message (empty: any), and what to do."""
+"""Codes (separated by bars; empty: any), a pattern of the message (empty: any), and what to do."""
 
 _BUSY_CODES = {"AnotherOperationInProgress", "ConcurrentOperation", "OperationInProgress", "EtagMismatch"}
 """Codes that mean by themselves that another operation is in progress."""
@@ -128,11 +133,11 @@ _ETAG_MISMATCH = "EtagMismatch"
 (https://github.com/Azure/terraform-azurerm-aks/issues/354)."""
 
 _RPC = re.compile(r"rpc error: code = \w+")
+_CODE = r"[A-Z][A-Za-z0-9_]*[a-z0-9_][A-Z][A-Za-z0-9_]*"
 _CODE_IN_TEXT = re.compile(
-    r"""\b(?:error|sub)?_?code\\*["']?\s*[:=]\s*\\*["']?(?P<code>[A-Z][A-Za-z0-9_]*[a-z0-9_][A-Z][A-Za-z0-9_]*)""",
-    re.IGNORECASE,
+    rf"""\b(?i:(?:error|sub)?_?code)\\*["']?\s*[:=]\s*\\*["'](?P<quoted>{_CODE})|\b(?:Sub)?Code:\s*(?P<bare>{_CODE})"""
 )
-"""A code within a message: ``"code": "X"``, ``Code="X"``, ``SubCode: X``."""
+"""A code within a message, as Azure writes it: ``"code": "X"``, ``Code="X"``, ``SubCode: X``."""
 
 _WITHOUT_MEANING = {"Unspecified"}
 """Codes that AKS writes where it has none."""
@@ -168,9 +173,9 @@ class AzureError(Failure):
         hint: str | None = None,
         codes: Sequence[str] = (),
     ) -> None:
-        known = list(dict.fromkeys([code, *codes, *codes_in_text(message)]))
+        known = [code, *(codes or codes_in_text(message))]
         self.code = code
-        self.cause = known[-1] if len(known) > 1 else None
+        self.cause = known[-1] if known[-1] != code else None
         self.azure_message = message
         self.status = status
         self.request_id = request_id
@@ -220,7 +225,7 @@ def hint_for(code: str, message: str) -> str | None:
         message: Azure's text.
     """
     for codes, pattern, hint in HINTS:
-        if code in codes.split("|") and (not pattern or re.search(pattern, message, re.IGNORECASE)):
+        if (not codes or code in codes.split("|")) and (not pattern or re.search(pattern, message, re.IGNORECASE)):
             return hint
     return None
 
@@ -241,7 +246,8 @@ def codes_in_text(text: str) -> list[str]:
     Args:
         text: Azure's text, such as ``Category: ClientError; SubCode: TooManyRequests; ...``.
     """
-    return [found["code"] for found in _CODE_IN_TEXT.finditer(_RPC.sub("", text))]
+    found = (match["quoted"] or match["bare"] for match in _CODE_IN_TEXT.finditer(_RPC.sub("", text)))
+    return [code for code in found if code not in _WITHOUT_MEANING]
 
 
 def codes_of(body: Any) -> list[str]:
@@ -260,7 +266,7 @@ def codes_of(body: Any) -> list[str]:
     inner = [body.get("innererror"), *(body.get("details") or ()), *([_json(message)] if _json(message) else ())]
     found = [str(body.get("code") or ""), *codes_in_text(message)]
     found += [code for each in inner for code in codes_of(each)]
-    return [code for code in dict.fromkeys(found) if code and code not in _WITHOUT_MEANING]
+    return [code for code in found if code and code not in _WITHOUT_MEANING]
 
 
 def error_fields(body: Any) -> dict[str, str]:

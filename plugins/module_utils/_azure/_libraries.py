@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import MissingLibrary
 
 _reason: str | None = None
+_Sent = TypeVar("_Sent")
+_Answered = TypeVar("_Answered")
 
 try:
     from azure.core import PipelineClient
@@ -51,12 +53,6 @@ except ImportError as _caught:
     UsernamePasswordCredential = WorkloadIdentityCredential = ContainerServiceClient = None
     ContentDecodePolicy = None
 
-    class HTTPPolicy:
-        """Stands in while azure-core is missing, so that its subclasses can be read."""
-
-        def __class_getitem__(cls, _types):
-            return cls
-
     class CoreError(Exception):
         """Stands in while azure-core is missing; never raised, because ``require_libraries`` comes first."""
 
@@ -71,6 +67,9 @@ except ImportError as _caught:
 
     class ServiceRequestError(CoreError):
         """Likewise."""
+
+    class HTTPPolicy(Generic[_Sent, _Answered]):
+        """Stands in while azure-core is missing; never used, because ``require_libraries`` comes first."""
 
 
 __all__ = [

@@ -8,18 +8,18 @@ import dataclasses
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 import witness
 import yaml
+from aks_sandbox import testing
 from comparison import AGREES, DIFFERS, UNEXERCISED, compare, unwitnessed
 from exchanges import kind_of, observations
 from tables import FOLDER, Row, TableError, read_rows, read_witnesses
 
 ROWS = read_rows()
-SANDBOX = Path(sys.modules[witness.Sandbox.__module__].__file__).parent
+SANDBOX = Path(testing.__file__).parent
 OTHER_TYPE = {
     "string": "int",
     "int": "string",
