@@ -44,7 +44,7 @@ SERVED: dict[str, tuple[str, ...]] = {
     "microsoft.containerservice/managedclusters": CONTAINER_SERVICE,
     "microsoft.features": ("2015-12-01", "2021-07-01"),
     "microsoft.insights": ("2021-04-01", "2021-09-01-preview", "2022-06-01", "2023-03-11", "2024-03-11", "2025-05-11"),
-    "microsoft.monitor": ("2021-06-03-preview", "2023-04-03", "2025-05-03-preview"),
+    "microsoft.monitor": ("2021-06-03-preview", "2023-04-03", "2025-05-03-preview", "2025-10-03"),
     "microsoft.network": ("2022-01-01", "2024-03-01", "2024-05-01"),
     "microsoft.operationalinsights": (
         *("2015-11-01-preview", "2020-08-01", "2021-06-01", "2022-10-01", "2023-09-01", "2025-02-01"),
@@ -53,7 +53,8 @@ SERVED: dict[str, tuple[str, ...]] = {
 """By resource type, or by namespace where all its types have the same; in lower case.
 
 Witness: CLX test_aks_create_with_azuremonitormetrics.yaml, 2025-07-23, for Microsoft.Insights and Microsoft.Monitor;
-for Microsoft.OperationalInsights what az 2.91 sends. The others are what SDKs of 2026 send."""
+for Microsoft.OperationalInsights, and 2025-10-03 of Microsoft.Monitor, what az 2.91 sends. The others are what SDKs of
+2026 send."""
 
 OWN = ("microsoft.authorization", "microsoft.features")
 """Namespaces of Resource Manager itself, which has an error of its own for them."""
