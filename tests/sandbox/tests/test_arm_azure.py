@@ -178,6 +178,24 @@ def test_a_cluster_shows_what_aks_adds(arm: Arm) -> None:
     assert "disableLocalAccounts" not in properties
 
 
+@pytest.mark.parametrize(
+    ("version", "missing"),
+    [
+        ("2025-04-01", {"nodeProvisioningProfile", "hostedSystemProfile"}),
+        ("2025-08-01", {"hostedSystemProfile"}),
+        ("2026-05-01", set()),
+    ],
+)
+def test_older_versions_lack_what_came_later(arm: Arm, version: str, missing: set[str]) -> None:
+    """CLI test_aks_create_spot_node_pool.yaml, 2025-07-07; PS TestSpot.json, 2025-10-28; ASO
+    Test_AKS_ManagedCluster_20260501_CRUD.yaml, 2026-09-18."""
+    today = arm.ask("GET", arm.cluster).json()["properties"]
+    then = arm.ask("GET", arm.cluster, version=version).json()["properties"]
+    assert set(today) - set(then) == missing
+    (listed,) = arm.ask("GET", arm.cluster.rpartition("/")[0], version=version).json()["value"]
+    assert set(listed["properties"]) == set(then)
+
+
 def test_what_aks_alone_says_survives_a_put_without_it(arm: Arm) -> None:
     """As any update by the CLI, whose models leave these fields out of what they send."""
     before = arm.ask("GET", arm.cluster).json()["properties"]

@@ -172,7 +172,7 @@ class Cluster:
             f"/subscriptions/{subscription}/resourcegroups/{resource_group}"
             f"/providers/Microsoft.ContainerService/managedClusters/{name}"
         )
-        self._serialised: dict[bool, bytes] = {}
+        self._serialised: dict[tuple[bool, tuple[str, ...]], bytes] = {}
 
     @property
     def key(self) -> str:
@@ -205,11 +205,12 @@ class Cluster:
         self.operations = [operation for operation in self.operations if operation.status == "InProgress"]
         return self.operations
 
-    def as_json(self, etags: bool = True) -> Json:
+    def as_json(self, etags: bool = True, without: tuple[str, ...] = ()) -> Json:
         """The managed cluster as ARM answers it.
 
         Args:
             etags: with entity tags, as the API versions from `etag_since` on have them.
+            without: properties that the API version does not have.
         """
         profiles = [{"name": pool.name, **with_etag_last(pool.properties, etags)} for pool in self.pools.values()]
         body: Json = {
@@ -220,17 +221,19 @@ class Cluster:
         }
         if self.tags is not None:
             body["tags"] = self.tags
-        body["properties"] = {**self.properties, "agentPoolProfiles": profiles}
+        properties = {name: value for name, value in self.properties.items() if name not in without}
+        body["properties"] = {**properties, "agentPoolProfiles": profiles}
         body.update(self.top)
         if etags:
             body["eTag"] = self.etag
         return body
 
-    def serialised(self, etags: bool = True) -> bytes:
+    def serialised(self, etags: bool = True, without: tuple[str, ...] = ()) -> bytes:
         """`as_json` as bytes, kept until `changed`."""
-        if etags not in self._serialised:
-            self._serialised[etags] = json.dumps(self.as_json(etags), separators=(",", ":")).encode()
-        return self._serialised[etags]
+        key = (etags, without)
+        if key not in self._serialised:
+            self._serialised[key] = json.dumps(self.as_json(*key), separators=(",", ":")).encode()
+        return self._serialised[key]
 
     def pool_json(self, pool: Pool, etags: bool = True) -> Json:
         """An agent pool as ARM answers it.
