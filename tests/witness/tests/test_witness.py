@@ -8,7 +8,6 @@ import dataclasses
 import json
 import re
 import shutil
-from pathlib import Path
 
 import pytest
 import witness
@@ -19,7 +18,7 @@ from exchanges import kind_of, observations
 from tables import FOLDER, Row, TableError, read_rows, read_witnesses
 
 ROWS = read_rows()
-SANDBOX = Path(testing.__file__).parent
+SANDBOX = FOLDER.parent / "sandbox" / "aks_sandbox"
 OTHER_TYPE = {
     "string": "int",
     "int": "string",
@@ -147,6 +146,22 @@ def test_recording_with_stand_ins_shows_nothing_where_a_text_is_gone():
     verdicts = {each.row.id: each.verdict for each in compare(rows, observations([exchange]), real=True)}
     assert verdicts == {"cluster.fqdn": UNEXERCISED, "cluster.maxAgentPools": DIFFERS, "cluster.kind": AGREES}
     assert {each.row.id: each.verdict for each in compare(rows, observations([exchange]))}["cluster.fqdn"] == DIFFERS
+
+
+def test_recording_may_lack_what_only_some_answers_show():
+    exchange = {
+        "method": "GET",
+        "url": "https://management.azure.com/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService"
+        "/managedClusters/c?api-version=2026-05-01",
+        "request_headers": {},
+        "request_body": None,
+        "status": 200,
+        "response_headers": {},
+        "response_body": {"properties": {"addonProfiles": {}}},
+    }
+    rows = [row for row in ROWS if row.id == "cluster.addonProfiles-config-null"]
+    assert compare(rows, observations([exchange]), real=True)[0].verdict == UNEXERCISED
+    assert compare(rows, observations([exchange]))[0].verdict == DIFFERS
 
 
 def test_field_without_witness_is_named(seen):
