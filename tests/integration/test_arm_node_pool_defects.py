@@ -126,6 +126,12 @@ def test_an_update_keeps_what_it_does_not_know(sandbox: Sandbox, ansible: Ansibl
     (put,) = puts(sandbox, mark)
     sent = put["request_body"]["properties"]
     assert sent["futureField"] == {"some": "thing"}
-    assert sent["upgradeSettings"] == {"drainTimeoutInMinutes": 11, "nodeSoakDurationInMinutes": 3, "maxSurge": "1"}
+    # maxUnavailable is AKS's default: CLI test_aks_nodepool_stop_and_start.yaml, 2025-07-08
+    assert sent["upgradeSettings"] == {
+        "drainTimeoutInMinutes": 11,
+        "nodeSoakDurationInMinutes": 3,
+        "maxSurge": "1",
+        "maxUnavailable": "0",
+    }
     assert "nodeImageVersion" not in sent
     assert "If-Match" in put["request_headers"] or "if-match" in put["request_headers"]

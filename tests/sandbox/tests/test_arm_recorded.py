@@ -74,6 +74,15 @@ def test_a_stopped_pool_under_the_autoscaler_stays_stopped(arm: Arm) -> None:
     assert shown(arm.properties("gpunp")) == (2, "Running", "Succeeded")
 
 
+def test_somebody_else_stops_and_starts_a_pool(arm: Arm, sandbox: Sandbox) -> None:
+    """As `test_stop_and_start`, without a request."""
+    arm.create("gpunp", {**GPU_POOL, "count": 2})
+    for power, count in (("Stopped", 0), ("Running", 2)):
+        sandbox.act("pool", cluster=sandbox.cluster, pool="gpunp", properties={"powerState": {"code": power}})
+        assert shown(arm.properties("gpunp")) == (count, power, "Succeeded")
+        assert len(arm.ask("GET", arm.pool("gpunp") + "/machines").json()["value"]) == count
+
+
 def test_a_system_pool_can_not_be_stopped(arm: Arm) -> None:
     """Microsoft's page on starting and stopping node pools; code and text: no witness."""
     body = {**arm.properties("nodepool1"), "powerState": {"code": "Stopped"}}
@@ -410,6 +419,7 @@ def test_headers_of_a_put_and_of_a_delete(arm: Arm) -> None:
     assert (leaving.status_code, leaving.headers["content-length"], leaving.content) == (202, "0", b"")
     assert {"azure-asyncoperation", "location"} <= {name.lower() for name in leaving.headers}
     assert leaving.headers["x-ms-ratelimit-remaining-subscription-deletes"] == "199"
+    assert "content-type" not in leaving.headers
     assert "retry-after" not in leaving.headers
     arm.wait(leaving)
 

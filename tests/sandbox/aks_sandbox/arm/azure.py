@@ -242,8 +242,14 @@ class Azure:
             pool.nodes = count
             cluster.pools[name] = pool
         else:
+            stopped, count = pool.stopped, pool.properties["count"]
             _overlay(pool.properties, properties)
             _as_virtual_machines(pool)
+            if pool.stopped != stopped:
+                pool.properties["count"] = 0 if pool.stopped else pool.count_before_stop
+                pool.count_before_stop = count if pool.stopped else 0
+                pool.nodes = pool.properties["count"]
+                await self.plane.apply_pool(cluster.key, pool.for_nodes(), pool.nodes)
         pool.properties["eTag"] = new_etag()
         cluster.changed()
 

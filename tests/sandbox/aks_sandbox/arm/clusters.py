@@ -260,7 +260,8 @@ class Clusters:
 
         cluster.properties["provisioningState"] = "Updating"
         cluster.touch_all()
-        operation = self._operations.start(call, cluster, "Updating", work, failed)
+        seconds = self._world.settings.cluster_update_seconds
+        operation = self._operations.start(call, cluster, "Updating", work, failed, seconds=seconds)
         return Reply(status, self._json(call, cluster), self._operations.urls(call, operation, location=False))
 
     async def power(self, call: Call) -> Reply:
@@ -289,7 +290,8 @@ class Clusters:
         what = "Stopping" if stop else "Starting"
         cluster.properties["provisioningState"] = what
         cluster.touch_all()
-        operation = self._operations.start(call, cluster, what, work, failed)
+        seconds = self._world.settings.cluster_power_seconds
+        operation = self._operations.start(call, cluster, what, work, failed, seconds=seconds)
         return Reply(202, None, self._operations.urls(call, operation, location=True))
 
     async def abort(self, call: Call) -> Reply:

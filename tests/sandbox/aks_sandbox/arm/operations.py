@@ -154,7 +154,7 @@ class Operations:
             cluster.properties["provisioningState"] = previous
             cluster.touch_all()
 
-        operation = self.start(None, cluster, "Updating", work, restore)
+        operation = self.start(None, cluster, "Updating", work, restore, seconds=seconds)
         cluster.properties["provisioningState"] = "Updating"
         cluster.touch_all()
         return operation

@@ -195,7 +195,8 @@ def test_an_update_keeps_what_it_does_not_own() -> None:
         creationData={"sourceResourceId": "x"},
     )
     body = planned(pool, upgrade_settings={"max_surge": "3"}).steps[0].body["properties"]
-    assert body["upgradeSettings"] == {"maxSurge": "3", "drainTimeoutInMinutes": 7}
+    # maxUnavailable is AKS's default: CLI test_aks_nodepool_stop_and_start.yaml, 2025-07-08
+    assert body["upgradeSettings"] == {"maxSurge": "3", "maxUnavailable": "0", "drainTimeoutInMinutes": 7}
     assert body["futureField"] == FUTURE["futureField"]
     assert body["creationData"] == {"sourceResourceId": "x"}
     assert body["nodeLabels"] == {"a": "b"}
