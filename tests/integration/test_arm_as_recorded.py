@@ -9,6 +9,7 @@ Read back with Azure's own SDK and with plain requests. Each test names its reco
 from __future__ import annotations
 
 import copy
+import itertools
 import threading
 import time
 from typing import Any
@@ -42,16 +43,23 @@ PRECONDITION_FAILED: Json = {
 """azure-cli pull request 30309 (2024-11-13); the frame of the body was not shown."""
 
 BUSY_TEXTS = (
-    "Operation is not allowed: Another agentpool operation (nodepool1 - Creating) is in progress, please wait for it to "
-    "finish before starting a new operation. See https://aka.ms/aks-pending-operation for more details",
+    "Operation is not allowed: Another agentpool operation (nodepool1 - Creating) is in progress, please wait for it "
+    "to finish before starting a new operation. See https://aka.ms/aks-pending-operation for more details",
     "Operation is not allowed because there's an in progress create managed cluster operation (operation ID: 0d52f9f1) "
     "on the managed cluster. Please wait for it to finish before starting a new operation.",
     "Managed Cluster operation is not allowed: Another operation (Updating) is in progress on agent pool (nodepool1).",
 )
 """ISS cilium/cilium#25944 (2023-06-06), terraform-provider-azurerm#28878 (2025-02-27); Microsoft's support article."""
 
-FREE_TEXTS = ("CreatingAgentPool", "CreatingAgentPools: 0/1 nodes completed", "ProvisioningControlPlane", "ReconcilingDNS")
-"""azure-powershell TestAPI20250801WithMSI.json (2025-12-12), Test_AKS_ManagedCluster_20260501_CRUD.yaml (2026-09-18)."""
+FREE_TEXTS = (
+    "CreatingAgentPool",
+    "CreatingAgentPools: 0/1 nodes completed",
+    "ProvisioningControlPlane",
+    "ReconcilingDNS",
+)
+"""azure-powershell TestAPI20250801WithMSI.json (2025-12-12); azure-service-operator
+Test_AKS_ManagedCluster_20260501_CRUD.yaml (2026-09-18).
+"""
 
 TWO: Json = {"vm_size": "Standard_NC4as_T4_v3", "count": 2}
 SPOT: Json = {"vm_size": "Standard_NC4as_T4_v3", "count": 1, "scale_set_priority": "Spot"}
@@ -168,7 +176,7 @@ def test_an_update_that_meets_another_operation_is_planned_again(sandbox: Sandbo
     sent = requests_of_pool(sandbox, mark)
     assert sent.count("PUT") == 3
     writes = [number for number, method in enumerate(sent) if method == "PUT"]
-    assert all("GET" in sent[one:other] for one, other in zip(writes, writes[1:], strict=False))
+    assert all("GET" in sent[one:other] for one, other in itertools.pairwise(writes))
 
 
 def test_a_creation_that_meets_another_operation_is_made_again(sandbox: Sandbox, ansible: Ansible) -> None:
@@ -282,8 +290,8 @@ def test_a_drain_that_fails_says_what_to_do(sandbox: Sandbox, ansible: Ansible) 
     """terraform-provider-azurerm#10411 (2021-02-01): the cause is JSON inside the message of a wrapper's code."""
     play(ansible, pool(sandbox, **ARTICLE))
     message = (
-        'VMSSAgentPoolReconciler retry failed: {\n  "code": "PodDrainFailure",\n  "message": "Node \'aks-1\' failed to be '
-        "drained with error: 'Drain did not complete pods [a] within 10m0s'\"\n }"
+        'VMSSAgentPoolReconciler retry failed: {\n  "code": "PodDrainFailure",\n  "message": "Node \'aks-1\' failed to '
+        "be drained with error: 'Drain did not complete pods [a] within 10m0s'\"\n }"
     )
     sandbox.fault("DELETE", "agentPools/gpunp", operation={"code": "DeleteVMSSAgentPoolFailed", "message": message})
     (failed,) = play(ansible, pool(sandbox, state="absent"))
