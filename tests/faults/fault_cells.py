@@ -121,8 +121,8 @@ ETAG_MISMATCH: Json = {
 BUSY_CLUSTER: Json = {
     "code": "OperationNotAllowed",
     "details": None,
-    "message": "Operation is not allowed because there's an in progress create managed cluster operation (operation ID: "
-    "0d52f9f1) on the managed cluster. Please wait for it to finish before starting a new operation.",
+    "message": "Operation is not allowed because there's an in progress create managed cluster operation (operation "
+    "ID: 0d52f9f1) on the managed cluster. Please wait for it to finish before starting a new operation.",
     "subcode": "",
 }
 """The text since 2025: https://github.com/hashicorp/terraform-provider-azurerm/issues/28878 (2025-02-27)."""

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Two runs of site.yml on one cluster at the same time: Azure turns one of them away, and both converge.
 
-What it answers then is 409 EtagMismatch: Azure/terraform-azurerm-aks#604 (2024-11-15), microsoft/retina#1212 (2025-01-13).
+What it answers then is 409 EtagMismatch: Azure/terraform-azurerm-aks#604 (2024-11-15) and
+microsoft/retina#1212 (2025-01-13).
 Only what Azure does is run: there is no Kubernetes here.
 """
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -367,7 +368,7 @@ def test_somebody_else_was_quicker(cluster: Monitored) -> None:
 
 
 def test_an_add_on_works_in_the_background(cluster: Monitored) -> None:
-    """Azure/terraform-azurerm-aks#604 (2024-11-15): the cluster's PUT meets another operation, though nobody else wrote.
+    """Azure/terraform-azurerm-aks#604 (2024-11-15): the cluster's PUT meets another operation. No other client wrote.
 
     The cluster is read again before each attempt.
     """
@@ -387,7 +388,7 @@ def test_an_add_on_works_in_the_background(cluster: Monitored) -> None:
     ]
     puts = [number for number, method in enumerate(methods) if method == "PUT"]
     assert len(puts) == 3
-    assert all("GET" in methods[one:other] for one, other in zip(puts, puts[1:], strict=False))
+    assert all("GET" in methods[one:other] for one, other in itertools.pairwise(puts))
     assert not cluster.run("monitoring", container_insights=True, workspace="logs-one")["changed"]
 
 

@@ -12,7 +12,6 @@ import shutil
 import pytest
 import witness
 import yaml
-from aks_sandbox import testing
 from comparison import AGREES, DIFFERS, UNEXERCISED, compare, unwitnessed
 from exchanges import kind_of, observations
 from tables import FOLDER, Row, TableError, read_rows, read_witnesses

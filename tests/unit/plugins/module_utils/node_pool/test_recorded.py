@@ -441,7 +441,8 @@ def altered(draw: st.DrawFn, names: list[str]) -> tuple[Pool, Json]:
         wanted["max_surge"] = settings["maxSurge"] = draw(st.sampled_from(["1", "50%"]))
     if wanted:
         options["upgrade_settings"] = wanted
-    if settings or draw(st.booleans()):
+    empty_is_shown: bool = draw(st.booleans())
+    if settings or empty_is_shown:
         properties["upgradeSettings"] = settings
 
     if draw(st.booleans()):
