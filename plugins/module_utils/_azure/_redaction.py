@@ -77,6 +77,12 @@ TAINT_FIELDS = {"nodetaints", "nodeinitializationtaints"}
 NAME_FIELDS = {"agentpoolprofiles": "pool", "noderesourcegroup": "group"}
 """What a name is called that stands in this field, or whose parent is it (lower case)."""
 
+ENVELOPE = {
+    "code", "count", "details", "error", "id", "identity", "kind", "location", "message", "mode", "name",
+    "properties", "sku", "state", "status", "tags", "type", "value"
+}  # fmt: skip
+"""Names of fields (lower case) that stay even where something of the user's is called so."""
+
 KNOWN_LABELS = {
     ("aks.gpu.created-by", "aks.gpu"),
     ("kubernetes.azure.com/accelerator", "nvidia"),
@@ -389,8 +395,7 @@ def _hex_stand_in(text: str, names: Names) -> str:
 
 def headers(values: Mapping[str, str], names: Names) -> dict[str, str]:
     """Returns headers without secrets and names; their own names are those of HTTP and Azure."""
-    return {name if names.find(name) is None else names.of(name, "text"): _header(name.lower(), str(value), names)
-            for name, value in values.items()}  # fmt: skip
+    return {name: _header(name.lower(), str(value), names) for name, value in values.items()}
 
 
 def _header(name: str, value: str, names: Names) -> str:
@@ -476,7 +481,9 @@ def _string(value: str, field: str, parent: str, names: Names) -> str:
 
 
 def _key(key: str, names: Names) -> str:
-    """Returns the name of a field; ids are such names, too, and what is no identifier is somebody's."""
+    """Returns the name of a field; ids are such names, too, and what is not an identifier is somebody's."""
+    if key.lower() in ENVELOPE:
+        return key
     if _ID.match(key) or names.find(key) is not None or _betrays(key) or not _IDENTIFIER.fullmatch(key):
         return _plain(key, names, "key")
     return key
