@@ -92,6 +92,9 @@ requirements:
 notes:
   - An environment variable that is set but empty counts as unset.
   - E(HTTPS_PROXY) and E(NO_PROXY) are honoured.
+  - The environment variable E(AKS_GPU_RECORDING) is the absolute path of a file to which the traffic with Resource
+    Manager is appended, for a report of a fault. Names, ids, addresses, tokens and keys are replaced before it is
+    written.
   - Within one run of Ansible, a token is fetched once and kept in the private temporary directory of the run.
 """
 

@@ -128,8 +128,8 @@ def test_a_page_names_only_what_exists(page: Path) -> None:
     started = re.findall(r"ansible-playbook (?:-\S+ \S+ )*aks\.gpu\.(\w+)", code)
     assert set(started) <= playbooks
     makefiles = "".join((ROOT / name).read_text() for name in ("Makefile", "tests/peers.mk"))
-    targets = set(re.findall(r"^([a-z]+):", makefiles, re.MULTILINE))
-    asked = [word for line in re.findall(r"^make((?: [a-z]+)+)", code, re.MULTILINE) for word in line.split()]
+    targets = set(re.findall(r"^([a-z-]+):", makefiles, re.MULTILINE))
+    asked = [word for line in re.findall(r"^make((?: [a-z-]+)+)", code, re.MULTILINE) for word in line.split()]
     assert set(asked) <= targets
     for link in re.findall(r"\]\(([^)#\s]+)", text):
         assert link.startswith("https://") or (page.parent / link).exists(), link

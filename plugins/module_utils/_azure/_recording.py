@@ -18,14 +18,16 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._files import PRIVATE, write_private
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Progress
 from ansible_collections.aks.gpu.plugins.module_utils._azure import _libraries as libraries
-from ansible_collections.aks.gpu.plugins.module_utils._azure._redaction import REDACTED, Names, redacted
+
+if TYPE_CHECKING:
+    from ansible_collections.aks.gpu.plugins.module_utils._azure._redaction import Names
 
 VARIABLE = "AKS_GPU_RECORDING"
 """Environment variable with the absolute path of the recording; unset or empty: nothing is recorded."""
@@ -58,6 +60,10 @@ class Recording:
     """
 
     def __init__(self, path: Path) -> None:
+        # Few runs need it, and loading its patterns takes 13 ms of CPU.
+        from ansible_collections.aks.gpu.plugins.module_utils._azure import _redaction
+
+        self._redaction = _redaction
         self.path = path
         self.names_path = path.with_name(path.name + NAMES_SUFFIX)
         if not path.is_absolute():
@@ -71,7 +77,7 @@ class Recording:
                             "would call the same things otherwise.",
                             hint="Name a new file.",
                         )
-                    self._write_names(Names())
+                    self._write_names(_redaction.Names())
         except OSError as error:
             raise Failure(
                 f"{VARIABLE}: {path} can't be written: {error.strerror or error}.",
@@ -89,8 +95,13 @@ class Recording:
             ValueError: The file beside the recording is no longer what it was.
         """
         with self._locked() as descriptor:
-            names = Names(json.loads(self.names_path.read_text(encoding="utf-8")))
-            line = json.dumps({"time": round(time.time(), 3), **redacted(entry, names)}, separators=(",", ":")) + "\n"
+            names = self._redaction.Names(json.loads(self.names_path.read_text(encoding="utf-8")))
+            line = (
+                json.dumps(
+                    {"time": round(time.time(), 3), **self._redaction.redacted(entry, names)}, separators=(",", ":")
+                )
+                + "\n"
+            )
             if names.grown:
                 self._write_names(names)
             _write_whole(descriptor, line.encode())
@@ -172,7 +183,7 @@ def _parsed(content: Any) -> Any:
     if not content:
         return None
     if not isinstance(content, (str, bytes)):
-        return f"{REDACTED}: not a text"
+        return "a body that is not a text"
     try:
         return json.loads(content)
     except ValueError:

@@ -60,8 +60,8 @@ WORD_FIELDS = frozenset(
     "supportPlan tier type undrainableNodeBehavior upgradeChannel weekIndex workloadRuntime "
     # What else Azure words: versions, sizes, regions, codes, types.
     "availabilityZones currentKubernetesVersion currentOrchestratorVersion driverType kind kubernetesVersion location "
-    "locations maxSurge maxUnavailable migStrategy namespace nodeImageVersion orchestratorVersion registrationPolicy "
-    "registrationState resourceType size streams subcode unit upgradeStrategy version versions vmSize "
+    "locations maxSurge maxUnavailable migStrategy nodeImageVersion orchestratorVersion registrationPolicy "
+    "registrationState resourceType size subcode unit upgradeStrategy version versions vmSize "
     "zones".lower().split()
 )
 """Fields that hold Azure's words (lower case)."""
@@ -76,6 +76,12 @@ TAINT_FIELDS = {"nodetaints", "nodeinitializationtaints"}
 
 NAME_FIELDS = {"agentpoolprofiles": "pool", "noderesourcegroup": "group"}
 """What a name is called that stands in this field, or whose parent is it (lower case)."""
+
+ENVELOPE = {
+    "code", "count", "details", "error", "id", "identity", "kind", "location", "message", "mode", "name",
+    "properties", "sku", "state", "status", "tags", "type", "value"
+}  # fmt: skip
+"""Names of fields (lower case) that stay even where something of the user's is called so."""
 
 KNOWN_LABELS = {
     ("aks.gpu.created-by", "aks.gpu"),
@@ -130,20 +136,21 @@ _REGION = re.compile(
     r"|usgov|usdod|west)"
     r"(?:africa|arizona|asia|australia|austria|brazil|canada|central|dod|east|europe|france|germany|gov|india|indonesia"
     r"|israel|italy|japan|korea|malaysia|mexico|north|norway|poland|qatar|south|southeast|spain|sweden|switzerland|taiwan"
-    r"|texas|uae|uk|us|virginia|west|westcentral|northcentral|southcentral)*[0-9]?",
+    r"|texas|uae|uk|us|virginia|west|westcentral|northcentral|southcentral)+[0-9]?",
     re.IGNORECASE,
 )
 """The names of Azure's regions, put together of these words."""
 
 _PLAIN = re.compile(
     r"""
-      [-+]?\d{1,15}(?:[.,]\d{1,15}){0,2}%?                        # numbers, versions
+      [-+]?\d{1,9}(?:[.,]\d{1,15}){0,2}%?                         # numbers, versions
     | v?\d{1,4}\.\d{1,4}(?:\.\d{1,6})?                            # versions
     | \d{4}-\d\d-\d\d(?:-preview)?                                # dates, API versions
     | \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,7})?(?:Z|[+-]\d\d:\d\d)?
     | \d{8}T\d{6}Z
     | P(?:\d{1,4}[YMWD])*(?:T(?:\d{1,4}[HMS])+)?                  # durations of ISO 8601
     | \d{1,6}(?:ms|s|m|h|d|[KMGT]i?B?|GB|GiB|MB|MiB|m?CPU)        # durations, quantities
+    | Microsoft-[A-Za-z]{1,40}                                    # streams of Azure Monitor
     | [Tt]rue | [Ff]alse | [Nn]one | msi | system
     | (?:Standard|Basic)_[A-Z]{1,3}[0-9]{1,3}[A-Za-z0-9_]{0,40}   # VM sizes
     | (?:properties|agentPoolProfiles?)(?:\[\d+\])?(?:\.[A-Za-z]{1,40}(?:\[\d+\])?){1,5}
@@ -246,9 +253,8 @@ class Names:
         return found
 
     def _digest(self, value: str) -> str:
-        return hmac.new(self._key.encode(), value.casefold().encode("utf-8", "replace"), hashlib.sha256).hexdigest()[
-            :32
-        ]
+        folded = value.casefold().encode("utf-8", "replace")
+        return hmac.new(self._key.encode(), folded, hashlib.sha256).hexdigest()[:32]
 
 
 def redacted(entry: Mapping[str, Any], names: Names) -> dict[str, Any]:
@@ -256,7 +262,7 @@ def redacted(entry: Mapping[str, Any], names: Names) -> dict[str, Any]:
 
     Args:
         entry: ``method``, ``url``, ``request_headers``, ``request_body``, ``status``, ``response_headers``,
-            ``response_body``; bodies as JSON, as text where they are none, None where there is none.
+            ``response_body``; bodies as parsed JSON, as text where they are not JSON, None where there is none.
         names: The stand-ins of the recording.
     """
     names.seen = {}
@@ -389,8 +395,7 @@ def _hex_stand_in(text: str, names: Names) -> str:
 
 def headers(values: Mapping[str, str], names: Names) -> dict[str, str]:
     """Returns headers without secrets and names; their own names are those of HTTP and Azure."""
-    return {name if names.find(name) is None else names.of(name, "text"): _header(name.lower(), str(value), names)
-            for name, value in values.items()}  # fmt: skip
+    return {name: _header(name.lower(), str(value), names) for name, value in values.items()}
 
 
 def _header(name: str, value: str, names: Names) -> str:
@@ -476,7 +481,9 @@ def _string(value: str, field: str, parent: str, names: Names) -> str:
 
 
 def _key(key: str, names: Names) -> str:
-    """Returns the name of a field; ids are such names, too, and what is no identifier is somebody's."""
+    """Returns the name of a field; ids are such names, too, and what is not an identifier is somebody's."""
+    if key.lower() in ENVELOPE:
+        return key
     if _ID.match(key) or names.find(key) is not None or _betrays(key) or not _IDENTIFIER.fullmatch(key):
         return _plain(key, names, "key")
     return key
@@ -506,7 +513,7 @@ def _betrays(text: str) -> bool:
 
 
 def _is_host(text: str) -> bool:
-    """Says that a text may be a host's name; a namespace and a version are none."""
+    """Says that a text may be the name of a host; a namespace and a version may not."""
     labels = text.split(".")
     if labels[0].lower() == "microsoft" or not _HOST.fullmatch(text):
         return False
@@ -659,6 +666,9 @@ def _holds_name(word: str, names: Names) -> bool:
 
 def _quoted(text: str, names: Names) -> str:
     """Returns what a sentence quotes: mostly a name, so that only what is surely Azure's stays."""
+    known = names.find(text)
+    if known is not None:
+        return known
     if not text.strip() or _is_azures(text):
         return text
     namespace, slash, rest = text.partition("/")

@@ -84,6 +84,17 @@ def planted(draw: st.DrawFn) -> dict[str, str]:
     return values
 
 
+PLAINLY = {
+    **{name: str(uuid.UUID(int=number + 1)) for number, name in enumerate(GUIDS)},
+    **{name: f"{name}x7" for name in NAMES},
+    "outbound": "20.9.8.7",
+    "user": "jane@example.org",
+    "token": "eyJ" + "x1" * 40,
+    "key": "Ab1" * 40,
+}
+"""Something planted that is the same each time."""
+
+
 class Azure:
     """Exchanges as real Azure answers them, about what was planted."""
 
@@ -447,9 +458,7 @@ def test_a_name_has_one_stand_in_throughout(it: dict[str, str]) -> None:
 
 
 def test_what_a_recording_is_compared_by_stays() -> None:
-    it = {name: str(uuid.uuid4()) for name in GUIDS} | {name: f"{name}x7" for name in NAMES}
-    it |= {"outbound": "20.9.8.7", "user": "jane@example.org", "token": "eyJ" + "x1" * 40, "key": "Ab1" * 40}
-    azure = Azure(it)
+    azure = Azure(PLAINLY)
     names_of_recording = Names()
     shown = redacted(azure.exchange("PUT", azure.pool, 201, azure.pool_body()), names_of_recording)
     properties = shown["response_body"]["properties"]
@@ -513,11 +522,24 @@ def test_azures_own_sentences_stay(text: str) -> None:
     assert redaction.text_of(text, Names()) == text
 
 
+@pytest.mark.parametrize("name", ["eastus", "Standard_NC6", "gpu", "2024", "1.32", "Succeeded", "system", "properties"])
+def test_a_name_that_looks_like_a_word_of_azures_is_a_name(name: str) -> None:
+    path = f"/subscriptions/{uuid.UUID(int=7)}/resourceGroups/{name}"
+    message = f"Resource group '{name}' could not be found; {name} is missing in {path}, resourceGroup: {name}."
+    answer = {"error": {"code": "ResourceGroupNotFound", "message": message}}
+    entry = {**Azure(PLAINLY).exchange("GET", "", 404, answer), "url": f"{HOST}{path}?api-version=2025-04-01"}
+    shown = redacted(entry, Names())
+    assert list(shown["response_body"]) == ["error"]
+    guid = "00000000-0000-0000-0000-000000000001"
+    assert shown["response_body"]["error"]["message"] == (
+        "Resource group 'group-1' could not be found; group-1 is missing in"
+        f" /subscriptions/{guid}/resourceGroups/group-1, resourceGroup: group-1."
+    )
+
+
 @pytest.mark.parametrize("body", ["<html>Proxy of Contoso</html>", "Contoso"])
 def test_what_is_not_json_is_not_told(body: str) -> None:
-    entry = Azure(dict.fromkeys((*GUIDS, *NAMES, "outbound", "user", "token", "key"), "x")).exchange(
-        "GET", "/x", 502, body
-    )
+    entry = Azure(PLAINLY).exchange("GET", "/x", 502, body)
     assert redacted(entry, Names())["response_body"] == f"REDACTED: {len(body)} characters that are not JSON"
 
 
