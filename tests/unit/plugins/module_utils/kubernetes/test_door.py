@@ -528,6 +528,21 @@ def test_tls_server_name_and_a_client_certificate(tmp_path: Path, authority: Aut
     assert not [path for path in left if b"PRIVATE KEY" in (path.read_bytes() if path.is_file() else b"")]
 
 
+def test_tls_through_socks(tmp_path: Path, authority: Authority, tls: TlsServer) -> None:
+    pytest.importorskip("socks")
+    certificate, key = authority.issue("jane")
+    user = {"client-certificate-data": encoded(certificate), "client-key-data": encoded(key)}
+    with Socks(tls.server_port) as proxy:
+        cluster = {
+            "server": "https://api.example.invalid",
+            "certificate-authority": str(authority.certificate),
+            "proxy-url": f"socks5://127.0.0.1:{proxy.server_address[1]}",
+        }
+        Client(access(tmp_path, user, cluster)).get("/")
+        proxy.shutdown()
+    assert (proxy.asked, tls.peers) == ([(3, "api.example.invalid")], ["jane"])
+
+
 def test_a_certificate_of_another_name(tmp_path: Path, authority: Authority, tls: TlsServer) -> None:
     cluster = {"server": tls.url, "certificate-authority": str(authority.certificate)}
     with pytest.raises(Unreachable, match=r"The certificate of .* is not accepted: .*127\.0\.0\.1") as caught:
