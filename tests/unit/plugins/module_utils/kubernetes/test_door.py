@@ -410,6 +410,19 @@ def test_a_proxy_that_is_not_there(tmp_path: Path, server: Server) -> None:
     assert time.monotonic() - started < 2
 
 
+SIGNS = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 class Authority:
     """A certificate authority, and what it signs."""
 
@@ -442,7 +455,12 @@ class Authority:
             .not_valid_before(now - datetime.timedelta(minutes=5))
             .not_valid_after(now + datetime.timedelta(hours=1))
             .add_extension(x509.BasicConstraints(ca=names is None, path_length=None), critical=True)
+            # Without these, Python 3.13 and newer do not accept a certificate (VERIFY_X509_STRICT).
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
+        if names is None:
+            builder = builder.add_extension(SIGNS, critical=True)
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(list(names)), critical=False)
         return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
@@ -508,6 +526,21 @@ def test_tls_server_name_and_a_client_certificate(tmp_path: Path, authority: Aut
     assert len(list(private.iterdir())) == 3
     left = set(Path(os.environ.get("TMPDIR", "/tmp")).iterdir()) - before
     assert not [path for path in left if b"PRIVATE KEY" in (path.read_bytes() if path.is_file() else b"")]
+
+
+def test_tls_through_socks(tmp_path: Path, authority: Authority, tls: TlsServer) -> None:
+    pytest.importorskip("socks")
+    certificate, key = authority.issue("jane")
+    user = {"client-certificate-data": encoded(certificate), "client-key-data": encoded(key)}
+    with Socks(tls.server_port) as proxy:
+        cluster = {
+            "server": "https://api.example.invalid",
+            "certificate-authority": str(authority.certificate),
+            "proxy-url": f"socks5://127.0.0.1:{proxy.server_address[1]}",
+        }
+        Client(access(tmp_path, user, cluster)).get("/")
+        proxy.shutdown()
+    assert (proxy.asked, tls.peers) == ([(3, "api.example.invalid")], ["jane"])
 
 
 def test_a_certificate_of_another_name(tmp_path: Path, authority: Authority, tls: TlsServer) -> None:
