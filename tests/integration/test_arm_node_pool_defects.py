@@ -53,9 +53,9 @@ def test_the_autoscalers_count_is_left_alone(sandbox: Sandbox, ansible: Ansible,
     assert (properties(sandbox)["count"], properties(sandbox)["maxCount"]) == (5, 6)
 
 
-@pytest.mark.parametrize("readded", [False, True])
-def test_a_spot_pool_keeps_the_taint_of_aks(sandbox: Sandbox, ansible: Ansible, readded: bool) -> None:
-    sandbox.set(spot_taint_readded=readded)
+@pytest.mark.parametrize("dropped", ["refuse", "accept", "readd"])
+def test_a_spot_pool_keeps_the_taint_of_aks(sandbox: Sandbox, ansible: Ansible, dropped: str) -> None:
+    sandbox.set(spot_taint_dropped=dropped)
     options: Json = {
         "vm_size": "Standard_NC4as_T4_v3",
         "scale_set_priority": "spot",

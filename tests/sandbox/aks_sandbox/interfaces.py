@@ -201,7 +201,7 @@ class Settings:
         ),
     )
     operation_status_texts: dict[str, list[str]] = setting(
-        {"Creating": ["CreatingAgentPool", "CreatingAgentPools: 0/{count} nodes completed"]},
+        {"Creating": ["CreatingAgentPool", "CreatingAgentPool: 0/{count} nodes completed"]},
         "Provisioning state -> what the operation's status says while in progress, one after the other; others: "
         "InProgress.",
     )
@@ -214,7 +214,11 @@ class Settings:
         True, "deleteMachines lowers the pool's count (recorded so); false: other machines take their place."
     )
     managed_gpu_needs_feature: bool = setting(True, "Managed GPU needs ManagedGPUExperiencePreview registered.")
-    spot_taint_readded: bool = setting(False, "AKS puts its own taint back on a Spot pool that a PUT took it from.")
+    spot_taint_dropped: str = setting(
+        "refuse",
+        "A PUT of a Spot pool without AKS's own taint: refuse (400, as recorded in 2021) | accept | readd.",
+        choices=("refuse", "accept", "readd"),
+    )
     future_fields: dict[str, Any] = setting(
         {}, "Properties of every new pool that no SDK knows; a PUT without them loses them, as a PUT does."
     )

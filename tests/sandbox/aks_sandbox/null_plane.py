@@ -20,7 +20,7 @@ clusters:
   cluster: {{server: "https://localhost:1"}}
 users:
 - name: {user}
-  user: {{client-key-data: "{key}", token: "{token}"}}
+  user: {{client-certificate-data: "{certificate}", client-key-data: "{key}", token: "{token}"}}
 contexts:
 - name: {name}
   context: {{cluster: {name}, user: {user}}}
@@ -38,6 +38,7 @@ class NullNodePlane:
         self._names: dict[str, tuple[str, str]] = {}
         self._token = secrets.token_hex(16)
         self._key = base64.b64encode(secrets.token_bytes(48)).decode()
+        self._certificate = base64.b64encode(b"no certificate: there is no Kubernetes").decode()
 
     async def create_cluster(self, cluster: Json) -> None:
         """Start to count."""
@@ -75,7 +76,7 @@ class NullNodePlane:
         name, group = self._names[cluster_id]
         user = f"cluster{'Admin' if admin else 'User'}_{group}_{name}"
         name = f"{name}-admin" if admin else name
-        return _KUBECONFIG.format(name=name, user=user, key=self._key, token=self._token)
+        return _KUBECONFIG.format(name=name, user=user, certificate=self._certificate, key=self._key, token=self._token)
 
     async def run_command(self, cluster_id: str, command: str, files: bytes, token: str | None) -> tuple[int, bytes]:
         """There is nothing to run it on."""

@@ -245,7 +245,7 @@ def test_the_status_of_an_operation_is_free_text(arm: Arm, sandbox: Sandbox) -> 
             seen.append(status["status"])
         if "endTime" in status:
             break
-    assert seen == ["CreatingAgentPool", "CreatingAgentPools: 0/2 nodes completed", "Succeeded"]
+    assert seen == ["CreatingAgentPool", "CreatingAgentPool: 0/2 nodes completed", "Succeeded"]
     with sandbox.having(operation_status_texts={"Updating": ["ProvisioningControlPlane"]}):
         response = arm.put_pool("gpunp", {**GPU_POOL, "count": 2, "tags": {"a": "1"}})
         assert arm.ask("GET", response.headers["azure-asyncoperation"]).json()["status"] == "ProvisioningControlPlane"

@@ -113,3 +113,30 @@ def _type_of(path: str) -> tuple[str, list[str]]:
     if not rest or rest in (["register"], ["unregister"]):
         return "", []
     return namespace, rest[::2]
+
+
+SINCE = {
+    "kind": "2025-08-01",
+    "properties.nodeProvisioningProfile": "2025-08-01",
+    "properties.hostedSystemProfile": "2026-05-01",
+    "agentPools.securityProfile.sshAccess": "2025-08-01",
+}
+"""Parts of a cluster and of its pools, and the stable API version that they were first seen in.
+
+Witness: CLI test_aks_create_spot_node_pool.yaml, 2025-07-07 (2025-04-01) has none of them; PS TestSpot.json, 2025-10-28
+(2025-08-01), all but hostedSystemProfile; ASO Test_AKS_ManagedCluster_20260501_CRUD.yaml, 2026-09-18 (2026-05-01), all.
+No witness: the versions between these, and that previews, which have all of them here, show them earlier."""
+
+UNTIL = {"properties.nodeProvisioningProfile.defaultNodePools": "2026-05-01"}
+"""Parts that a stable API version and all later ones no longer have.
+
+Witness: PS TestSpot.json, 2025-10-28 (2025-08-01), has it; ASO Test_AKS_ManagedCluster_20260501_CRUD.yaml, 2026-09-18,
+has not. No witness: the versions between these, and previews, which have it here."""
+
+
+def not_in(version: str) -> tuple[str, ...]:
+    """The parts of a cluster and of its pools that an API version does not have; see `Cluster.as_json`."""
+    if version.endswith("-preview"):
+        return ()
+    early = [path for path, first in SINCE.items() if version < first]
+    return (*early, *(path for path, end in UNTIL.items() if version >= end))

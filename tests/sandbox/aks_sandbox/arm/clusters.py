@@ -14,6 +14,7 @@ from ..entra import with_kubelogin
 from ..interfaces import NodePlane
 from . import pool_rules
 from .agent_pools import ACTION, CLUSTERS, NAMESPACE, find_cluster
+from .api_versions import not_in
 from .calls import Call, Reply, Route, route
 from .errors import GatewayError, ProviderError, busy, cancel_not_allowed, not_emulated
 from .identity import stable_id
@@ -100,19 +101,6 @@ def cluster_properties(subscription: str, name: str, resource_group: str, locati
         "bootstrapProfile": {"artifactSource": "Direct"},
         "hostedSystemProfile": {"enabled": False},
     }
-
-
-SINCE = {"nodeProvisioningProfile": "2025-08-01", "hostedSystemProfile": "2026-05-01"}
-"""Properties of a cluster, and the stable API version that they were first seen in.
-
-Witness: CLI test_aks_create_spot_node_pool.yaml, 2025-07-07 (2025-04-01) has neither; PS TestSpot.json, 2025-10-28
-(2025-08-01), the first; ASO Test_AKS_ManagedCluster_20260501_CRUD.yaml, 2026-09-18 (2026-05-01), both.
-No witness: the versions between these, and that previews, which have both here, show them earlier."""
-
-
-def not_yet_in(version: str) -> tuple[str, ...]:
-    """The properties of a cluster that an API version does not have."""
-    return () if version.endswith("-preview") else tuple(name for name, first in SINCE.items() if version < first)
 
 
 SYSTEM_POOL = {"count": 1, "vmSize": "Standard_D4ds_v5", "mode": "System", "osType": "Linux"}
@@ -240,7 +228,7 @@ class Clusters:
     def _json(self, call: Call, cluster: Cluster) -> bytes:
         """The cluster as this request's API version answers it."""
         version = call.query["api-version"]
-        return cluster.serialised(self._world.etags(version), not_yet_in(version))
+        return cluster.serialised(self._world.etags(version), not_in(version))
 
     async def put(self, call: Call) -> Reply:
         """PUT …/managedClusters/{cluster} of an existing cluster: replaces what can be written.

@@ -116,6 +116,8 @@ class Compute:
         }
         if size.gpus:
             capabilities["GPUs"] = f"{size.gpus:.6g}" if size.gpus < 1 else f"{size.gpus:g}"
+        if size.retired:
+            capabilities["RetirementDateUtc"] = f"{size.retired}T00:00:00Z"  # No witness: the form of the date.
         body: Json = {
             "resourceType": "virtualMachines",
             "name": size.name,

@@ -376,21 +376,26 @@ def truncated(price: float) -> float:
     return math.trunc(price * 100_000) / 100_000
 
 
-def filled_in(wanted: Json, cluster_version: str, full_version: str, *, price_shown: bool = True) -> Json:
+def filled_in(
+    wanted: Json, cluster_version: str, full_version: str, *, price_shown: bool = True, max_pods: int = 250
+) -> Json:
     """A new pool's properties: what was asked for, and AKS's defaults for the rest.
 
     Witness: ASO Test_AKS_ManagedCluster_20260501_CRUD.yaml, 2026-09-18, and PS TestSpot.json, 2025-10-28: a Spot pool
     has no `upgradeSettings` but those that were sent, `enableEncryptionAtHost` and `enableUltraSSD` are absent unless
-    sent, `sshAccess` is LocalUser. No witness: `sshAccess` in an API version before 2025-08-01, where it was absent.
+    sent, `sshAccess` is LocalUser; with AzureContainerLinux secure boot and vTPM are on.
 
     Args:
+        max_pods: The default of the cluster's network, see `default_max_pods`.
         price_shown: A Spot pool without a price of its own shows -1. No witness, neither for nor against.
     """
     wanted = copy.deepcopy(wanted)
     size = node_size(wanted["vmSize"])
     version = wanted.get("orchestratorVersion") or cluster_version
     spot = wanted.get("scaleSetPriority") == "Spot"
-    disk_type = wanted.get("osDiskType", "Ephemeral" if size.gpus else "Managed")
+    trusted = wanted.get("osSKU") == "AzureContainerLinux"
+    local_disk = bool(size.gpus) or size.name.lower() in EPHEMERAL_DISK_GB
+    disk_type = wanted.get("osDiskType", "Ephemeral" if local_disk else "Managed")
     disk_size = EPHEMERAL_DISK_GB.get(size.name.lower(), DISK_GB) if disk_type == "Ephemeral" else DISK_GB
     properties: Json = {
         "count": wanted["count"],
@@ -398,7 +403,7 @@ def filled_in(wanted: Json, cluster_version: str, full_version: str, *, price_sh
         "osDiskSizeGB": wanted.get("osDiskSizeGB") or disk_size,
         "osDiskType": disk_type,
         "kubeletDiskType": wanted.get("kubeletDiskType", "OS"),
-        "maxPods": wanted.get("maxPods") or 250,
+        "maxPods": wanted.get("maxPods") or max_pods,
         "type": wanted.get("type", "VirtualMachineScaleSets"),
         "enableAutoScaling": wanted.get("enableAutoScaling", False),
         "scaleDownMode": wanted.get("scaleDownMode", "Delete"),
@@ -413,8 +418,8 @@ def filled_in(wanted: Json, cluster_version: str, full_version: str, *, price_sh
         "enableFIPS": wanted.get("enableFIPS", False),
         "securityProfile": {
             "sshAccess": "LocalUser",
-            "enableVTPM": False,
-            "enableSecureBoot": False,
+            "enableVTPM": trusted,
+            "enableSecureBoot": trusted,
             **wanted.get("securityProfile", {}),
         },
     }
@@ -435,10 +440,22 @@ def filled_in(wanted: Json, cluster_version: str, full_version: str, *, price_sh
     return properties
 
 
+def default_max_pods(network: Json) -> int:
+    """How many Pods a node of a cluster may have where nothing else was asked for.
+
+    Witness: CLI test_aks_create_gpu_driver_flow.yaml, 2025-03-21 (250, overlay); CLX
+    test_aks_nodepool_add_with_gpu_instance_profile.yaml, 2022-09 (110, kubenet); PS TestSpot.json, 2025-10-28 (30,
+    Azure CNI without overlay).
+    """
+    if network.get("networkPlugin") == "kubenet":
+        return 110
+    return 30 if network.get("networkPlugin") == "azure" and network.get("networkPluginMode") != "overlay" else 250
+
+
 def add_spot_marks(properties: Json) -> None:
     """AKS's own taint and label on a Spot pool.
 
-    Witness: PS TestSpot.json, 2025-10-28. No witness: that AKS puts the taint back (setting `spot_taint_readded`).
+    Witness: PS TestSpot.json, 2025-10-28. No witness: that AKS puts the taint back (setting `spot_taint_dropped`).
     """
     taints = properties.setdefault("nodeTaints", [])
     if SPOT_TAINT not in taints:
@@ -474,6 +491,18 @@ def check_immutable(current: Json, wanted: Json) -> None:
         mode = sent["nvidia"].get("managementMode")
         if mode != profile.get("nvidia", {}).get("managementMode", "Unmanaged"):
             raise property_change_not_allowed("properties.gpuProfile.nvidia.managementMode")
+
+
+def check_spot_taint(current: Json, wanted: Json) -> None:
+    """A PUT of a Spot pool has to echo AKS's own taint.
+
+    Witness: issue pulumi/pulumi-azure-native#959, 2021; no recording.
+
+    Raises:
+        ProviderError: 400 PropertyChangeNotAllowed.
+    """
+    if SPOT_TAINT in current.get("nodeTaints", []) and SPOT_TAINT not in wanted.get("nodeTaints", []):
+        raise property_change_not_allowed("properties.nodeTaints")
 
 
 def replaced(current: Json, wanted: Json) -> Json:

@@ -10,6 +10,7 @@ import asyncio
 import json
 import time
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -210,9 +211,9 @@ class Cluster:
 
         Args:
             etags: with entity tags, as the API versions from `etag_since` on have them.
-            without: properties that the API version does not have.
+            without: paths that the API version does not have; those below `agentPools.` are of a pool's properties.
         """
-        profiles = [{"name": pool.name, **with_etag_last(pool.properties, etags)} for pool in self.pools.values()]
+        profiles = [{"name": pool.name, **_shown(pool, etags, without)} for pool in self.pools.values()]
         body: Json = {
             "id": self.id,
             "location": self.location,
@@ -221,12 +222,11 @@ class Cluster:
         }
         if self.tags is not None:
             body["tags"] = self.tags
-        properties = {name: value for name, value in self.properties.items() if name not in without}
-        body["properties"] = {**properties, "agentPoolProfiles": profiles}
+        body["properties"] = {**self.properties, "agentPoolProfiles": profiles}
         body.update(self.top)
         if etags:
             body["eTag"] = self.etag
-        return body
+        return less(body, [path for path in without if not path.startswith(POOLS)])
 
     def serialised(self, etags: bool = True, without: tuple[str, ...] = ()) -> bytes:
         """`as_json` as bytes, kept until `changed`."""
@@ -235,18 +235,38 @@ class Cluster:
             self._serialised[key] = json.dumps(self.as_json(*key), separators=(",", ":")).encode()
         return self._serialised[key]
 
-    def pool_json(self, pool: Pool, etags: bool = True) -> Json:
-        """An agent pool as ARM answers it.
-
-        Args:
-            etags: with entity tags, as the API versions from `etag_since` on have them.
-        """
+    def pool_json(self, pool: Pool, etags: bool = True, without: tuple[str, ...] = ()) -> Json:
+        """An agent pool as ARM answers it. The arguments are those of `as_json`."""
         return {
             "id": f"{self.id}/agentPools/{pool.name}",
             "name": pool.name,
             "type": "Microsoft.ContainerService/managedClusters/agentPools",
-            "properties": with_etag_last(pool.properties, etags),
+            "properties": _shown(pool, etags, without),
         }
+
+
+POOLS = "agentPools."
+"""What a path below a pool's properties begins with."""
+
+
+def less(body: Json, paths: Iterable[str]) -> Json:
+    """A JSON object without some of its parts; the object itself stays as it is.
+
+    Args:
+        paths: dotted, such as `properties.nodeProvisioningProfile.defaultNodePools`; one that is not there is ignored.
+    """
+    for path in paths:
+        name, _dot, rest = path.partition(".")
+        if name not in body:
+            continue
+        kept = less(body[name], [rest]) if rest and isinstance(body[name], dict) else None
+        body = {key: kept if key == name else value for key, value in body.items() if key != name or rest}
+    return body
+
+
+def _shown(pool: Pool, etags: bool, without: tuple[str, ...]) -> Json:
+    paths = [path.removeprefix(POOLS) for path in without if path.startswith(POOLS)]
+    return less(with_etag_last(pool.properties, etags), paths)
 
 
 def with_etag_last(properties: Json, etags: bool) -> Json:
