@@ -125,6 +125,8 @@ options:
     description:
       - Nodes; by default a new pool begins with one. With the autoscaler a new pool begins with O(count) or
         O(min_count), and afterwards the number is the autoscaler's.
+      - A stopped pool has no nodes, and AKS reports V(0) for it. The option is not compared then, and a start brings
+        back the number from before.
     type: int
   enable_auto_scaling:
     description: Whether the cluster autoscaler changes the number of nodes. V(true) needs O(min_count) and
@@ -153,7 +155,7 @@ options:
     description: Tags of the pool's Azure resources.
     type: dict
   availability_zones:
-    description: Zones of the region. Only taken at creation.
+    description: Zones of the region, or V(auto) to leave the choice to AKS. Only taken at creation.
     type: list
     elements: str
   os_type:
@@ -192,8 +194,10 @@ options:
     description: What happens to evicted Spot nodes, V(Delete) or V(Deallocate). Only taken at creation.
     type: str
   spot_max_price:
-    description: The most US dollars an hour for a Spot node; V(-1) for up to the on-demand price. Only taken at
-      creation.
+    description:
+      - The most US dollars an hour for a Spot node; V(-1) for up to the on-demand price. Only taken at creation.
+      - AKS keeps five digits after the decimal point and may return V(0.57699) for V(0.577). Prices that differ by less
+        than 0.000015 are equal.
     type: float
   gpu_profile:
     description: What AKS installs for the GPUs.
@@ -244,16 +248,21 @@ options:
         description: What happens to a node that can't be drained, V(Cordon) or V(Schedule).
         type: str
   orchestrator_version:
-    description: The Kubernetes version, such as V(1.36.2), or V(1.36) for any patch of it.
+    description:
+      - The Kubernetes version, such as V(1.36.2), or V(1.36) for any patch of it.
+      - AKS upgrades to newer patch releases by itself. A pool with a newer patch release than the option names is left
+        as it is, with a warning.
     type: str
   power_state:
     description:
-      - V(Running) starts a stopped pool, V(Stopped) stops it. A stopped pool takes no other change.
+      - V(Running) starts a stopped pool, V(Stopped) stops it. A stopped pool takes no other change than
+        O(orchestrator_version).
     type: str
 notes:
   - Pools of one cluster are best written in turn. When AKS refuses a request because another operation is in
     progress, the task waits for that one until O(wait_timeout).
   - After a task was killed, the next run goes on with what Azure is doing.
+  - Node pools of the type C(VirtualMachines) are not managed. The task fails and changes nothing.
 seealso:
   - module: aks.gpu.node_pool_info
   - module: aks.gpu.vm_size_info

@@ -19,7 +19,10 @@ OTHERS = {
     "[WARNING]: No inventory was parsed",  # Ansible's
     "missing required arguments:",  # Ansible's
     'is forbidden: User "',  # Kubernetes'
-    "AuthorizationFailed",  # Azure's
+    "AuthorizationFailed",  # Azure's, as the codes below
+    "ReconcileVMSSAgentPoolFailed",
+    "DeleteVMSSAgentPoolFailed",
+    "ResourceOperationFailure",
 }
 
 

@@ -98,7 +98,8 @@ class ArmClient:
 
     Repeated within the deadline are: 429 and 5xx, after ``Retry-After`` or ever longer; a lost connection, where
     repeating is harmless; 401 once, with a new token; and, where asked for, 409 because another operation is in
-    progress.
+    progress. A write whose body comes from an earlier read is not repeated as it is when the resource has changed since
+    (412, or 409 ``EtagMismatch``): the error is raised, and the caller reads and plans again.
 
     Args:
         cloud: Where Resource Manager is.
@@ -176,9 +177,22 @@ class ArmClient:
         *,
         headers: Mapping[str, str] | None = None,
         doing: str | None = None,
+        planned: bool = False,
     ) -> Answer:
-        """Writes a resource; waits while another operation is in progress. Raises as ``get`` does."""
-        return self._request("PUT", path, api, headers=headers, body=body, doing=doing, wait_while_busy=True)
+        """Writes a resource; waits while another operation is in progress. Raises as ``get`` does.
+
+        Args:
+            path: From the first slash on, or a whole URL.
+            api: A key of ``API_VERSIONS``; not used with a whole URL.
+            body: The body.
+            headers: Further headers.
+            doing: What is being done, for the text of an error.
+            planned: Whether the body was planned from a read of the resource, so that it must not be sent again when
+                the resource has changed since.
+        """
+        return self._request(
+            "PUT", path, api, headers=headers, body=body, doing=doing, wait_while_busy=True, planned=planned
+        )
 
     def post(
         self,
@@ -189,6 +203,7 @@ class ArmClient:
         headers: Mapping[str, str] | None = None,
         doing: str | None = None,
         repeatable: bool = True,
+        wait_while_busy: bool = False,
     ) -> Answer:
         """Acts. Raises as ``get`` does.
 
@@ -199,8 +214,18 @@ class ArmClient:
             headers: Further headers.
             doing: What is being done, for the text of an error.
             repeatable: Whether doing it twice is as good as once, so that a lost connection may be repeated.
+            wait_while_busy: Whether to repeat it while another operation is in progress.
         """
-        return self._request("POST", path, api, headers=headers, body=body, doing=doing, repeatable=repeatable)
+        return self._request(
+            "POST",
+            path,
+            api,
+            headers=headers,
+            body=body,
+            doing=doing,
+            repeatable=repeatable,
+            wait_while_busy=wait_while_busy,
+        )
 
     def delete(
         self, path: str, api: str, *, query: Mapping[str, str] | None = None, doing: str | None = None
@@ -228,6 +253,7 @@ class ArmClient:
         doing: str | None = None,
         repeatable: bool = True,
         wait_while_busy: bool = False,
+        planned: bool = False,
     ) -> Answer:
         url, parameters = self._address(path, api, query)
         tries = _Tries()
@@ -257,10 +283,11 @@ class ArmClient:
                 tries.unauthorized = True
                 self.tokens.forget(token)
                 continue
-            delay = self._delay(answer, failure, tries, wait_while_busy)
+            busy = wait_while_busy and failure.busy and not (planned and failure.stale)
+            delay = self._delay(answer, tries, busy)
             if delay is None or delay >= self.deadline.remaining():
                 raise failure
-            waiting_for = "another operation" if failure.busy else "Azure"
+            waiting_for = "another operation" if busy else "Azure"
             self.progress(f"{doing or method}: waiting for {waiting_for}: {failure.code}: {failure.azure_message}")
             self.pause(delay)
 
@@ -318,7 +345,7 @@ class ArmClient:
         self.progress(f"{doing or 'Azure'}: connection lost, trying again")
         self.pause(backoff(tries.lost))
 
-    def _delay(self, answer: Answer, failure: AzureError, tries: _Tries, wait_while_busy: bool) -> float | None:
+    def _delay(self, answer: Answer, tries: _Tries, busy: bool) -> float | None:
         """Returns the seconds after which to repeat, or None when repeating is of no use."""
         if answer.status in _PASSING:
             tries.passing += 1
@@ -326,7 +353,7 @@ class ArmClient:
             if answer.status != 429 and named is None and tries.passing >= SERVER_ERROR_ATTEMPTS:
                 return None
             return named if named is not None else backoff(tries.passing)
-        if wait_while_busy and failure.busy:
+        if busy:
             tries.busy += 1
             named = answer.retry_after
             return named if named is not None else backoff(tries.busy, first=BUSY_FIRST_DELAY)

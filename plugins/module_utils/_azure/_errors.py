@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
@@ -30,6 +30,11 @@ HINTS: tuple[tuple[str, str, str], ...] = (
         "OperationNotAllowed|AnotherOperationInProgress",
         r"in progress|please wait",
         "Run again when it has ended, or give more wait_timeout; abort: true ends an operation that is stuck.",
+    ),
+    (
+        "EtagMismatch",
+        "",
+        "Another operation on the cluster was in progress: run again when it has ended, or give more wait_timeout.",
     ),
     ("OperationNotAllowed", r"deletion was issued", "The pool is being deleted: run again when it is gone."),
     ("ScopeLocked", "", "Remove the lock from the resource, its resource group or its subscription."),
@@ -86,6 +91,12 @@ HINTS: tuple[tuple[str, str, str], ...] = (
         "A disruption budget keeps these Pods: scale them up or move them, or set ignore_pod_disruption_budget: true.",
     ),
     (
+        "VMExtensionProvisioningError|VMExtensionProvisioningTimeout|VMExtensionHandlerNonTransientError",
+        "",
+        "A node failed while it was set up, most often because it can't reach what it needs (egress, DNS, API server): "
+        "the exit code in the message is explained at https://aka.ms/aks/vmextensionerror.",
+    ),
+    (
         "AKSOperationPreempted|OperationPreempted",
         "",
         "Another operation, or an abort, took its place: run again when that has ended.",
@@ -103,14 +114,28 @@ HINTS: tuple[tuple[str, str, str], ...] = (
 )
 """Codes (separated by bars), a pattern of the message (empty: any), and what to do."""
 
-_BUSY_CODES = {
-    "OperationNotAllowed",
-    "AnotherOperationInProgress",
-    "Conflict",
-    "ConcurrentOperation",
-    "OperationInProgress",
-}
-_BUSY = re.compile(r"in progress|please wait for it to finish", re.IGNORECASE)
+_BUSY_CODES = {"AnotherOperationInProgress", "ConcurrentOperation", "OperationInProgress", "EtagMismatch"}
+"""Codes that mean by themselves that another operation is in progress."""
+
+_BUSY = re.compile(
+    r"\bin[ -]progress\b|please wait for it to finish|\b(concurrent|conflicting|ongoing) (operation|request)\b",
+    re.IGNORECASE,
+)
+"""The same in words: AKS answers 409 ``OperationNotAllowed`` to this and to what never passes."""
+
+_ETAG_MISMATCH = "EtagMismatch"
+"""AKS's answer, with status 409, to two operations at once, also where no etag was sent
+(https://github.com/Azure/terraform-azurerm-aks/issues/354)."""
+
+_RPC = re.compile(r"rpc error: code = \w+")
+_CODE_IN_TEXT = re.compile(
+    r"""\b(?:error|sub)?_?code\\*["']?\s*[:=]\s*\\*["']?(?P<code>[A-Z][A-Za-z0-9_]*[a-z0-9_][A-Z][A-Za-z0-9_]*)""",
+    re.IGNORECASE,
+)
+"""A code within a message: ``"code": "X"``, ``Code="X"``, ``SubCode: X``."""
+
+_WITHOUT_MEANING = {"Unspecified"}
+"""Codes that AKS writes where it has none."""
 
 
 class AzureError(Failure):
@@ -123,7 +148,12 @@ class AzureError(Failure):
         request_id: By which Azure's support finds the request.
         target: The property or resource at fault, or None.
         doing: What was being done, such as ``create node pool gpunp``.
-        hint: What to do next; by default the one that belongs to the code.
+        hint: What to do next; by default that of the innermost code for which there is one.
+        codes: Azure's codes from the outermost to the innermost, as far as the answer has more than ``code``.
+
+    Attributes:
+        cause: The innermost code, where it is another one than ``code``. A failed operation often has a wrapper's code,
+            such as ``CreateVMSSAgentPoolFailed``, and the cause in its details or its message.
     """
 
     def __init__(
@@ -136,8 +166,11 @@ class AzureError(Failure):
         target: str | None = None,
         doing: str | None = None,
         hint: str | None = None,
+        codes: Sequence[str] = (),
     ) -> None:
+        known = list(dict.fromkeys([code, *codes, *codes_in_text(message)]))
         self.code = code
+        self.cause = known[-1] if len(known) > 1 else None
         self.azure_message = message
         self.status = status
         self.request_id = request_id
@@ -147,8 +180,9 @@ class AzureError(Failure):
             text += "."
         super().__init__(
             text,
-            hint=hint if hint is not None else hint_for(code, message),
+            hint=hint if hint is not None else hint_of(known, message),
             code=code,
+            cause=self.cause,
             azure_message=message,
             status=status,
             request_id=request_id,
@@ -157,8 +191,13 @@ class AzureError(Failure):
 
     @property
     def busy(self) -> bool:
-        """True when another operation is in progress, so that it is worth while to wait."""
-        return self.status == 409 and self.code in _BUSY_CODES and bool(_BUSY.search(self.azure_message))
+        """True when another operation is in progress, so that waiting helps."""
+        return self.status == 409 and (self.code in _BUSY_CODES or bool(_BUSY.search(self.azure_message)))
+
+    @property
+    def stale(self) -> bool:
+        """True when the resource is no longer as it was read, so that a write has to be planned again."""
+        return self.status == 412 or (self.status == 409 and self.code == _ETAG_MISMATCH)
 
 
 class OperationFailed(AzureError):
@@ -184,6 +223,44 @@ def hint_for(code: str, message: str) -> str | None:
         if code in codes.split("|") and (not pattern or re.search(pattern, message, re.IGNORECASE)):
             return hint
     return None
+
+
+def hint_of(codes: Sequence[str], message: str) -> str | None:
+    """Returns what to do about an error with several codes: the hint of the innermost code that has one, or None.
+
+    Args:
+        codes: Azure's codes, the outermost first.
+        message: Azure's text.
+    """
+    return next((hint for code in reversed(codes) if (hint := hint_for(code, message))), None)
+
+
+def codes_in_text(text: str) -> list[str]:
+    """Returns the codes that a message quotes from an inner error, the outermost first.
+
+    Args:
+        text: Azure's text, such as ``Category: ClientError; SubCode: TooManyRequests; ...``.
+    """
+    return [found["code"] for found in _CODE_IN_TEXT.finditer(_RPC.sub("", text))]
+
+
+def codes_of(body: Any) -> list[str]:
+    """Returns all codes of an error, the outermost first: its own, those of its details, those within its messages.
+
+    Args:
+        body: The parsed body, or its text.
+    """
+    if isinstance(body, str):
+        body = _json(body) or {"message": body}
+    if not isinstance(body, Mapping):
+        return []
+    if isinstance(body.get("error"), Mapping):
+        return codes_of(body["error"])
+    message = str(body.get("message") or "")
+    inner = [body.get("innererror"), *(body.get("details") or ()), *([_json(message)] if _json(message) else ())]
+    found = [str(body.get("code") or ""), *codes_in_text(message)]
+    found += [code for each in inner for code in codes_of(each)]
+    return [code for code in dict.fromkeys(found) if code and code not in _WITHOUT_MEANING]
 
 
 def error_fields(body: Any) -> dict[str, str]:
@@ -232,6 +309,7 @@ def error_of(body: Any, *, status: int | None, request_id: str | None, doing: st
         request_id=request_id,
         target=fields.get("target"),
         doing=doing,
+        codes=codes_of(body),
     )
 
 

@@ -13,7 +13,12 @@ from typing import Any
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import duration_text
 from ansible_collections.aks.gpu.plugins.module_utils._azure._client import Answer, ArmClient
-from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError, OperationFailed, error_fields
+from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import (
+    AzureError,
+    OperationFailed,
+    codes_of,
+    error_fields,
+)
 
 FIRST_INTERVAL = 1.0
 GROWTH = 1.5
@@ -135,4 +140,5 @@ def operation_failure(body: Any, state: str, doing: str) -> OperationFailed:
         fields.get("message") or "Azure gave no reason",
         target=fields.get("target"),
         doing=doing,
+        codes=codes_of(body),
     )

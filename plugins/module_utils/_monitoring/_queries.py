@@ -55,8 +55,8 @@ class QueryClient(ArmClient):
         tokens = client.tokens.of(audience)
         return cls(cloud, tokens, client.deadline, client.progress, ca_bundle=client.ca_bundle, sleep=client.sleep)
 
-    def _delay(self, answer: Answer, failure: AzureError, tries: Any, wait_while_busy: bool) -> float | None:
-        return None if answer.status == 504 else super()._delay(answer, failure, tries, wait_while_busy)
+    def _delay(self, answer: Answer, tries: Any, busy: bool) -> float | None:
+        return None if answer.status == 504 else super()._delay(answer, tries, busy)
 
 
 @dataclass

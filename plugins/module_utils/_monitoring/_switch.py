@@ -372,6 +372,7 @@ class _Switch:
                     wanted,
                     headers={"If-Match": etag} if etag else {},
                     doing=doing,
+                    planned=True,
                 )
             except AzureError as error:
                 if self._is_unknown_profile(error):
@@ -379,9 +380,9 @@ class _Switch:
                     self.task.warn(
                         "Azure does not know azureMonitorProfile.containerInsights here: the add-on omsagent is taken."
                     )
-                elif error.status == 412:
+                elif error.stale:
                     late += 1
-                    self._pause(late)
+                    self._pause(late, error)
                 else:
                     raise
                 body = cluster(self.client, self.subscription_id, self.group, self.name)
@@ -398,12 +399,14 @@ class _Switch:
             and "containerinsights" in error.azure_message.lower()
         )
 
-    def _pause(self, times: int) -> None:
+    def _pause(self, times: int, error: AzureError) -> None:
         if self.client.deadline.expired:
             raise DeadlineExceeded(
-                f"Cluster {self.name} was changed by somebody else before each of {times} writes.",
-                hint="Nothing was overwritten. Run again when nobody else writes it.",
-            )
+                f"Cluster {self.name} changed before each of {times} writes; Azure's last answer: {error.code}: "
+                f"{error.azure_message}",
+                hint="Nothing was overwritten. Run again when no other operation on the cluster is in progress.",
+            ) from error
+        self.client.progress(f"{self.name}: the cluster has changed, planning again: {error.code}")
         self.client.pause(backoff(times, first=FIRST_PAUSE))
 
 

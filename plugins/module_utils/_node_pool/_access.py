@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._azure._client import Answer
-from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError, error_fields, hint_for
+from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError, codes_of, error_fields, hint_of
 from ansible_collections.aks.gpu.plugins.module_utils._azure._operations import (
     Look,
     wait_for_operation,
@@ -56,7 +56,8 @@ def is_settled(pool: Pool) -> bool:
 def failure_of(pool: Pool, name: str) -> NodePoolFailed:
     """Returns the error of a pool whose last operation has failed, with the reason that Azure keeps."""
     state = state_of(pool)
-    fields = error_fields((properties_of(pool).get("status") or {}).get("provisioningError") or {})
+    told = (properties_of(pool).get("status") or {}).get("provisioningError") or {}
+    fields = error_fields(told)
     code, reason = fields.get("code"), fields.get("message")
     text = f"Node pool {name} is in state {state}: the last operation on it has " + (
         "been canceled" if state == "Canceled" else "failed"
@@ -65,7 +66,7 @@ def failure_of(pool: Pool, name: str) -> NodePoolFailed:
         text += f" with {code or 'no code'}: {(reason or 'Azure gave no reason').rstrip('.')}."
     else:
         text += "; Azure keeps no reason with the pool, the activity log of the resource group has it."
-    advice = hint_for(code, reason or "") if code else None
+    advice = hint_of(codes_of(told), reason or "")
     remedy = "repair: true puts the pool right by writing it again; state: absent removes it."
     return NodePoolFailed(text, hint=f"{advice} {remedy}" if advice else remedy, code=code, state=state)
 
@@ -126,15 +127,23 @@ class NodePoolAccess:
         snapshot = self.session.snapshot
         return contextlib.nullcontext() if snapshot is None else snapshot.writing(self.cluster_id, self.name, stale)
 
-    def create(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
-        """Starts to create the pool; 412 when there is one. Raises ``AzureError``."""
+    def create(self, body: Mapping[str, Any], headers: Mapping[str, str], *, guarded: bool = True) -> Answer:
+        """Starts to create the pool. Raises ``AzureError``.
+
+        Args:
+            body: The body of the PUT.
+            headers: Further headers.
+            guarded: Whether Azure is asked to refuse (412) when there is a pool of that name.
+        """
+        condition = {"If-None-Match": "*"} if guarded else {}
         with self._writing(None):
             return self.client.put(
                 self.id,
                 "containerservice",
                 body,
-                headers={**headers, "If-None-Match": "*"},
+                headers={**headers, **condition},
                 doing=f"Creating {self.what}",
+                planned=True,
             )
 
     def update(self, body: Mapping[str, Any], current: Pool) -> Answer:
@@ -147,6 +156,7 @@ class NodePoolAccess:
                 body,
                 headers={"If-Match": etag} if etag else {},
                 doing=f"Updating {self.what}",
+                planned=True,
             )
 
     def delete(self, ignore_pod_disruption_budget: bool) -> Answer:
@@ -165,10 +175,12 @@ class NodePoolAccess:
         doing = f"Aborting the operation on {self.what}"
         try:
             with self._writing():
-                answer = self.client.post(f"{self.id}/abort", "containerservice", doing=doing, repeatable=False)
+                answer = self.client.post(
+                    f"{self.id}/abort", "containerservice", doing=doing, repeatable=False, wait_while_busy=True
+                )
         except AzureError as error:
             idle = error.status in (400, 409) and error.code in ("OperationNotAllowed", "NoOperationInProgress")
-            if idle or error.status == 404:  # a deletion that was under way may end just then
+            if (idle and not error.busy) or error.status == 404:  # a deletion that was under way may end just then
                 return
             raise
         self.finish(answer, doing)

@@ -42,11 +42,12 @@ class Kind(Enum):
     EXACT = "exact"
     TEXT = "letter case is ignored"
     IDENTIFIER = "an ARM id: letter case and a trailing slash are ignored"
-    SET = "order is ignored"
     TAINTS = "order is ignored, AKS's own taints are passed over"
     LABELS = "a map, AKS's own labels are passed over"
     TAGS = "a map whose keys are compared without letter case, the tag of this collection is passed over"
-    VERSION = "1.36 means any 1.36.x"
+    VERSION = "1.36 means any 1.36.x; a newer patch release is not a difference, as AKS upgrades by itself"
+    PRICE = "AKS keeps five digits of a price, cut off in binary"
+    ZONES = "order is ignored, auto leaves the choice to AKS"
     DISK_SIZE = "0 means the default size"
 
 
@@ -54,7 +55,8 @@ class Owner(Enum):
     """Who else may change a field."""
 
     USER = "nobody"
-    AUTOSCALER = "the autoscaler, while it is on"
+    NODES = "the autoscaler, while it is on; AKS, while the pool is stopped"
+    LIMITS = "AKS, while the pool is stopped or its autoscaler is off"
 
 
 def _never(_properties: Mapping[str, Any], _value: Any) -> bool:
@@ -79,6 +81,7 @@ class Field:
         choices: The values that Azure knows, in its spelling; any letter case is accepted. Empty: any value.
         immutable: True when AKS takes a value only at creation.
         absent: What it means when ARM returns nothing.
+        default: What AKS takes where it returns nothing, in comparisons only: it is not shown as the pool's value.
         owner: Who else may change the field.
         exempt: Says whether AKS takes this one change of an immutable field.
     """
@@ -90,6 +93,7 @@ class Field:
     choices: tuple[str, ...] = ()
     immutable: bool = False
     absent: Any = None
+    default: Any = None
     owner: Owner = Owner.USER
     exempt: Callable[[Mapping[str, Any], Any], bool] = _never
 
@@ -108,16 +112,16 @@ def _row(option: str, path: str, ansible_type: str = "str", **more: Any) -> Fiel
 FIELDS: tuple[Field, ...] = (
     # Azure is about to allow another vm_size in place (preview): then it is no longer immutable.
     _row("vm_size", "vmSize", kind=Kind.TEXT, immutable=True),
-    _row("count", "count", "int", owner=Owner.AUTOSCALER),
+    _row("count", "count", "int", owner=Owner.NODES),
     _row("enable_auto_scaling", "enableAutoScaling", "bool", absent=False),
-    _row("min_count", "minCount", "int"),
-    _row("max_count", "maxCount", "int"),
+    _row("min_count", "minCount", "int", owner=Owner.LIMITS),
+    _row("max_count", "maxCount", "int", owner=Owner.LIMITS),
     _row("scale_down_mode", "scaleDownMode", choices=("Delete", "Deallocate"), absent="Delete"),
     _row("mode", "mode", choices=("System", "User")),
     _row("node_taints", "nodeTaints", "list", kind=Kind.TAINTS, absent=[]),
     _row("node_labels", "nodeLabels", "dict", kind=Kind.LABELS, absent={}),
     _row("tags", "tags", "dict", kind=Kind.TAGS, absent={}),
-    _row("availability_zones", "availabilityZones", "list", kind=Kind.SET, absent=[], immutable=True),
+    _row("availability_zones", "availabilityZones", "list", kind=Kind.ZONES, absent=[], immutable=True),
     _row("os_type", "osType", choices=("Linux", "Windows"), absent="Linux", immutable=True),
     _row("os_sku", "osSKU", kind=Kind.TEXT),
     _row("os_disk_size_gb", "osDiskSizeGB", "int", kind=Kind.DISK_SIZE, immutable=True),
@@ -128,8 +132,15 @@ FIELDS: tuple[Field, ...] = (
     _row("pod_subnet_id", "podSubnetID", kind=Kind.IDENTIFIER, immutable=True),
     _row("enable_node_public_ip", "enableNodePublicIP", "bool", absent=False, immutable=True),
     _row("scale_set_priority", "scaleSetPriority", choices=("Regular", "Spot"), absent="Regular", immutable=True),
-    _row("scale_set_eviction_policy", "scaleSetEvictionPolicy", choices=("Delete", "Deallocate"), immutable=True),
-    _row("spot_max_price", "spotMaxPrice", "float", immutable=True),
+    # AKS leaves out what belongs to Spot pools only; what it means then is the documented default.
+    _row(
+        "scale_set_eviction_policy",
+        "scaleSetEvictionPolicy",
+        choices=("Delete", "Deallocate"),
+        default="Delete",
+        immutable=True,
+    ),
+    _row("spot_max_price", "spotMaxPrice", "float", kind=Kind.PRICE, default=-1.0, immutable=True),
     _row(
         "gpu_profile.driver",
         "gpuProfile.driver",
@@ -155,13 +166,20 @@ FIELDS: tuple[Field, ...] = (
     _row("proximity_placement_group_id", "proximityPlacementGroupID", kind=Kind.IDENTIFIER),
     _row("host_group_id", "hostGroupID", kind=Kind.IDENTIFIER, immutable=True),
     _row("upgrade_settings.max_surge", "upgradeSettings.maxSurge"),
-    _row("upgrade_settings.max_unavailable", "upgradeSettings.maxUnavailable"),
-    _row("upgrade_settings.drain_timeout_in_minutes", "upgradeSettings.drainTimeoutInMinutes", "int"),
-    _row("upgrade_settings.node_soak_duration_in_minutes", "upgradeSettings.nodeSoakDurationInMinutes", "int"),
+    # Whether AKS returns these depends on the API version, the priority of the pool and what was sent.
+    _row("upgrade_settings.max_unavailable", "upgradeSettings.maxUnavailable", default="0"),
+    _row("upgrade_settings.drain_timeout_in_minutes", "upgradeSettings.drainTimeoutInMinutes", "int", default=30),
+    _row(
+        "upgrade_settings.node_soak_duration_in_minutes",
+        "upgradeSettings.nodeSoakDurationInMinutes",
+        "int",
+        default=0,
+    ),
     _row(
         "upgrade_settings.undrainable_node_behavior",
         "upgradeSettings.undrainableNodeBehavior",
         choices=("Cordon", "Schedule"),
+        default="Schedule",
     ),
     _row("orchestrator_version", "orchestratorVersion", kind=Kind.VERSION),
     _row("power_state", "powerState.code", choices=("Running", "Stopped"), absent="Running"),
@@ -175,6 +193,18 @@ MAX_COUNT: Option = ("max_count",)
 AUTOSCALER: Option = ("enable_auto_scaling",)
 VERSION: Option = ("orchestrator_version",)
 POWER: Option = ("power_state",)
+
+STOPPED = "Stopped"
+
+SCALE_SETS = "VirtualMachineScaleSets"
+"""The type of the pools that this collection manages. Those of type ``VirtualMachines`` keep sizes and counts elsewhere
+(``virtualMachinesProfile``), and show ``count: null`` and ``vmSize: ""``."""
+
+PRICE_TOLERANCE = 1.5e-5
+"""AKS returns 0.577 as 0.57699 (azure-powershell TestSpot.json, 2025-10-28), in US dollars."""
+
+ANY_ZONES = "auto"
+"""The zone that leaves the choice to AKS."""
 
 READ_ONLY = (
     "eTag",
@@ -231,7 +261,7 @@ def canonical(field: Field, value: Any) -> Any:
         return next((choice for choice in field.choices if choice.lower() == str(value).lower()), value)
     if field.kind in (Kind.LABELS, Kind.TAGS) and isinstance(value, Mapping):
         return {str(key): _plain(text) for key, text in value.items()}
-    if field.kind in (Kind.SET, Kind.TAINTS) and isinstance(value, Iterable) and not isinstance(value, str):
+    if field.kind in (Kind.ZONES, Kind.TAINTS) and isinstance(value, Iterable) and not isinstance(value, str):
         return list(dict.fromkeys(str(item).strip() for item in value))
     return value
 
@@ -261,6 +291,12 @@ def observed(field: Field, properties: Mapping[str, Any]) -> Any:
     return deepcopy(field.absent) if value is None else value
 
 
+def compared(field: Field, properties: Mapping[str, Any]) -> Any:
+    """Returns what a pool says of a field, or what AKS takes where the pool says nothing."""
+    value = observed(field, properties)
+    return field.default if value is None else value
+
+
 def owned(field: Field, value: Any) -> Any:
     """Returns the part of a value that a user may own: without what AKS adds by itself."""
     if field.kind is Kind.TAINTS:
@@ -281,8 +317,10 @@ def same(field: Field, current: Any, desired: Any) -> bool:
         return str(current).lower() == str(desired).lower()
     if field.kind is Kind.IDENTIFIER:
         return str(current).lower().rstrip("/") == str(desired).lower().rstrip("/")
-    if field.kind is Kind.SET:
-        return {str(item) for item in current} == {str(item) for item in desired}
+    if field.kind is Kind.ZONES:
+        return ANY_ZONES in desired or {str(item) for item in current} == {str(item) for item in desired}
+    if field.kind is Kind.PRICE:
+        return abs(float(current) - float(desired)) < PRICE_TOLERANCE
     if field.kind is Kind.TAINTS:
         return {_taint(item) for item in current} == {_taint(item) for item in desired}
     if field.kind is Kind.TAGS:
@@ -290,11 +328,19 @@ def same(field: Field, current: Any, desired: Any) -> bool:
             key.lower(): text for key, text in desired.items()
         }
     if field.kind is Kind.VERSION:
-        wanted = str(desired).lstrip("v").split(".")
-        return str(current).lstrip("v").split(".")[: len(wanted)] == wanted
+        return _is_version(str(current).lstrip("v"), str(desired).lstrip("v"))
     if field.kind is Kind.DISK_SIZE and desired == 0:
         return True
     return bool(current == desired)
+
+
+def _is_version(current: str, desired: str) -> bool:
+    """Says whether a version is the desired one, or a later patch release of it."""
+    now, wanted = current.split("."), desired.split(".")
+    if now[: len(wanted)] == wanted:
+        return True
+    patches = now[:2] == wanted[:2] and len(now) == len(wanted) == 3 and now[2].isdigit() and wanted[2].isdigit()
+    return patches and int(now[2]) > int(wanted[2])
 
 
 def _taint(text: str) -> str:
@@ -322,6 +368,15 @@ def overlay(field: Field, properties: dict[str, Any], desired: Any) -> None:
 def is_our_own(pool: Mapping[str, Any]) -> bool:
     """Says whether this collection has created a pool."""
     return CREATED_BY in {key.lower() for key in properties_of(pool).get("tags") or {}}
+
+
+def unmanaged_type(pool: Mapping[str, Any]) -> str | None:
+    """Returns the type of a pool that this collection doesn't manage, or None where it does.
+
+    A pool that names no type is one of a scale set.
+    """
+    kind = properties_of(pool).get("type") or SCALE_SETS
+    return None if str(kind).lower() == SCALE_SETS.lower() else str(kind)
 
 
 def writable(pool: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -19,17 +19,20 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import 
     MAX_COUNT,
     MIN_COUNT,
     POWER,
+    STOPPED,
     VERSION,
     Field,
     Option,
     Owner,
     Values,
     canonical,
+    compared,
     observed,
     overlay,
     owned,
     properties_of,
     same,
+    unmanaged_type,
     writable,
 )
 
@@ -113,33 +116,49 @@ def conflicts(base: Pool, now: Pool, desired: Values) -> tuple[str, ...]:
         desired: The options that are set.
     """
     told, found = properties_of(base), properties_of(now)
+    owned_now = [row for row in _changed_rows(base, desired) if _is_owned(row, found, desired)]
     return tuple(
         f"{row.name} was {_text(observed(row, told))}, is now {_text(observed(row, found))}, "
         f"and shall become {_text(desired[row.option])}"
-        for row in _changed_rows(base, desired)
-        if not same(row, observed(row, told), observed(row, found))
-        and not same(row, observed(row, found), desired[row.option])
+        for row in owned_now
+        if not same(row, compared(row, told), compared(row, found))
+        and not same(row, compared(row, found), desired[row.option])
     )
+
+
+def upgraded_beyond(current: Pool, desired: Values) -> str | None:
+    """Returns the version of a pool that is newer than the one in the options, or None.
+
+    AKS upgrades by itself to newer patch releases, and doesn't go back: that is no difference, but worth a warning.
+    """
+    version = observed(BY_OPTION[VERSION], properties_of(current))
+    wanted = str(desired.get(VERSION) or "").lstrip("v")
+    if not wanted or not version or not same(BY_OPTION[VERSION], version, wanted):
+        return None
+    return None if str(version).split(".")[: len(wanted.split("."))] == wanted.split(".") else str(version)
 
 
 def _creation(desired: Values) -> PoolPlan:
     values = dict(desired)
     # AKS wants a count in any case; its documented default is 1.
     values.setdefault(COUNT, values.get(MIN_COUNT, 1) if values.get(AUTOSCALER) else 1)
-    stop = values.pop(POWER, None) == "Stopped"
+    stop = values.pop(POWER, None) == STOPPED
     body: dict[str, Any] = {"properties": {"tags": dict(CREATED_BY_US)}}
     for option, value in values.items():
         if value is not None:
             overlay(BY_OPTION[option], body["properties"], value)
     steps = [Step(body, tuple(values))]
     if stop:
-        steps.append(_overlaid(body, {POWER: "Stopped"}))
-    predicted = deepcopy(steps[-1].body)
+        steps.append(_overlaid(body, {POWER: STOPPED}))
+    predicted = _with_power(deepcopy(steps[-1].body), {})
     return PoolPlan("create", tuple(steps), {}, _shown(predicted, tuple(desired)), _settled(predicted))
 
 
 def _update(current: Pool, desired: Values) -> PoolPlan:
     properties = properties_of(current)
+    foreign = unmanaged_type(current)
+    if foreign is not None:
+        return PoolPlan("refuse", predicted=current, problems=(_unmanaged_problem(foreign),))
     rows = _changed_rows(current, desired)
     before = _shown(current, tuple(option for option in desired if _is_owned(BY_OPTION[option], properties, desired)))
     if not rows:
@@ -152,11 +171,12 @@ def _update(current: Pool, desired: Values) -> PoolPlan:
         for row in rows
         if row.immutable and not row.exempt(properties, desired[row.option])
     ]
-    stopped = observed(BY_OPTION[POWER], properties) == "Stopped"
-    if stopped and desired.get(POWER) != "Running":
+    stopped = _is_stopped(properties)
+    # "Stopped node pools can be upgraded": https://learn.microsoft.com/en-us/azure/aks/start-stop-nodepools
+    blocked = [row.name for row in rows if row.option != VERSION and not row.immutable]
+    if stopped and desired.get(POWER) != "Running" and blocked:
         problems.append(
-            f"The node pool is stopped, so AKS doesn't change {', '.join(row.name for row in rows)}. "
-            "Start it with power_state: Running."
+            f"The node pool is stopped, so AKS doesn't change {', '.join(blocked)}. Start it with power_state: Running."
         )
     if problems:
         return PoolPlan("refuse", before=before, after=before, predicted=current, problems=tuple(problems))
@@ -167,7 +187,7 @@ def _update(current: Pool, desired: Values) -> PoolPlan:
         step = _overlaid(body, {option: desired[option] for option in options})
         body = step.body
         steps.append(step)
-    predicted = {**current, "properties": {**properties, **body["properties"]}}
+    predicted = _with_power({**current, "properties": {**properties, **body["properties"]}}, desired)
     for key in ("minCount", "maxCount"):
         if key not in body["properties"]:
             predicted["properties"].pop(key, None)
@@ -176,6 +196,35 @@ def _update(current: Pool, desired: Values) -> PoolPlan:
     changed = {row.option for row in rows}
     after = _merged(before, _shown(predicted, tuple(changed)))
     return PoolPlan("update", tuple(steps), before, after, _settled(predicted))
+
+
+def _unmanaged_problem(kind: str) -> str:
+    return (
+        f"The node pool is of type {kind}, and aks.gpu manages node pools of virtual machine scale sets only. Choose "
+        "another name, or change this pool with: az aks nodepool."
+    )
+
+
+def _is_stopped(properties: Mapping[str, Any]) -> bool:
+    return bool(observed(BY_OPTION[POWER], properties) == STOPPED)
+
+
+def _with_power(pool: dict[str, Any], desired: Values) -> dict[str, Any]:
+    """Returns a predicted pool with the count that AKS reports in its power state.
+
+    A stopped pool has no nodes. A start brings back the count from before, which a stopped pool doesn't tell.
+    Witness: azure-cli test_aks_nodepool_stop_and_start.yaml, 2025-07-08.
+
+    Args:
+        pool: The pool to come, with the count that the last PUT sends.
+        desired: The options that are set.
+    """
+    properties = pool["properties"]
+    if _is_stopped(properties):
+        properties["count"] = 0
+    elif properties.get("count") == 0 and POWER in desired and COUNT not in desired:
+        properties.pop("count")
+    return pool
 
 
 def _groups(options: list[Option], stopped: bool) -> list[list[Option]]:
@@ -204,14 +253,14 @@ def _overlaid(body: Mapping[str, Any], values: Values) -> Step:
 
 def _is_owned(row: Field, properties: Mapping[str, Any], desired: Values) -> bool:
     """Says whether an option is the user's to set in the state that is to come."""
+    if row.owner is Owner.USER:
+        return True
+    if _is_stopped(properties) and desired.get(POWER) != "Running":
+        return False
     autoscaled = desired.get(AUTOSCALER)
     if autoscaled is None:
         autoscaled = observed(BY_OPTION[AUTOSCALER], properties)
-    if row.owner is Owner.AUTOSCALER:
-        return not autoscaled
-    if row.option in (MIN_COUNT, MAX_COUNT):
-        return bool(autoscaled)
-    return True
+    return bool(autoscaled) is (row.owner is Owner.LIMITS)
 
 
 def _changed_rows(current: Pool, desired: Values) -> list[Field]:
@@ -220,7 +269,7 @@ def _changed_rows(current: Pool, desired: Values) -> list[Field]:
         BY_OPTION[option]
         for option, value in desired.items()
         if _is_owned(BY_OPTION[option], properties, desired)
-        and not same(BY_OPTION[option], observed(BY_OPTION[option], properties), value)
+        and not same(BY_OPTION[option], compared(BY_OPTION[option], properties), value)
     ]
 
 

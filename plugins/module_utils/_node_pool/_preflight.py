@@ -17,6 +17,7 @@ from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import (
     AKS_PREFIX,
+    ANY_ZONES,
     AUTOSCALER,
     BY_OPTION,
     COUNT,
@@ -478,7 +479,7 @@ def _offer_problems(values: Values, size: LiveSize | None) -> list[str]:
             f"vm_size: the subscription may not use {size.name} in {size.location} ({size.blocked}). Ask Azure support "
             "for access, or take another size or region; aks.gpu.vm_size_info lists them."
         ]
-    missing = [zone for zone in values.get(ZONES, ()) if zone not in size.zones]
+    missing = [zone for zone in values.get(ZONES, ()) if zone not in (*size.zones, ANY_ZONES)]
     if missing:
         return [
             f"availability_zones: {size.name} is not available in zone {', '.join(missing)} of {size.location}; "

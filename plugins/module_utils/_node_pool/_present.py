@@ -15,7 +15,11 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS, CLUSTER_OPTIONS
-from ansible_collections.aks.gpu.plugins.module_utils._azure._client import backoff
+from ansible_collections.aks.gpu.plugins.module_utils._azure._client import (
+    BUSY_FIRST_DELAY,
+    Answer,
+    backoff,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
 from ansible_collections.aks.gpu.plugins.module_utils._azure._session import connect
 from ansible_collections.aks.gpu.plugins.module_utils._azure._snapshot import Glimpse
@@ -35,11 +39,13 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._access import 
 )
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import (
     CREATED_BY,
+    VERSION,
     Values,
     flat,
     is_our_own,
     option_spec,
     option_values,
+    unmanaged_type,
     writable,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._offer import (
@@ -59,6 +65,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._plan import (
     conflicts,
     plan,
     resulting,
+    upgraded_beyond,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._preflight import (
     PRIORITY,
@@ -113,14 +120,24 @@ LISTS = frozenset(name for name, rule in SETTINGS.items() if rule["type"] == "li
 FIRST_PAUSE = 0.2
 """Seconds before a write that came too late is planned again."""
 
+REFUSED_CREATIONS = 1
+"""How often a creation that Azure refuses with 412 is tried again although there is no pool of that name."""
+
 
 class Refused(Failure):
-    """The options ask for what Azure would not do."""
+    """The options ask for what Azure would not do.
 
-    def __init__(self, name: str, problems: list[str]) -> None:
+    Args:
+        name: The node pool.
+        problems: Sentences, each with a way out.
+        changed: Whether this task has changed the node pool already.
+    """
+
+    def __init__(self, name: str, problems: list[str], *, changed: bool = False) -> None:
         count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
+        extent = "after this task had changed the node pool" if changed else "nothing was changed"
         super().__init__(
-            f"Node pool {name}: {count} found, nothing was changed. "
+            f"Node pool {name}: {count} found, {extent}. "
             + " ".join(f"({number}) {text}" if len(problems) > 1 else text for number, text in enumerate(problems, 1)),
             problems=problems,
         )
@@ -269,6 +286,7 @@ class _Present:
         self.may_repair: bool = params["repair"]
         self.old = access.sibling(params["replaces"]) if params["replaces"] else None
         self.replaced: Pool | None = None
+        self.written = False
         self.wanted = _Wanted(
             given=option_values(params),
             headers={str(name): _header(value) for name, value in (params["custom_headers"] or {}).items()},
@@ -355,6 +373,8 @@ class _Present:
     def _plan_change(self, current: Pool) -> Plan:
         given, headers = self.wanted.given, self.wanted.headers
         decision = plan(current, given)
+        if unmanaged_type(current) is not None:
+            self._refuse(list(decision.problems))
         self._refuse(
             [
                 *option_problems(resulting(current, given), given, headers),
@@ -375,7 +395,17 @@ class _Present:
             apply=(lambda: self._apply(current)) if changed or attach else None,
             before=decision.before,
             after=decision.after,
+            warnings=self._version_warnings(current),
         )
+
+    def _version_warnings(self, current: Pool) -> list[str]:
+        version = upgraded_beyond(current, self.wanted.given)
+        if version is None:
+            return []
+        return [
+            f"Node pool {self.access.name} runs Kubernetes {version}, which is newer than orchestrator_version: "
+            f"{self.wanted.given[VERSION]}. It is left as it is: AKS does not downgrade a node pool."
+        ]
 
     def _live_problems(self, values: Values, headers: Mapping[str, str], found: Mapping[str, Any]) -> list[str]:
         """Asks Azure about the place of a new pool. What the principal may not ask is not judged."""
@@ -407,18 +437,19 @@ class _Present:
 
     def _refuse(self, problems: list[str]) -> None:
         if problems:
-            raise Refused(self.access.name, problems)
+            raise Refused(self.access.name, problems, changed=self.written)
 
     # --- writing -------------------------------------------------------------------------------------------------
 
     def _apply(self, current: Pool | None) -> dict[str, Any]:
         """Brings the pool to what is wanted, from whatever state it is in by now.
 
-        Each PUT is planned from what was last read. One that comes too late (412) is planned again; that ends, because
-        every round needs a change by somebody else, and with the deadline.
+        Each PUT is planned from what was last read. One that comes too late (412, 409 ``EtagMismatch``) is planned
+        again; that ends, because every round needs a change by another client, and with the deadline.
         """
         sent: set[tuple[str, ...]] = set()
-        late = 0
+        late: list[AzureError] = []
+        refused = 0
         while True:
             if current is not None and not is_settled(current):
                 current = self._settled(current)
@@ -439,12 +470,20 @@ class _Present:
             if current is not None and not repairing and sent & set(step.options):
                 self._tell_what_was_not_kept(decision)
                 return {"node_pool": flat(current)}
-            answer = self._put(step, current)
-            if answer is None:
-                late += 1
+            try:
+                answer = self._put(step, current, late)
+            except AzureError as error:
+                if not _is_late(error, current):
+                    raise
+                late.append(error)
                 self._pause_after_a_late_write(late)
-                current = self._reread(current)
+                now = self._reread(current)
+                refused += current is None and now is None and error.status == 412
+                if refused > REFUSED_CREATIONS:
+                    raise
+                current = now
                 continue
+            self.written = True
             self.may_repair = False
             sent |= set(step.options)
             if not self.wait and len(decision.steps) <= 1:
@@ -458,7 +497,7 @@ class _Present:
         """Waits for, or ends, what is under way; without ``wait`` it returns at once when there is nothing to write."""
         if self.task.params["abort"] and state_of(current) != DELETING:
             self.access.abort()
-            self.may_repair = True
+            self.written = self.may_repair = True
         elif not self.wait and state_of(current) != DELETING and self._decide(current).action == "nothing":
             return current
         else:
@@ -476,35 +515,36 @@ class _Present:
         self._refuse(list(decision.problems))
         return decision
 
-    def _put(self, step: Step, current: Pool | None) -> Any:
-        """Sends a PUT; returns the answer, or None when the pool is no longer as it was read."""
-        try:
-            if current is None:
-                values, headers = self.wanted.for_creation()
-                if self.task.params["preflight"]:
-                    self._require_feature(self.wanted.stack or stack_of(values, headers))
-                return self.access.create(step.body, headers)
-            return self.access.update(step.body, current)
-        except AzureError as error:
-            deleted = error.status == 409 and "deletion was issued" in error.azure_message
-            vanished = error.status == 404 and current is not None
-            if error.status == 412 or deleted or vanished:
-                return None
-            raise
+    def _put(self, step: Step, current: Pool | None, late: list[AzureError]) -> Answer:
+        """Sends a PUT and returns the answer.
 
-    def _pause_after_a_late_write(self, times: int) -> None:
+        A creation asks Azure to refuse when there is a pool of that name. Azure has answered so where there was none,
+        and asked to leave the condition out: it is left out after that answer only.
+        Source: https://github.com/Azure/azure-cli/pull/30309
+        """
+        if current is not None:
+            return self.access.update(step.body, current)
+        values, headers = self.wanted.for_creation()
+        if self.task.params["preflight"]:
+            self._require_feature(self.wanted.stack or stack_of(values, headers))
+        unwanted = bool(late) and late[-1].status == 412 and "resource not found" in late[-1].azure_message.lower()
+        return self.access.create(step.body, headers, guarded=not unwanted)
+
+    def _pause_after_a_late_write(self, late: list[AzureError]) -> None:
         """Leaves others some time before the next attempt.
 
         Raises:
             DeadlineExceeded: There is no time for one.
         """
-        client = self.access.client
+        client, error = self.access.client, late[-1]
         if client.deadline.expired:
             raise DeadlineExceeded(
-                f"Node pool {self.access.name} was changed by somebody else before each of {times} writes.",
-                hint="Nothing was overwritten. Run again when nobody else writes it.",
-            )
-        client.pause(backoff(times, first=FIRST_PAUSE))
+                f"Node pool {self.access.name} changed before each of {len(late)} writes; Azure's last answer: "
+                f"{error.code}: {error.azure_message}",
+                hint="Nothing was overwritten. Run again when no other operation on the cluster is in progress.",
+            ) from error
+        client.progress(f"{self.access.what}: it has changed, planning again: {error.code}")
+        client.pause(backoff(len(late), first=BUSY_FIRST_DELAY if error.busy else FIRST_PAUSE))
 
     def _reread(self, base: Pool | None) -> Pool | None:
         """Reads the pool after somebody else has changed it.
@@ -553,6 +593,13 @@ class _Present:
     def _tell_what_was_not_kept(self, decision: PoolPlan) -> None:
         names = ", ".join(".".join(option) for step in decision.steps for option in step.options)
         self.task.warn(f"Azure took the request for node pool {self.access.name} but did not keep: {names}.")
+
+
+def _is_late(error: AzureError, current: Pool | None) -> bool:
+    """Says whether a write was refused because the pool is no longer as it was read."""
+    deleted = error.status == 409 and "deletion was issued" in error.azure_message
+    vanished = error.status == 404 and current is not None
+    return error.stale or deleted or vanished
 
 
 def _header(value: Any) -> str:

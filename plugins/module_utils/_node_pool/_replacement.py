@@ -146,7 +146,7 @@ class Replacement:
                 answer = self.old.update(decision.steps[0].body, current)
                 self.old.finish(answer, f"Stopping the autoscaler of {self.old.what}")
             except AzureError as error:
-                if error.status != 412 or self.old.client.deadline.expired:
+                if not error.stale or self.old.client.deadline.expired:
                     raise
                 self.old.client.pause(1.0)
             found = self.old.read()
