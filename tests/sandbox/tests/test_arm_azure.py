@@ -192,6 +192,8 @@ def test_older_versions_lack_what_came_later(arm: Arm, version: str, missing: se
     today = arm.ask("GET", arm.cluster).json()["properties"]
     then = arm.ask("GET", arm.cluster, version=version).json()["properties"]
     assert set(today) - set(then) == missing
+    shown = then.get("nodeProvisioningProfile", {})
+    assert ("defaultNodePools" in shown) is (version == "2025-08-01")
     (listed,) = arm.ask("GET", arm.cluster.rpartition("/")[0], version=version).json()["value"]
     assert set(listed["properties"]) == set(then)
 

@@ -108,11 +108,18 @@ SINCE = {"nodeProvisioningProfile": "2025-08-01", "hostedSystemProfile": "2026-0
 Witness: CLI test_aks_create_spot_node_pool.yaml, 2025-07-07 (2025-04-01) has neither; PS TestSpot.json, 2025-10-28
 (2025-08-01), the first; ASO Test_AKS_ManagedCluster_20260501_CRUD.yaml, 2026-09-18 (2026-05-01), both.
 No witness: the versions between these, and that previews, which have both here, show them earlier."""
+UNTIL = {"nodeProvisioningProfile.defaultNodePools": "2026-05-01"}
+"""The API version in which a property was not seen any more.
+
+Witness: as for `SINCE`. No witness: whether it is the version or the date that decides."""
 
 
-def not_yet_in(version: str) -> tuple[str, ...]:
-    """The properties of a cluster that an API version does not have."""
-    return () if version.endswith("-preview") else tuple(name for name, first in SINCE.items() if version < first)
+def not_in(version: str) -> tuple[str, ...]:
+    """The properties of a cluster that an API version does not have, or no longer has."""
+    if version.endswith("-preview"):
+        return ()
+    early = tuple(name for name, first in SINCE.items() if version < first)
+    return early + tuple(name for name, last in UNTIL.items() if version >= last)
 
 
 SYSTEM_POOL = {"count": 1, "vmSize": "Standard_D4ds_v5", "mode": "System", "osType": "Linux"}
@@ -240,7 +247,7 @@ class Clusters:
     def _json(self, call: Call, cluster: Cluster) -> bytes:
         """The cluster as this request's API version answers it."""
         version = call.query["api-version"]
-        return cluster.serialised(self._world.etags(version), not_yet_in(version))
+        return cluster.serialised(self._world.etags(version), not_in(version))
 
     async def put(self, call: Call) -> Reply:
         """PUT …/managedClusters/{cluster} of an existing cluster: replaces what can be written.

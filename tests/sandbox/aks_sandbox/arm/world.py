@@ -210,7 +210,7 @@ class Cluster:
 
         Args:
             etags: with entity tags, as the API versions from `etag_since` on have them.
-            without: properties that the API version does not have.
+            without: properties that the API version does not have, one of an object as `object.property`.
         """
         profiles = [{"name": pool.name, **with_etag_last(pool.properties, etags)} for pool in self.pools.values()]
         body: Json = {
@@ -222,6 +222,9 @@ class Cluster:
         if self.tags is not None:
             body["tags"] = self.tags
         properties = {name: value for name, value in self.properties.items() if name not in without}
+        for name, _dot, below in (each.partition(".") for each in without):
+            if below and name in properties:
+                properties[name] = {key: value for key, value in properties[name].items() if key != below}
         body["properties"] = {**properties, "agentPoolProfiles": profiles}
         body.update(self.top)
         if etags:
