@@ -102,12 +102,12 @@ def cluster_properties(subscription: str, name: str, resource_group: str, locati
     }
 
 
-SINCE = {"nodeProvisioningProfile": "2025-08-01", "hostedSystemProfile": "2026-05-01"}
-"""Properties of a cluster, and the stable API version that they were first seen in.
+SINCE = {"kind": "2025-08-01", "nodeProvisioningProfile": "2025-08-01", "hostedSystemProfile": "2026-05-01"}
+"""Properties of a cluster and its `kind`, and the stable API version that they were first seen in.
 
-Witness: CLI test_aks_create_spot_node_pool.yaml, 2025-07-07 (2025-04-01) has neither; PS TestSpot.json, 2025-10-28
-(2025-08-01), the first; ASO Test_AKS_ManagedCluster_20260501_CRUD.yaml, 2026-09-18 (2026-05-01), both.
-No witness: the versions between these, and that previews, which have both here, show them earlier."""
+Witness: CLI test_aks_create_spot_node_pool.yaml, 2025-07-07 (2025-04-01) has none; PS TestSpot.json, 2025-10-28
+(2025-08-01), the first two; ASO Test_AKS_ManagedCluster_20260501_CRUD.yaml, 2026-09-18 (2026-05-01), all.
+No witness: the versions between these, and that previews, which have all here, show them earlier."""
 UNTIL = {"nodeProvisioningProfile.defaultNodePools": "2026-05-01"}
 """The API version in which a property was not seen any more.
 

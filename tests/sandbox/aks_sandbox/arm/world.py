@@ -210,7 +210,8 @@ class Cluster:
 
         Args:
             etags: with entity tags, as the API versions from `etag_since` on have them.
-            without: properties that the API version does not have, one of an object as `object.property`.
+            without: properties, or keys beside them, that the API version does not have; one of an object as
+                `object.property`.
         """
         profiles = [{"name": pool.name, **with_etag_last(pool.properties, etags)} for pool in self.pools.values()]
         body: Json = {
@@ -226,7 +227,7 @@ class Cluster:
             if below and name in properties:
                 properties[name] = {key: value for key, value in properties[name].items() if key != below}
         body["properties"] = {**properties, "agentPoolProfiles": profiles}
-        body.update(self.top)
+        body.update({name: value for name, value in self.top.items() if name not in without})
         if etags:
             body["eTag"] = self.etag
         return body
