@@ -64,6 +64,11 @@ class VmSize:
         return 0 if self.gpu is None else max(1, round(self.gpus))
 
     @property
+    def arm(self) -> bool:
+        """Has it ARM processors? Azure's names say so with a `p` after the number."""
+        return re.match(r"Standard_[A-Z]+\d+p", self.name) is not None
+
+    @property
     def nvidia(self) -> bool:
         return self.gpu is not None and self.gpu.vendor == "nvidia"
 
@@ -84,8 +89,8 @@ def _sizes() -> tuple[VmSize, ...]:
         VmSize("Standard_D4ds_v5", "standardDDSv5Family", 4, 16),
         VmSize("Standard_D8ds_v5", "standardDDSv5Family", 8, 32),
         VmSize("Standard_D4ds_v4", "standardDDSv4Family", 4, 16),
-        VmSize("Standard_D4plds_v5", "standardDPLDSv5Family", 4, 8),
-        VmSize("Standard_D8plds_v5", "standardDPLDSv5Family", 8, 16),
+        VmSize("Standard_D4plds_v5", "standardDPLDSv5Family", 4, 8, generations=gen2),
+        VmSize("Standard_D8plds_v5", "standardDPLDSv5Family", 8, 16, generations=gen2),
         VmSize("Standard_E4s_v5", "standardESv5Family", 4, 32),
         VmSize("Standard_F4s_v2", "standardFSv2Family", 4, 8),
         VmSize("Standard_NC6", "standardNCFamily", 6, 56, 1, K80, gen1, "2023-08-31"),

@@ -190,8 +190,12 @@ def test_older_versions_lack_what_came_later(arm: Arm, version: str, missing: se
     """CLI test_aks_create_spot_node_pool.yaml, 2025-07-07; PS TestSpot.json, 2025-10-28; ASO
     Test_AKS_ManagedCluster_20260501_CRUD.yaml, 2026-09-18."""
     today = arm.ask("GET", arm.cluster).json()["properties"]
-    then = arm.ask("GET", arm.cluster, version=version).json()["properties"]
+    body = arm.ask("GET", arm.cluster, version=version).json()
+    assert ("kind" in body) is (version != "2025-04-01")
+    then = body["properties"]
     assert set(today) - set(then) == missing
+    shown = then.get("nodeProvisioningProfile", {})
+    assert ("defaultNodePools" in shown) is (version == "2025-08-01")
     (listed,) = arm.ask("GET", arm.cluster.rpartition("/")[0], version=version).json()["value"]
     assert set(listed["properties"]) == set(then)
 

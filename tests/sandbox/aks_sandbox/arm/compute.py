@@ -87,7 +87,8 @@ class Compute:
         """GET …/skus, with the only filter there is: location.
 
         Witness: Compute's reference of resource SKUs, and its filter. No witness: a GPU size's entry, so which
-        capabilities and restrictions it has besides those that azure-rest-api-specs' examples show.
+        capabilities and restrictions it has besides those that azure-rest-api-specs' examples show, and in which form
+        `RetirementDateUtc` is.
         """
         wanted = call.query.get("$filter", "")
         locations = self._locations()
@@ -108,16 +109,16 @@ class Compute:
             "vCPUs": str(size.vcpus),
             "MemoryGB": f"{size.memory_gib:g}",
             "HyperVGenerations": ",".join(size.generations),
-            "CpuArchitectureType": "x64",
+            "CpuArchitectureType": "Arm64" if size.arm else "x64",
             "LowPriorityCapable": str(size.spot),
             "PremiumIO": "True",
             "EphemeralOSDiskSupported": "True",
             "AcceleratedNetworkingEnabled": "True",
         }
+        if size.retired:
+            capabilities["RetirementDateUtc"] = size.retired
         if size.gpus:
             capabilities["GPUs"] = f"{size.gpus:.6g}" if size.gpus < 1 else f"{size.gpus:g}"
-        if size.retired:
-            capabilities["RetirementDateUtc"] = f"{size.retired}T00:00:00Z"  # No witness: the form of the date.
         body: Json = {
             "resourceType": "virtualMachines",
             "name": size.name,
