@@ -267,14 +267,15 @@ def _proxy(url: str | None, secret: Secret) -> str | None:
     if not url:
         return None
     scheme, _separator, place = str(url).partition("://")
-    if scheme.lower() not in PROXY_SCHEMES or not place:
+    scheme = scheme.lower()
+    if scheme not in PROXY_SCHEMES or not place:
         raise InvalidKubeconfig(
             f"The proxy-url of the kubeconfig's cluster has no scheme of {', '.join(PROXY_SCHEMES)}."
         )
     secret(urlsplit(url).password)
     # As in kubectl, the proxy resolves the server's name: https://pkg.go.dev/net/http#Transport says of its field
     # Proxy that "socks5" is treated the same as "socks5h".
-    return f"socks5h://{place}" if scheme.lower() == "socks5" else str(url)
+    return f"{'socks5h' if scheme == 'socks5' else scheme}://{place}"
 
 
 def _impersonation(user: dict[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -118,9 +118,9 @@ class Door:
         self._lock = threading.Lock()
         self._client: Any = None
         self._certificate: tuple[str, str] | None = None
-        self._proxy, self._no_proxy = _proxy_of(access)
+        self._proxy = _proxy_of(access)
         if not access.verify:
-            # The kubeconfig asks for insecure-skip-tls-verify; a warning for each request helps nobody.
+            # The kubeconfig asks for insecure-skip-tls-verify; a warning for each request adds nothing.
             official.urllib3.disable_warnings(official.urllib3.exceptions.InsecureRequestWarning)
 
     def send(
@@ -175,7 +175,7 @@ class Door:
         configuration.ssl_ca_cert = access.ca_file
         configuration.tls_server_name = access.tls_server_name
         configuration.cert_file, configuration.key_file = self._certificate or (None, None)
-        configuration.proxy, configuration.no_proxy = self._proxy, self._no_proxy
+        configuration.proxy, configuration.no_proxy = self._proxy, ""
         configuration.proxy_headers = _proxy_headers(self._proxy)
         configuration.retries = False
         configuration.connection_pool_maxsize = MOST_IDLE_CONNECTIONS
@@ -183,23 +183,24 @@ class Door:
         return configuration
 
 
-def _proxy_of(access: Access) -> tuple[str | None, str]:
-    """Returns the proxy to a server, and the hosts that are reached without it.
+def _proxy_of(access: Access) -> str | None:
+    """Returns the proxy to a server.
 
     As in kubectl, the kubeconfig's own proxy goes before the environment's, and ``NO_PROXY`` is not for it.
     """
-    proxy, without = access.proxy, ""
+    proxy = access.proxy
     if proxy is None:
         proxies = getproxies()
         proxy = proxies.get(urlsplit(access.server).scheme) or proxies.get("all")
         # Not getproxies()["no"]: an empty no_proxy would undo NO_PROXY there, as it does not in kubectl.
         without = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-        if proxy and "://" not in proxy:
-            proxy = f"http://{proxy}"
-    if proxy and proxy.startswith("socks") and importlib.util.find_spec("socks") is None:
+        if not proxy or official.should_bypass_proxies(access.server, no_proxy=without):
+            return None
+        proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if proxy.startswith("socks") and importlib.util.find_spec("socks") is None:
         why = f"the proxy {_without_password(proxy)} is a SOCKS proxy, which requires it"
         raise MissingLibrary("PySocks", python=sys.executable, reason=why)
-    return proxy, without
+    return proxy
 
 
 def _without_password(url: str) -> str:

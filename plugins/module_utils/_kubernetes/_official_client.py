@@ -58,7 +58,7 @@ def api_client(configuration: Any) -> Any:
     client = ApiClient(configuration)
     options = client.rest_client.pool_manager.connection_pool_kw
     options["socket_options"] = configuration.socket_options
-    if socks and not should_bypass_proxies(configuration.host, no_proxy=configuration.no_proxy or ""):
+    if socks:
         from urllib3.contrib.socks import SOCKSProxyManager
 
         client.rest_client.pool_manager = SOCKSProxyManager(proxy, **options)

@@ -403,6 +403,16 @@ def test_socks_without_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "pr0xy" not in str(caught.value)
 
 
+def test_a_socks_proxy_that_is_not_used_needs_no_library(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "socks", None)
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    client(tmp_path, server).get("/")
+    assert len(server.noted) == 1
+
+
 def test_a_proxy_that_is_not_there(tmp_path: Path, server: Server) -> None:
     started = time.monotonic()
     with pytest.raises(Unreachable, match=r"The proxy to http://127\.0\.0\.1:\d+ can't be used: .*refused"):
