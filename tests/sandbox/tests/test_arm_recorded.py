@@ -15,7 +15,7 @@ from aks_sandbox.testing import Sandbox
 from azure.core.exceptions import HttpResponseError, ResourceExistsError
 
 SCALED = {"enableAutoScaling": True, "minCount": 1, "maxCount": 3}
-SPOT = {**GPU_POOL, "scaleSetPriority": "Spot"}
+SPOT = {**GPU_POOL, "scaleSetPriority": "Spot", "nodeTaints": ["kubernetes.azure.com/scalesetpriority=spot:NoSchedule"]}
 GUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
