@@ -86,7 +86,6 @@ options:
       - There is no option that turns the verification off.
     type: path
 requirements:
-  - azure-core >= 1.30.0
   - azure-identity >= 1.17.0
   - azure-mgmt-containerservice >= 32.1.0
 notes:

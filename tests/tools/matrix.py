@@ -216,14 +216,15 @@ def skips(printed: str) -> list[str]:
     return re.findall(r"^SKIPPED .*", printed, re.MULTILINE)
 
 
+SHOWN = ("ansible-core", "azure-core", "azure-identity", "azure-mgmt-containerservice", "kubernetes")
+
+
 def versions(python: Path) -> str:
     """What is installed, for the table."""
-    listed = subprocess.run(
-        [python, "-c", "import platform, importlib.metadata as m; print(platform.python_version(),"
-         " *(f'{n} {m.version(n)}' for n in ('ansible-core', 'azure-core', 'azure-identity', 'kubernetes')),"
-         "sep=', ')"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    script = (
+        "import platform, importlib.metadata as m; print(platform.python_version(), *(f'{n} {m.version(n)}' for n in "
+    )
+    listed = subprocess.run([python, "-c", f"{script}{SHOWN}), sep=', ')"], capture_output=True, text=True, check=True)
     return "Python " + listed.stdout.strip()
 
 
