@@ -188,6 +188,9 @@ _TYPES = (
 )
 """Words that stay in a type or an action such as ``Microsoft.ContainerService/managedClusters/read`` (lower case)."""
 
+_BREAKS = r"""\s'"`\u201c\u201d(){}\[\],;:=<>|!?\\"""
+"""What ends a word, within the brackets of a pattern."""
+
 _TEXT_PART = re.compile(
     r"""
       (?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,7})?Z?)
@@ -196,9 +199,9 @@ _TEXT_PART = re.compile(
     | (?P<six>(?<![\w:])(?:[0-9A-Fa-f]{0,4}:){2,}[0-9A-Fa-f:.]*)
     | (?P<labelled>(?<![A-Za-z])(?:resource\ ?(?:name|group)|agent\ ?pool|node\ ?pool|(?:managed\ ?)?cluster|pod|node
         |namespace|user|principal|name)\s*[:=]\s*[^\s'"`<>,;|\\:=]+)
-    | (?P<quoted>(?<![A-Za-z0-9])(?:'[^']*'|"[^"]*"|`[^`]*`|“[^”]*”)(?![A-Za-z0-9]))
-    | (?P<word>[^\s'"`“”(){}\[\],;:=<>|!?\\]+(?:\([^\s'"`“”(){}\[\],;:=<>|!?\\]*\)[^\s'"`“”(){}\[\],;:=<>|!?\\]*)*)
-    """,
+    | (?P<quoted>(?<![A-Za-z0-9])(?:'[^']*'|"[^"]*"|`[^`]*`|\u201c[^\u201d]*\u201d)(?![A-Za-z0-9]))
+    | (?P<word>"""
+    + rf"[^{_BREAKS}]+(?:\([^{_BREAKS}]*\)[^{_BREAKS}]*)*)",
     re.VERBOSE | re.IGNORECASE,
 )
 _ENGLISH = re.compile(r"[A-Za-z]+(?:\(s\)|['\u2019][a-z]{1,2})?")
