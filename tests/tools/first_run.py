@@ -18,6 +18,7 @@ import io
 import json
 import os
 import re
+import select
 import shlex
 import signal
 import subprocess
@@ -72,6 +73,7 @@ SETTLE_SECONDS = 20.0
 """How long Azure may take to show a pool whose creation was under way when the run was interrupted: it answers a PUT
 after 4 to 10 s (azure-powershell's recording TestSpot.json, 2025-10-28)."""
 
+SELECT_SECONDS = 0.2
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AZURES_VARIABLES = ("AZURE_", "ANSIBLE_AZURE_")
 
@@ -140,7 +142,7 @@ class FirstRun:
         self.recording = folder / "recording.jsonl"
         self.evidence = folder / "evidence"
         self.signals: list[int] = []
-        self._asking = False
+        self._answered = 0
         self._cleaning = False
         self._telling: list[str] = []
         self._rows: list[tuple[str, str]] = []
@@ -256,18 +258,20 @@ It writes to {self.folder}:
 
         Raises:
             Refused: The answer was not yes.
+            Interrupted: A signal came.
         """
         if self.options.yes:
             return
+        answer = ""
         if not sys.stdin.isatty():
             raise Refused("there is no terminal to ask at; --yes goes on without asking.")
-        self._asking = True
-        try:
-            answer = input("\nCreate this and run? Type yes: ")
-        except EOFError:
-            answer = ""
-        finally:
-            self._asking = False
+        print("\nCreate this and run? Type yes: ", end="", flush=True)
+        # Not input(): a signal between its prompt and its reading would not be seen before the next line.
+        while not select.select([sys.stdin], [], [], SELECT_SECONDS)[0]:
+            self._end_when_interrupted()
+        with contextlib.suppress(OSError):  # the terminal went away
+            answer = sys.stdin.readline()
+        self._end_when_interrupted()
         if answer.strip().lower() != "yes":
             raise Refused("you did not answer yes.")
 
@@ -452,15 +456,18 @@ It writes to {self.folder}:
     # signals
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        self.signals.append(number)
-        if self._cleaning:
-            self.say("\nCleaning up: wait for its end, for a GPU machine that is left costs money.")
-        elif self._asking:
-            raise Interrupted
-        else:
-            self.say("\nInterrupted: ending what runs, then cleaning up")
+        self.signals.append(number)  # no more: printing may have been interrupted
+
+    def _answer_signals(self) -> None:
+        if len(self.signals) > self._answered:
+            self._answered = len(self.signals)
+            if self._cleaning:
+                self.say("\nCleaning up: wait for its end, for a GPU machine that is left costs money.")
+            else:
+                self.say("\nInterrupted: ending what runs")
 
     def _end_when_interrupted(self) -> None:
+        self._answer_signals()
         if self.signals:
             raise Interrupted
 
@@ -472,6 +479,7 @@ It writes to {self.folder}:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 status = process.wait(0.2)
                 break
+            self._answer_signals()
             if self.signals and not self._cleaning:
                 if deadline is None:
                     deadline = time.monotonic() + INTERRUPT_SECONDS

@@ -173,7 +173,10 @@ _CATALOGUES = re.compile(
 _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?=[0-9a-fA-F]*[0-9])[0-9a-fA-F]{20,128}(?![0-9A-Za-z])")
 _LONG = re.compile(r"[A-Za-z0-9+/]{30,}")
+_JOINED = re.compile(r"[A-Za-z0-9_-]{30,}")
 _CODE = re.compile(r"[a-z]*(?:[A-Z]{1,8}[a-z]{2,30})*[A-Z]{0,4}")
+_ONE_CASE = re.compile(r"[0-9a-z]{0,29}|[0-9A-Z]{0,29}")
+_TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]{8,}")
 
 _HOST = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+(?::\d+)?")
 _ID = re.compile(r"/?(?:subscriptions|resourcegroups|providers)/", re.IGNORECASE)
@@ -188,6 +191,9 @@ _TYPES = (
 )
 """Words that stay in a type or an action such as ``Microsoft.ContainerService/managedClusters/read`` (lower case)."""
 
+_BREAKS = r"""\s'"`\u201c\u201d(){}\[\],;:=<>|!?\\"""
+"""What ends a word, within the brackets of a pattern."""
+
 _TEXT_PART = re.compile(
     r"""
       (?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,7})?Z?)
@@ -196,9 +202,9 @@ _TEXT_PART = re.compile(
     | (?P<six>(?<![\w:])(?:[0-9A-Fa-f]{0,4}:){2,}[0-9A-Fa-f:.]*)
     | (?P<labelled>(?<![A-Za-z])(?:resource\ ?(?:name|group)|agent\ ?pool|node\ ?pool|(?:managed\ ?)?cluster|pod|node
         |namespace|user|principal|name)\s*[:=]\s*[^\s'"`<>,;|\\:=]+)
-    | (?P<quoted>(?<![A-Za-z0-9])(?:'[^']*'|"[^"]*"|`[^`]*`|“[^”]*”)(?![A-Za-z0-9]))
-    | (?P<word>[^\s'"`“”(){}\[\],;:=<>|!?\\]+(?:\([^\s'"`“”(){}\[\],;:=<>|!?\\]*\)[^\s'"`“”(){}\[\],;:=<>|!?\\]*)*)
-    """,
+    | (?P<quoted>(?<![A-Za-z0-9])(?:'[^']*'|"[^"]*"|`[^`]*`|\u201c[^\u201d]*\u201d)(?![A-Za-z0-9]))
+    | (?P<word>"""
+    + rf"[^{_BREAKS}]+(?:\([^{_BREAKS}]*\)[^{_BREAKS}]*)*)",
     re.VERBOSE | re.IGNORECASE,
 )
 _ENGLISH = re.compile(r"[A-Za-z]+(?:\(s\)|['\u2019][a-z]{1,2})?")
@@ -523,9 +529,16 @@ def _is_host(text: str) -> bool:
 def _is_opaque(text: str) -> bool:
     """Says that a text has as many letters and digits in a row as keys, tokens and encoded files have.
 
-    Long codes such as ``OverconstrainedZonalAllocationRequest`` have them, too, but are put together of words.
+    Long codes such as ``OverconstrainedZonalAllocationRequest`` have them, too, but are put together of words, and
+    versions such as ``AKSUbuntu-2204gen2containerd-202506.16.0`` of words and numbers.
     """
-    return any(not _CODE.fullmatch(part) for run in _LONG.findall(text) for part in run.split("/"))
+    if _TOKEN.search(text):
+        return True
+    parts = [part for run in _LONG.findall(text) for part in run.split("/")]
+    if any(not _CODE.fullmatch(part) for part in parts):
+        return True
+    parts = [part for run in _JOINED.findall(text) for part in re.split(r"[-_]", run)]
+    return any(not (_CODE.fullmatch(part) or _ONE_CASE.fullmatch(part)) for part in parts)
 
 
 def _address(text: str) -> bool:
@@ -640,7 +653,7 @@ def _bare_word(word: str, names: Names) -> str:
     if _is_azures(word) or word.lower() in _HYPHENATED:
         return word
     if _ENGLISH.fullmatch(word) or _ERROR_WORD.fullmatch(word):
-        return word if not _holds_name(word, names) else names.of(word, "text")
+        return _stand_in(word, names) if _is_opaque(word) or _holds_name(word, names) else word
     numbered = _without_numbers(word, names)
     if numbered != word and re.fullmatch(r"[a-z]{2,4}[_-]", _HEX.sub("", _GUID.sub("", word))):
         return numbered
