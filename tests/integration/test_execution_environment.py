@@ -19,8 +19,9 @@ from runner_harness import Image
 
 DEFINITION = ROOT / "execution-environment.yml"
 PAGE = ROOT / "docs" / "awx.md"
-MOST_PACKAGES = 30
-MOST_MEGABYTES = 60
+MOST_PACKAGES = 50
+MOST_MEGABYTES = 210
+"""Most of it is the official Kubernetes client: release 37 takes 126 MB, release 35 takes 36."""
 
 
 def lines_of(path: Path) -> list[str]:
