@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -144,7 +145,7 @@ def _value_complaint(row: Row, each: Observation, name: str, value: Any, real: b
     if row.type and type_of(value) not in _types(row.type):
         return f"{name} is {shown(value)}, of type {type_of(value)}"
     complaint = _content_complaint(row, each, name, value)
-    if complaint and real and isinstance(value, str) and STAND_IN.search(value):
+    if complaint and real and isinstance(value, (str, list)) and STAND_IN.search(json.dumps(value)):
         return None
     return complaint
 
