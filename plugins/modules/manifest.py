@@ -17,7 +17,7 @@ description:
     example because an earlier task was run in check mode, is validated elsewhere and predicted as well.
   - All objects are checked before the first one is changed, and everything that is wrong with them is named at
     once.
-  - The values of Secrets are masked in differences and results; of a ConfigMap's binary data they show length and
+  - The values of Secrets are masked in the options, differences and results that are shown; of a ConfigMap's binary data they show length and
     SHA-256.
   - Objects that this module creates carry the annotation C(aks.gpu/created-by).
 extends_documentation_fragment:
@@ -167,6 +167,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import A
 from ansible_collections.aks.gpu.plugins.module_utils._azure._run_command import executor
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._arguments import KUBERNETES_ARGUMENTS
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._manifest import plan_manifest
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._secrets import seal_definition
 
 ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
     AZURE_ARGUMENTS,
@@ -182,7 +183,8 @@ ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
             "only_if_empty": {"type": "bool", "default": False},
             "wait": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 300},
-        }
+        },
+        seals={"definition": seal_definition},
     ),
 )
 

@@ -27,6 +27,7 @@ from urllib.parse import quote, urlsplit
 
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import InvalidKubeconfig, SignInFailed
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import SafeLoader, require_libraries, yaml
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._secrets import kubeconfig_secrets
 
 EXEC_PLUGIN_SECONDS = 90
 EXEC_EXTENSION = "client.authentication.k8s.io/exec"
@@ -70,9 +71,7 @@ class Credentials:
         self._expires: datetime.datetime | None = None
         self._executed = False
         self.certificate: tuple[str, str] | None = None
-        secret(
-            user.get("token"), user.get("password"), user.get("client-key-data"), user.get("client-certificate-data")
-        )
+        secret(user.get("token"), user.get("client-key-data"))
         self._use_certificate(
             _file_of(user, "client-certificate", directory, "client.crt"),
             _file_of(user, "client-key", directory, "client.key"),
@@ -222,6 +221,7 @@ def access_of(params: dict[str, Any], directory: str, secret: Secret, execute: E
     namespace = "default"
     if options["kubeconfig"] not in (None, ""):
         config = load_kubeconfig(options["kubeconfig"])
+        secret(*kubeconfig_secrets(config))
         cluster, user, namespace = _select(config, options["context"])
     if options["host"]:
         cluster = {**cluster, "server": options["host"]}
@@ -326,6 +326,8 @@ def load_kubeconfig(source: Any) -> dict[str, Any]:
     """
     if isinstance(source, dict):
         return _checked(source, os.getcwd(), "the kubeconfig")
+    if not isinstance(source, (str, os.PathLike)):
+        raise InvalidKubeconfig("The kubeconfig must be a path, YAML text or a dictionary.")
     text = str(source)
     if "\n" in text.strip() or text.lstrip().startswith("{"):
         return _checked(load_yaml(text, "the kubeconfig"), os.getcwd(), "the kubeconfig")

@@ -354,19 +354,6 @@ def summary(text: str) -> dict[str, Any]:
     }
 
 
-def secrets(config: dict[str, Any]) -> list[str]:
-    """Returns every secret string of a kubeconfig."""
-    found = []
-    for entry in config["users"]:
-        user = entry.get("user") or {}
-        found += [str(user[key]) for key in ("client-key-data", "password", "token") if user.get(key)]
-        plugin = user.get("exec") or {}
-        for variable in plugin.get("env") or []:
-            if SECRET_VARIABLE.search(str(variable.get("name"))):
-                found.append(str(variable.get("value")))
-    return found
-
-
 def expires(config: dict[str, Any]) -> datetime.datetime | None:
     """Returns when the first client certificate of a kubeconfig expires, None when it has none.
 

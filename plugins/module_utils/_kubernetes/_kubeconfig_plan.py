@@ -24,6 +24,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import
     KubernetesError,
     Unreachable,
 )
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._secrets import kubeconfig_secrets
 
 VALID_FOR = datetime.timedelta(days=1)
 """A kept file whose client certificate has less left is fetched again."""
@@ -75,7 +76,7 @@ def plan(task: Task, source: Source) -> Plan:
 def _masked(task: Task, config: dict[str, Any]) -> dict[str, Any]:
     """Returns the kubeconfig; what is secret in it is shown nowhere unless the content is asked for."""
     if not task.params["return_content"]:
-        task.secret(*kubeconfigs.secrets(config))
+        task.secret(*kubeconfig_secrets(config))
     return config
 
 

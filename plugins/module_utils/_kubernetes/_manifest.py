@@ -25,6 +25,7 @@ from typing import Any
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._secrets import MASK
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import SafeLoader, yaml
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import (
@@ -34,6 +35,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources imp
     describe,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import Reach, connect, observe
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._secrets import masked, objects_of, secret_values
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query
 
 CREATED_BY = "aks.gpu/created-by"
@@ -43,7 +45,6 @@ PROBE_NAMESPACE = "default"
 SETTLE_SECONDS = 30.0
 """How long what is about to be ready may take: a new CustomResourceDefinition, a namespace's service account."""
 
-MASK = "********"
 NAMESPACE_FIRST = "Put the Namespace in front of what lives in it."
 
 
@@ -121,10 +122,13 @@ def parse(definition: Any) -> list[dict[str, Any]]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
-        raise Failure(f"The definition is no valid YAML{where}: {getattr(error, 'problem', None) or error}.") from error
+        # YAML quotes the name of an alias or a tag, which may be an unquoted password.
+        problem = re.sub(r"(alias|tag|anchor|handle) .*", r"\1", str(getattr(error, "problem", None) or "")).rstrip(".")
+        text = f"The definition is not valid YAML{where}{': ' if problem else ''}{problem}."
+        raise Failure(text) from None
     objects: list[dict[str, Any]] = []
     problems: list[str] = []
-    for number, found in enumerate(_flat(documents), 1):
+    for number, found in enumerate(objects_of(documents), 1):
         missing = [] if isinstance(found, dict) else ["a dictionary"]
         if isinstance(found, dict):
             missing = [key for key in ("apiVersion", "kind") if not isinstance(found.get(key), str) or not found[key]]
@@ -148,17 +152,6 @@ def essence(found: dict[str, Any]) -> dict[str, Any]:
     ignored = {"managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink"}
     kept["metadata"] = {key: value for key, value in (found.get("metadata") or {}).items() if key not in ignored}
     return kept
-
-
-def masked(found: dict[str, Any]) -> dict[str, Any]:
-    """Returns an object with the values of a Secret replaced."""
-    if found.get("kind") != "Secret":
-        return found
-    result = dict(found)
-    for key in ("data", "stringData"):
-        if result.get(key):
-            result[key] = dict.fromkeys(result[key], MASK)
-    return result
 
 
 def shortened(found: dict[str, Any]) -> dict[str, Any]:
@@ -200,14 +193,11 @@ def plan_manifest(task: Task, reach: Reach | None = None) -> Plan:
     params = task.params
     client = connect(task, reach)
     objects = parse(params["definition"])
-    for found in objects:
-        if found["kind"] == "Secret":
-            task.secret(*_secret_values(found))
     work = _Work(task, Resources(client), client.access.namespace)
     steps = work.absent(objects) if params["state"] == "absent" else work.present(objects)
     for step in steps:
         if step.live and step.live.get("kind") == "Secret":
-            task.secret(*_secret_values(step.live))
+            task.secret(*secret_values(step.live))
     problems = [f"{describe(step.manifest)}: {step.problem}" for step in steps if step.problem]
     if len(problems) == 1:
         raise Failure(problems[0])
@@ -535,27 +525,6 @@ def _diff(steps: list[Step]) -> tuple[dict[str, Any], dict[str, Any]]:
 def _without_managed_fields(found: dict[str, Any]) -> dict[str, Any]:
     metadata = {key: value for key, value in (found.get("metadata") or {}).items() if key != "managedFields"}
     return {**found, "metadata": metadata}
-
-
-def _flat(documents: Iterable[Any]) -> Iterable[Any]:
-    for document in documents:
-        if document is None:
-            continue
-        if isinstance(document, list):
-            yield from _flat(document)
-        elif isinstance(document, dict) and str(document.get("kind", "")).endswith("List") and "items" in document:
-            yield from _flat(document["items"] or [])
-        else:
-            yield document
-
-
-def _secret_values(found: dict[str, Any]) -> list[str]:
-    return [
-        str(value)
-        for key in ("data", "stringData")
-        for value in (found.get(key) or {}).values()
-        if isinstance(value, str)
-    ]
 
 
 def _brought(definition: dict[str, Any]) -> set[tuple[str, str]]:

@@ -13,6 +13,7 @@ import yaml
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _kubeconfig as kubeconfigs
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import RunCommand, access_of
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import InvalidKubeconfig
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._secrets import kubeconfig_secrets
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -341,9 +342,9 @@ def test_convert_leaves_certificates_alone() -> None:
 
 
 def test_login_secrets_can_be_left_out() -> None:
-    login = kubeconfigs.login_of("spn", {"client_id": "id", "tenant": "t", "secret": "s3cret"})
+    login = kubeconfigs.login_of("spn", {"client_id": "id", "tenant": "t", "secret": "s3cret-of-a-principal"})
     converted = kubeconfigs.convert(entra(), login)
-    assert kubeconfigs.secrets(converted) == ["s3cret"]
+    assert kubeconfig_secrets(converted) == ["s3cret-of-a-principal"]
     assert "s3cret" not in json.dumps(kubeconfigs.without_login_secrets(converted))
 
 

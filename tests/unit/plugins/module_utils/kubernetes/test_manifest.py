@@ -9,13 +9,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._manifest import (
-    MASK,
-    essence,
-    masked,
-    masked_pair,
-    parse,
-)
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._secrets import MASK
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._manifest import essence, masked_pair, parse
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._secrets import masked
 
 NAMESPACE: dict[str, Any] = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}
 
@@ -46,7 +42,7 @@ def test_everything_that_is_wrong_is_named_at_once() -> None:
 
 
 def test_invalid_yaml() -> None:
-    with pytest.raises(Failure, match=r"no valid YAML in line 2"):
+    with pytest.raises(Failure, match=r"not valid YAML in line 2"):
         parse("a: b\n  c: [")
 
 
