@@ -17,8 +17,8 @@ description:
     example because an earlier task was run in check mode, is validated elsewhere and predicted as well.
   - All objects are checked before the first one is changed, and everything that is wrong with them is named at
     once.
-  - The values of Secrets are masked in the options, differences and results that are shown; of a ConfigMap's binary data they show length and
-    SHA-256.
+  - The values of Secrets are masked in the options, differences and results that are shown; of a ConfigMap's binary
+    data they show length and SHA-256.
   - Objects that this module creates carry the annotation C(aks.gpu/created-by).
 extends_documentation_fragment:
   - aks.gpu.attributes
