@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import collections
 import datetime
 import hashlib
 import json
@@ -402,8 +403,24 @@ def _checked(config: Any, base: str, origin: str) -> dict[str, Any]:
         entries = config.get(section) or []
         if not isinstance(entries, list) or not all(isinstance(entry, dict) and entry.get("name") for entry in entries):
             raise InvalidKubeconfig(f"The {section} in {origin} are not a list of named entries.")
+        require_unique(entries, section, origin)
         checked[section] = [{**entry, inner: _absolute(entry.get(inner) or {}, base)} for entry in entries]
     return checked
+
+
+def require_unique(entries: list[dict[str, Any]], section: str, origin: str) -> None:
+    """Refuses a list in which two entries have the same name, as ``kubectl`` does.
+
+    Raises:
+        InvalidKubeconfig: The message names them.
+    """
+    names = collections.Counter(str(entry["name"]) for entry in entries)
+    twice = sorted(name for name, times in names.items() if times > 1)
+    if twice:
+        raise InvalidKubeconfig(
+            f"The {section} in {origin} have more than one entry named {', '.join(twice)}.",
+            hint="Remove or rename the entries that are not meant.",
+        )
 
 
 def _absolute(entry: dict[str, Any], base: str) -> dict[str, Any]:
@@ -474,7 +491,7 @@ def _exec_credential(plugin: dict[str, Any], cluster: dict[str, Any], execute: E
         for extension in cluster.get("extensions") or []:
             if extension.get("name") == EXEC_EXTENSION:
                 spec["cluster"]["config"] = extension.get("extension")
-    environment = {entry["name"]: entry["value"] for entry in plugin.get("env") or []}
+    environment = {str(entry.get("name")): str(entry.get("value") or "") for entry in plugin.get("env") or []}
     environment["KUBERNETES_EXEC_INFO"] = json.dumps(
         {"apiVersion": plugin.get("apiVersion"), "kind": "ExecCredential", "spec": spec}
     )

@@ -30,7 +30,12 @@ from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible import _files
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import EXTENSION, extension_of, load_yaml
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import (
+    EXTENSION,
+    extension_of,
+    load_yaml,
+    require_unique,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import InvalidKubeconfig
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import (
     SafeDumper,
@@ -155,6 +160,7 @@ def parse(text: str, origin: str) -> dict[str, Any]:
         entries = config.get(section) or []
         if not isinstance(entries, list) or not all(isinstance(entry, dict) and entry.get("name") for entry in entries):
             raise InvalidKubeconfig(f"The {section} in {origin} are not a list of named entries.")
+        require_unique(entries, section, origin)
         config[section] = entries
     return config
 

@@ -33,6 +33,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources imp
     ResourceType,
     UnknownKind,
     describe,
+    place_problems,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import Reach, connect, observe
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._secrets import masked, objects_of, secret_values
@@ -139,6 +140,8 @@ def parse(definition: Any) -> list[dict[str, Any]]:
             problems.append(
                 f"object {number} lacks {', '.join(missing)}" if isinstance(found, dict) else f"object {number} is text"
             )
+        elif misplaced := place_problems(found):
+            problems += [f"object {number}: {text}" for text in misplaced]
         else:
             objects.append(found)
     if problems:
@@ -304,7 +307,7 @@ class _Work:
         """Returns a manifest with its namespace where the kind has them, and without one where it has not."""
         placed = copy.deepcopy(found)
         if kind.namespaced:
-            placed["metadata"].setdefault("namespace", self.namespace)
+            placed["metadata"]["namespace"] = placed["metadata"].get("namespace") or self.namespace
         else:
             placed["metadata"].pop("namespace", None)
         return placed
