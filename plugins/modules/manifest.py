@@ -51,12 +51,16 @@ options:
     description:
       - Take over fields that belong to another field manager. Otherwise a conflict fails, and names the fields
         and their owner.
+      - Fields that a controller takes over as its job are left to it in any case, and are no difference - of a Job
+        C(suspend), C(parallelism), C(nodeSelector) and C(tolerations), which queues such as Kueue set; of a Deployment,
+        ReplicaSet or StatefulSet the C(replicas), which autoscalers set.
     type: bool
     default: false
   recreate_immutable:
     description:
       - Delete and create anew an object whose change the server refuses because the field is immutable, such as
         the Pod template of a Job.
+      - An object that this module did not create is refused, unless O(force_conflicts=true) as well.
     type: bool
     default: false
   namespaces_exist:

@@ -46,6 +46,25 @@ PROBE_NAMESPACE = "default"
 SETTLE_SECONDS = 30.0
 """How long what is about to be ready may take: a new CustomResourceDefinition, a namespace's service account."""
 
+CONTROLLED_FIELDS = {
+    "Job": (
+        "spec.suspend",
+        "spec.parallelism",
+        "spec.template.spec.nodeSelector",
+        "spec.template.spec.tolerations",
+    ),
+    **dict.fromkeys(("Deployment", "ReplicaSet", "StatefulSet"), ("spec.replicas",)),
+}
+"""By kind, the fields that controllers take over as their job: queues start and place Jobs, autoscalers set replicas.
+
+Sources: https://kueue.sigs.k8s.io/docs/concepts/workload/,
+https://kubernetes.io/docs/concepts/workloads/controllers/job/#mutable-scheduling-directives,
+https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/
+"""
+
+_CONTROLLERS = re.compile(r'"(kueue|kube-controller-manager|keda|volcano|vc-|yunikorn|karpenter)[^"]*"')
+"""How these controllers name themselves as owners of fields. Another owner's field is a conflict."""
+
 NAMESPACE_FIRST = "Put the Namespace in front of what lives in it."
 
 
@@ -323,7 +342,7 @@ class _Work:
             step.after = self._validated_elsewhere(step, PROBE_NAMESPACE)
             return
         try:
-            step.after = self._apply(step, dry_run=True)
+            step.after = self._predict_apply(step)
         except KubernetesError as error:
             if _lacks_namespace(error):
                 step.homeless = not _is_terminating(error)
@@ -343,7 +362,27 @@ class _Work:
         elif essence(step.live) != essence(step.after):
             step.action = "changed"
 
+    def _predict_apply(self, step: Step) -> dict[str, Any]:
+        """Returns what applying would make of an object; fields that a controller has taken over are left to it."""
+        try:
+            return self._apply(step, dry_run=True, force=False)
+        except KubernetesError as error:
+            if error.reason != "Conflict":
+                raise
+            taken = _taken_over(step.manifest, error)
+            if not taken and not self.task.params["force_conflicts"]:
+                raise
+        step.manifest = _without_fields(step.manifest, taken)
+        return self._apply(step, dry_run=True)
+
     def _predict_recreation(self, step: Step, error: KubernetesError) -> None:
+        if not (self.task.params["force_conflicts"] or _is_own(step.live)):
+            step.problem = (
+                f"it was not created by aks.gpu, and it can't be changed in place ({_causes_text(error)}). Delete it, "
+                "choose another name, or set force_conflicts: true and recreate_immutable: true, which deletes it and "
+                "creates it anew."
+            )
+            return
         if not self.task.params["recreate_immutable"]:
             step.problem = (
                 f"it can't be changed in place ({_causes_text(error)}). recreate_immutable: true deletes it "
@@ -424,8 +463,8 @@ class _Work:
     def _manager(self) -> str:
         return str(self.task.params["field_manager"])
 
-    def _apply(self, step: Step, *, dry_run: bool = False) -> dict[str, Any]:
-        force = bool(self.task.params["force_conflicts"])
+    def _apply(self, step: Step, *, dry_run: bool = False, force: bool | None = None) -> dict[str, Any]:
+        force = bool(self.task.params["force_conflicts"]) if force is None else force
         return self.resources.apply(
             step.served_kind, step.manifest, field_manager=self._manager, force=force, dry_run=dry_run
         )
@@ -558,6 +597,31 @@ def _is_immutable(error: KubernetesError) -> bool:
         return False
     words = ("immutable", "may not change once set", "cannot change roleRef", "updates to", "may not be changed")
     return all(any(word in str(cause.get("message")) for word in words) for cause in error.causes)
+
+
+def _is_own(live: dict[str, Any] | None) -> bool:
+    return live is not None and CREATED_BY in (live["metadata"].get("annotations") or {})
+
+
+def _taken_over(manifest: dict[str, Any], error: KubernetesError) -> set[str]:
+    """Returns the fields among those in conflict that belong to a controller whose job it is to set them."""
+    fields = CONTROLLED_FIELDS.get(str(manifest.get("kind")), ())
+    owners = {
+        str(cause.get("field", "")).lstrip("."): _CONTROLLERS.search(str(cause.get("message")))
+        for cause in error.causes
+    }
+    return {name for name, owner in owners.items() if owner and name in fields}
+
+
+def _without_fields(manifest: dict[str, Any], fields: Iterable[str]) -> dict[str, Any]:
+    result = copy.deepcopy(manifest)
+    for path in fields:
+        *parents, last = path.split(".")
+        inner = result
+        for name in parents:
+            inner = inner.get(name) or {}
+        inner.pop(last, None)
+    return result
 
 
 def _conflict_text(error: KubernetesError) -> str:
