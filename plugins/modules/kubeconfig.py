@@ -22,7 +22,8 @@ description:
     as C(az aks get-credentials) does it. Unlike that, parallel tasks and C(kubectl config) do not lose each other's
     entries, the current context changes only when O(set_current_context) asks for it, comments and entries of others
     stay, and clusters of the same name in two subscriptions do not overwrite each other.
-  - Files are written at once or not at all, with mode C(0600); an existing file keeps its mode when it is merged into.
+  - Files are written at once or not at all, with mode C(0600); an existing file keeps its owner, and its mode when it
+    is merged into. A symbolic link of another user is not followed.
   - A cluster that authenticates by Microsoft Entra ID needs C(kubelogin) on the machine that uses the kubeconfig. Its
     sign-in, by default with a browser and a code, is changed to the one that the task itself uses, so that no person is
     needed. The secret of a service principal is written only to the private file of the run; with any other file,
@@ -50,6 +51,8 @@ options:
   path:
     description:
       - The file. By default a private file of the run.
+      - Without O(merge), a file with anything in it that neither this module nor C(az) has written for the cluster is
+        refused, also with O(state=absent).
     type: path
   directory:
     description:
@@ -254,7 +257,9 @@ def plan(task: Task) -> Plan:
         return reason is not None and is_closed(cluster(connect(task).client, subscription_id, group, name), reason)
 
     identity = kubeconfigs.Identity(cluster_path(subscription_id, group, name), group, name, admin)
-    return _kubeconfig_plan.plan(task, _kubeconfig_plan.Source(identity, fetch, login, only_by_run_command))
+    signed_in_as = "\n".join([*map(str, choice.principal), params["login"]])
+    source = _kubeconfig_plan.Source(identity, fetch, login, only_by_run_command, signed_in_as)
+    return _kubeconfig_plan.plan(task, source)
 
 
 def main() -> None:

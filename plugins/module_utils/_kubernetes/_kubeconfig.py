@@ -346,6 +346,27 @@ def context_of(config: dict[str, Any], identity: Identity) -> str | None:
     return next((entry["name"] for entry in config["contexts"] if _context_is_of(config, entry, identity)), None)
 
 
+def foreign_entries(config: dict[str, Any], identity: Identity) -> list[str]:
+    """Returns the entries that neither this collection nor ``az`` has written for a cluster: ``context prod``.
+
+    Args:
+        config: A kubeconfig.
+        identity: The cluster whose entries ``az`` may have written.
+    """
+    contexts = [entry for entry in config["contexts"] if _context_is_of(config, entry, identity)]
+    clusters = {(entry.get("context") or {}).get("cluster") for entry in contexts}
+    clusters |= {entry["name"] for entry in config["clusters"] if _marked_id(entry.get("cluster"))}
+    contexts = [entry for entry in config["contexts"] if (entry.get("context") or {}).get("cluster") in clusters]
+    users = {(entry.get("context") or {}).get("user") for entry in contexts}
+    own_names = {"clusters": clusters, "users": users, "contexts": {entry["name"] for entry in contexts}}
+    return [
+        f"{kind} {entry['name']}"
+        for section, kind in SECTIONS.items()
+        for entry in config[section]
+        if entry["name"] not in own_names[section]
+    ]
+
+
 def summary(text: str) -> dict[str, Any]:
     """Returns what may be shown of a kubeconfig: names, servers, and fingerprints in the place of secrets."""
     config = parse(text, "the kubeconfig")
@@ -592,7 +613,7 @@ def locked_file(path: Path) -> Iterator[None]:
     Raises:
         DeadlineExceeded: Somebody else holds it.
     """
-    target = path.resolve()
+    target = _files.followed(path)
     theirs = target.with_name(target.name + ".lock")
     with _files.locked(target.with_name(f".{target.name}.aks-gpu.lock")):
         end = time.monotonic() + KUBECTL_LOCK_SECONDS

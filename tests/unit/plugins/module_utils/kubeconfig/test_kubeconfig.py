@@ -399,3 +399,25 @@ def test_a_cluster_that_only_aks_reaches(tmp_path) -> None:
     assert access_of({"kubeconfig": plain}, str(tmp_path), ignore, ignore).run_command is None
     host = {"kubeconfig": reached, "host": "https://elsewhere"}
     assert access_of(host, str(tmp_path), ignore, ignore).run_command is None
+
+
+def foreign(text: str) -> list[str]:
+    return kubeconfigs.foreign_entries(kubeconfigs.parse(text, "file"), identity())
+
+
+def test_what_this_collection_or_az_has_written_for_a_cluster_is_not_foreign() -> None:
+    assert foreign("") == []
+    assert foreign(kubeconfigs.render(from_azure())) == []
+    assert foreign(kubeconfigs.render(kubeconfigs.own(from_azure(), identity()))) == []
+    other = identity("s2", name="other")
+    assert foreign(kubeconfigs.render(kubeconfigs.own(from_azure(who=other), other))) == []
+
+
+def test_what_somebody_else_has_written_is_foreign() -> None:
+    assert foreign(merged(PERSONAL)) == foreign(PERSONAL) != []
+    another = from_azure(who=identity(name="another"))
+    assert foreign(kubeconfigs.render(another)) == [
+        "cluster another",
+        "context another",
+        "user clusterUser_myResourceGroup_another",
+    ]
