@@ -175,6 +175,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Fa
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task, run
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS, CLUSTER_OPTIONS
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
+from ansible_collections.aks.gpu.plugins.module_utils._azure._kubelogin import login_arguments
 from ansible_collections.aks.gpu.plugins.module_utils._azure._run_command import is_closed
 from ansible_collections.aks.gpu.plugins.module_utils._azure._session import connect
 from ansible_collections.aks.gpu.plugins.module_utils._azure._sign_in import choose, require_subscription
@@ -206,16 +207,6 @@ ARGUMENTS = AZURE_ARGUMENTS.merge(
     )
 )
 
-LOGINS = {
-    "cli": "azurecli",
-    "msi": "msi",
-    "secret": "spn",
-    "certificate": "spn",
-    "user": "ropc",
-    "workload_identity": "workloadidentity",
-}
-"""How kubelogin calls the ways to sign in to Azure."""
-
 
 def plan(task: Task) -> Plan:
     """Joins Azure, which has the credentials, and the kubeconfig that they go to."""
@@ -237,18 +228,8 @@ def plan(task: Task) -> Plan:
             ) from error
 
     def login() -> kubeconfigs.Login:
-        # Without any proof of identity the az CLI comes first, and a managed identity where nobody has run az login.
-        methods = [one for one in choice.methods if one.kind != "cli" or "cli_subscription_id" in choice.settings]
-        methods = methods or list(choice.methods)
-        wanted = params["login"]
-        method = next((one for one in methods if wanted in ("auto", LOGINS[one.kind])), None)
-        cloud = connect(task).client.cloud
-        trust = {"authority": None if cloud.public else cloud.authority, "ca_bundle": choice.settings.get("ca_bundle")}
-        if method is None:
-            return kubeconfigs.login_of("azurecli" if wanted == "auto" else wanted, params, **trust)
-        other = {"secret": "x509_certificate_path", "certificate": "secret"}.get(method.kind)
-        values = {name: value for name, value in method.values.items() if name != other}
-        return kubeconfigs.login_of(LOGINS[method.kind], values, **trust)
+        method, values, trust = login_arguments(choice, connect(task).client.cloud, params, params["login"])
+        return kubeconfigs.login_of(method, values, **trust)
 
     def only_by_run_command(config: dict[str, Any]) -> bool:
         if params["run_command"] != "auto":
