@@ -22,7 +22,8 @@ description:
     as C(az aks get-credentials) does it. Unlike that, parallel tasks and C(kubectl config) do not lose each other's
     entries, the current context changes only when O(set_current_context) asks for it, comments and entries of others
     stay, and clusters of the same name in two subscriptions do not overwrite each other.
-  - Files are written at once or not at all, with mode C(0600); an existing file keeps its mode when it is merged into.
+  - Files are written at once or not at all, with mode C(0600); an existing file keeps its owner, and its mode when it
+    is merged into. A symbolic link of another user is not followed.
   - A cluster that authenticates by Microsoft Entra ID needs C(kubelogin) on the machine that uses the kubeconfig. Its
     sign-in, by default with a browser and a code, is changed to the one that the task itself uses, so that no person is
     needed. The secret of a service principal is written only to the private file of the run; with any other file,
@@ -50,6 +51,8 @@ options:
   path:
     description:
       - The file. By default a private file of the run.
+      - Without O(merge), a file with anything in it that neither this module nor C(az) has written for the cluster is
+        refused, also with O(state=absent).
     type: path
   directory:
     description:
@@ -172,6 +175,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Fa
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task, run
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS, CLUSTER_OPTIONS
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
+from ansible_collections.aks.gpu.plugins.module_utils._azure._kubelogin import login_arguments
 from ansible_collections.aks.gpu.plugins.module_utils._azure._run_command import is_closed
 from ansible_collections.aks.gpu.plugins.module_utils._azure._session import connect
 from ansible_collections.aks.gpu.plugins.module_utils._azure._sign_in import choose, require_subscription
@@ -203,16 +207,6 @@ ARGUMENTS = AZURE_ARGUMENTS.merge(
     )
 )
 
-LOGINS = {
-    "cli": "azurecli",
-    "msi": "msi",
-    "secret": "spn",
-    "certificate": "spn",
-    "user": "ropc",
-    "workload_identity": "workloadidentity",
-}
-"""How kubelogin calls the ways to sign in to Azure."""
-
 
 def plan(task: Task) -> Plan:
     """Joins Azure, which has the credentials, and the kubeconfig that they go to."""
@@ -234,18 +228,8 @@ def plan(task: Task) -> Plan:
             ) from error
 
     def login() -> kubeconfigs.Login:
-        # Without any proof of identity the az CLI comes first, and a managed identity where nobody has run az login.
-        methods = [one for one in choice.methods if one.kind != "cli" or "cli_subscription_id" in choice.settings]
-        methods = methods or list(choice.methods)
-        wanted = params["login"]
-        method = next((one for one in methods if wanted in ("auto", LOGINS[one.kind])), None)
-        cloud = connect(task).client.cloud
-        trust = {"authority": None if cloud.public else cloud.authority, "ca_bundle": choice.settings.get("ca_bundle")}
-        if method is None:
-            return kubeconfigs.login_of("azurecli" if wanted == "auto" else wanted, params, **trust)
-        other = {"secret": "x509_certificate_path", "certificate": "secret"}.get(method.kind)
-        values = {name: value for name, value in method.values.items() if name != other}
-        return kubeconfigs.login_of(LOGINS[method.kind], values, **trust)
+        method, values, trust = login_arguments(choice, connect(task).client.cloud, params, params["login"])
+        return kubeconfigs.login_of(method, values, **trust)
 
     def only_by_run_command(config: dict[str, Any]) -> bool:
         if params["run_command"] != "auto":
@@ -254,7 +238,9 @@ def plan(task: Task) -> Plan:
         return reason is not None and is_closed(cluster(connect(task).client, subscription_id, group, name), reason)
 
     identity = kubeconfigs.Identity(cluster_path(subscription_id, group, name), group, name, admin)
-    return _kubeconfig_plan.plan(task, _kubeconfig_plan.Source(identity, fetch, login, only_by_run_command))
+    signed_in_as = "\n".join([*map(str, choice.principal), params["login"]])
+    source = _kubeconfig_plan.Source(identity, fetch, login, only_by_run_command, signed_in_as)
+    return _kubeconfig_plan.plan(task, source)
 
 
 def main() -> None:

@@ -17,8 +17,8 @@ description:
     example because an earlier task was run in check mode, is validated elsewhere and predicted as well.
   - All objects are checked before the first one is changed, and everything that is wrong with them is named at
     once.
-  - The values of Secrets are masked in differences and results; of a ConfigMap's binary data they show length and
-    SHA-256.
+  - The values of Secrets are masked in the options, differences and results that are shown; of a ConfigMap's binary
+    data they show length and SHA-256.
   - Objects that this module creates carry the annotation C(aks.gpu/created-by).
 extends_documentation_fragment:
   - aks.gpu.attributes
@@ -51,12 +51,16 @@ options:
     description:
       - Take over fields that belong to another field manager. Otherwise a conflict fails, and names the fields
         and their owner.
+      - Fields that a controller takes over as its job are left to it in any case, and are no difference - of a Job
+        C(suspend), C(parallelism), C(nodeSelector) and C(tolerations), which queues such as Kueue set; of a Deployment,
+        ReplicaSet or StatefulSet the C(replicas), which autoscalers set.
     type: bool
     default: false
   recreate_immutable:
     description:
       - Delete and create anew an object whose change the server refuses because the field is immutable, such as
         the Pod template of a Job.
+      - An object that this module did not create is refused, unless O(force_conflicts=true) as well.
     type: bool
     default: false
   namespaces_exist:
@@ -167,6 +171,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import A
 from ansible_collections.aks.gpu.plugins.module_utils._azure._run_command import executor
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._arguments import KUBERNETES_ARGUMENTS
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._manifest import plan_manifest
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._secrets import seal_definition
 
 ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
     AZURE_ARGUMENTS,
@@ -182,7 +187,8 @@ ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
             "only_if_empty": {"type": "bool", "default": False},
             "wait": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 300},
-        }
+        },
+        seals={"definition": seal_definition},
     ),
 )
 

@@ -22,6 +22,8 @@ description:
   - Switching off keeps the id of the workspace in the cluster, and the workspace with its data. What this collection
     made besides goes, and what it redirected goes back to where it was; if the cluster sent its data to another
     workspace before, it does so again.
+  - A data collection rule that others have directed to several destinations keeps them. One of our own is added beside
+    them, and taken away when switching off; where it can't be told apart, nothing is changed.
   - An option that is not set leaves things as they are.
 extends_documentation_fragment:
   - aks.gpu.azure

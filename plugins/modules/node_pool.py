@@ -111,7 +111,9 @@ options:
         nodes are cordoned and drained as the disruption budgets of the Pods allow, and the old pool is deleted. Until
         then the old pool is as it was. A run that was killed half-way goes on in the next run; once the old pool is
         gone, there is nothing to do.
-      - It needs O(wait=true), the credentials of the cluster's user, and both pools' quota for a while.
+      - It needs O(wait=true), the credentials of the cluster's user, and both pools' quota for a while. Where the
+        cluster authenticates by Microsoft Entra ID, C(kubelogin) signs in as the task itself does. Whether the nodes
+        can be read is tried before anything is created.
     type: str
   custom_headers:
     description:

@@ -221,7 +221,10 @@ class InProcessAction(NormalAction):
         """Adds where the run keeps its private files, for a module on this machine and of this user."""
         values: dict[str, Any] = {}
         text: str = super()._compute_environment_string(values)  # type: ignore[no-untyped-call]
-        if self._is_local() and self._connection.become is None and RUN_DIRECTORY_VARIABLE not in values:
+        outlives = bool(self._task.async_val) and not self._task.poll
+        local = self._is_local() and self._connection.become is None
+        # A task with `poll: 0` may still run when Ansible ends and removes the directory.
+        if local and not outlives and RUN_DIRECTORY_VARIABLE not in values:
             values[RUN_DIRECTORY_VARIABLE] = RUN_DIRECTORY
             if self._since is not None:
                 values[SINCE_VARIABLE] = repr(self._since)

@@ -6,10 +6,15 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aks_sandbox import build
 from aks_sandbox.testing import Sandbox
 from arm_harness import plays, pool, run, text_of
 from harness import Ansible, pools
@@ -119,6 +124,56 @@ def test_the_new_pool_is_proven_before_the_old_one_goes(prepared: Sandbox, ansib
         assert done.results[0].result["diff"]["before"]["replaces"] == "oldgpu"
     finally:
         remove(sandbox, PLUGIN)
+
+
+@pytest.fixture
+def entra(prepared: Sandbox) -> Iterator[Sandbox]:
+    """The cluster asks Entra ID who somebody is, and has no local accounts: Azure's kubeconfig has kubelogin in it.
+
+    https://learn.microsoft.com/azure/aks/kubelogin-authentication
+    """
+    profile = {"managed": True, "enableAzureRBAC": False, "adminGroupObjectIDs": [], "tenantID": "of-the-cluster"}
+    properties = {"aadProfile": profile, "disableLocalAccounts": True}
+    prepared.act("cluster", cluster=prepared.cluster, properties=properties)
+    yield prepared
+    prepared.act("cluster", cluster=prepared.cluster, properties={"aadProfile": None, "disableLocalAccounts": False})
+    remove(prepared, PLUGIN)
+
+
+def replacing(sandbox: Sandbox, ansible: Ansible, path: str) -> tuple[str, Json]:
+    """Replaces the pool, with a PATH in front of the machine's, and returns the task's status and result."""
+    environment = {"PATH": os.pathsep.join([*filter(None, [path]), os.environ["PATH"]]), "HOME": str(ansible.folder)}
+    [done] = run(ansible, pool(sandbox, "newgpu", **NEW), environment=environment).results
+    return done.status, done.result
+
+
+def test_a_cluster_of_entra_id_is_replaced_with_the_credentials_of_the_run(entra: Sandbox, ansible: Ansible) -> None:
+    """Findings, E2: kubelogin asked a person for a code, after the new pool was there."""
+    built = build.kubelogin(lambda line: print(line, file=sys.stderr, flush=True))
+    status, done = replacing(entra, ansible, str(built.parent))
+    assert (status, done.get("changed")) == ("ok", True), done
+    assert pools(entra).keys() == {"nodepool1", "newgpu"}
+
+
+@pytest.mark.parametrize("plugin", ["missing", "fails"])
+def test_access_is_proven_before_anything_is_created(
+    entra: Sandbox, ansible: Ansible, tmp_path: Path, plugin: str
+) -> None:
+    path = ""
+    if plugin == "fails":
+        (tmp_path / "kubelogin").write_text(
+            "#!/bin/sh\necho 'AADSTS50076: use multi-factor authentication' >&2\nexit 1\n"
+        )
+        (tmp_path / "kubelogin").chmod(0o755)
+        path = str(tmp_path)
+    mark = entra.mark()
+    status, refused = replacing(entra, ansible, path)
+    assert status == "ignored", refused
+    assert "oldgpu can't be replaced, because the nodes of" in refused["msg"]
+    assert ("AADSTS50076" if plugin == "fails" else "kubelogin") in refused["msg"]
+    assert "Nothing was changed" in refused["msg"]
+    assert writes(entra, mark) == []
+    assert pools(entra).keys() == {"nodepool1", "oldgpu"}
 
 
 def test_an_unproven_pool_leaves_the_old_one_alone(prepared: Sandbox, ansible: Ansible) -> None:

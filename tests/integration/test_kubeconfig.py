@@ -16,6 +16,7 @@ import os
 import stat
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,83 @@ def test_file_in_four_variants(azure: Sandbox, control: Ansible, path: Path) -> 
     changed, _results = four(control, credentials(azure, path=str(path), state="absent"))
     assert changed == [True, True, False, False]
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        # kind's and k3s's own files, and what an editor may have left at the path
+        "clusters: [{name: kind-kind, cluster: {server: 'https://127.0.0.1:6443'}}]\n",
+        "users: [{name: default, user: {token: theirs}}]\n",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ncontexts: [{name: prod, context: {cluster: c}}]\n",
+        "just a note\n",
+    ],
+)
+def test_a_file_of_somebody_else_is_refused(azure: Sandbox, control: Ansible, path: Path, content: str) -> None:
+    """Findings, E3; files of kind (https://kind.sigs.k8s.io/docs/user/quick-start/) and k3s (https://docs.k3s.io)."""
+    path.parent.mkdir()
+    path.write_text(content)
+    mark = azure.mark()
+    for state in ("present", "absent"):
+        for check in (True, False):
+            [refused] = play(control, credentials(azure, path=str(path), state=state, check=check))
+            assert refused["failed"]
+            assert "did not write" in refused["msg"]
+            assert "merge: true" in refused["msg"]
+            assert "theirs" not in refused["msg"]
+    assert path.read_text() == content
+    assert asked(azure, mark) == 0
+
+
+def test_an_empty_file_is_written(azure: Sandbox, control: Ansible, path: Path) -> None:
+    """As the module ansible.builtin.tempfile makes it."""
+    path.parent.mkdir()
+    path.touch()
+    [written] = play(control, credentials(azure, path=str(path)))
+    assert not written["failed"]
+    assert "server" in path.read_text()
+
+
+def test_a_second_principal_gets_its_own_kubeconfig(azure: Sandbox, control: Ansible) -> None:
+    """Findings, E5: two credentials in one run."""
+    mark = azure.mark()
+    own = {"resource_group": azure.resource_group, "cluster_name": azure.cluster}
+    environment = azure.environment()
+    owner = {
+        "client_id": environment["AKS_SANDBOX_OWNER_CLIENT_ID"],
+        "secret": environment["AKS_SANDBOX_OWNER_SECRET"],
+        "tenant": environment["AZURE_TENANT"],
+    }
+    tasks = [
+        {"name": "First", "aks.gpu.kubeconfig": own},
+        {"name": "Second", "aks.gpu.kubeconfig": {**own, **owner}},
+        {"name": "Third", "aks.gpu.kubeconfig": {**own, "login": "azurecli"}},
+        {"name": "First again", "aks.gpu.kubeconfig": own},
+    ]
+    done = control.playbook([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}])
+    assert len({done[name]["path"] for name in ("First", "Second", "Third")}) == 3
+    assert done["First"]["path"] == done["First again"]["path"]
+    assert asked(azure, mark) == 3
+
+
+def test_a_task_may_outlive_the_run(azure: Sandbox, control: Ansible, path: Path) -> None:
+    """Findings, E10: poll 0 as the last task that counts. Its certificates are written when Azure has answered."""
+    place = {"resource_group": azure.resource_group, "cluster_name": azure.cluster}
+    options = {**place, "path": str(path), "run_command": "auto"}
+    azure.act("cluster", cluster=azure.cluster, properties={"apiServerAccessProfile": {"enablePrivateCluster": True}})
+    azure.fault("POST", "listClusterUserCredential", status=503, headers={"Retry-After": "9"})
+    start = {"name": "Start", "aks.gpu.kubeconfig": options, "async": 90, "poll": 0}
+    begun = {"name": "Let it begin", "ansible.builtin.wait_for": {"timeout": 3}}
+    try:
+        control.playbook([{"hosts": "localhost", "gather_facts": False, "tasks": [start, begun]}])
+        assert not path.exists(), "the task was to end after the run"
+        deadline = time.monotonic() + 30
+        while not path.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+    finally:
+        azure.act("cluster", cluster=azure.cluster, properties={"apiServerAccessProfile": None})
+    assert path.exists(), "the task failed after the run"
+    assert "server" in path.read_text()
 
 
 def test_check_mode_writes_no_file(azure: Sandbox, control: Ansible, path: Path) -> None:

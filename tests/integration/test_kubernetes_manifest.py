@@ -93,6 +93,12 @@ def retagged(tag: str) -> Json:
     return result
 
 
+def tolerant() -> Json:
+    result = copy.deepcopy(JOB)
+    result["spec"]["template"]["spec"]["tolerations"] = [{"key": "sku", "operator": "Equal", "value": "gpu"}]
+    return result
+
+
 def test_four_ways_of_a_run(sandbox: Sandbox, manifest: Any, core: kubernetes.client.CoreV1Api) -> None:
     with sandbox.having(refuse_writes=True):
         predicted = manifest(NAMESPACE, DAEMON_SET, JOB, check=True)
@@ -172,6 +178,75 @@ def test_immutable_job(sandbox: Sandbox, manifest: Any, core: kubernetes.client.
     live = kubernetes.client.BatchV1Api(core.api_client).read_namespaced_job("work", SPACE)
     assert live.spec.template.spec.containers[0].image.endswith(":2")
     assert actions(manifest(retagged("2"), recreate_immutable=True)) == ["unchanged"]
+
+
+def test_a_job_of_somebody_else_is_not_recreated(manifest: Any, core: kubernetes.client.CoreV1Api) -> None:
+    """Findings, E1: the article's Job, applied by hand without tolerations before site.yml came.
+
+    https://learn.microsoft.com/azure/aks/use-nvidia-gpu has it so.
+    """
+    manifest(NAMESPACE)
+    jobs = kubernetes.client.BatchV1Api(core.api_client)
+    jobs.create_namespaced_job(SPACE, JOB, field_manager="kubectl-create")
+    uid = jobs.read_namespaced_job("work", SPACE).metadata.uid
+    for options in ({"recreate_immutable": True}, {"recreate_immutable": True, "check": True}):
+        refused = manifest(tolerant(), **options)
+        assert refused["failed"]
+        assert "was not created by aks.gpu" in refused["msg"]
+        assert "Delete it, choose another name" in refused["msg"]
+        assert "force_conflicts" in refused["msg"]
+    assert jobs.read_namespaced_job("work", SPACE).metadata.uid == uid
+    assert actions(manifest(tolerant(), recreate_immutable=True, force_conflicts=True)) == ["recreated"]
+    assert jobs.read_namespaced_job("work", SPACE).metadata.uid != uid
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize(
+    "source",
+    ["https://github.com/kubernetes-sigs/kueue/issues/2427", "https://github.com/argoproj/argo-cd/issues/2913"],
+)
+def test_what_a_queue_has_taken_over_is_no_difference(
+    manifest: Any, core: kubernetes.client.CoreV1Api, force: bool, source: str
+) -> None:
+    """Kueue unsuspends a Job and places it: https://kueue.sigs.k8s.io/docs/concepts/workload/."""
+    queued = tolerant()
+    queued["spec"]["suspend"] = True
+    queued["spec"]["template"]["spec"]["nodeSelector"] = {"kubernetes.io/os": "linux"}
+    manifest(NAMESPACE, queued)
+    jobs = kubernetes.client.BatchV1Api(core.api_client)
+    uid = jobs.read_namespaced_job("work", SPACE).metadata.uid
+    placed = {
+        "nodeSelector": {"kubernetes.io/os": "linux", "cloud.google.com/gke-nodepool": "none-of-these"},
+        "tolerations": [*queued["spec"]["template"]["spec"]["tolerations"], {"key": "spot", "operator": "Exists"}],
+    }
+    admitted = {"spec": {"suspend": False, "template": {"spec": placed}}}
+    jobs.patch_namespaced_job("work", SPACE, admitted, field_manager="kueue")
+    for options in ({}, {"check": True}, {"recreate_immutable": True}):
+        assert actions(manifest(queued, force_conflicts=force, **options)) == ["unchanged"], source
+    live = jobs.read_namespaced_job("work", SPACE)
+    assert (live.metadata.uid, live.spec.suspend) == (uid, False)
+    somebody = {"spec": {"suspend": True}}
+    jobs.patch_namespaced_job("work", SPACE, somebody, field_manager="somebody")
+    queued["spec"]["suspend"] = False
+    assert manifest(queued)["failed"], "another owner's field is a conflict"
+
+
+def test_the_replicas_of_an_autoscaler_are_no_difference(manifest: Any, core: kubernetes.client.CoreV1Api) -> None:
+    """https://github.com/argoproj/argo-cd/issues/5105: replicas in the manifest and an autoscaler take turns."""
+    labels = {"app": "scaled"}
+    pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "example.com/image:1"}]}}
+    deployment: Json = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "scaled", "namespace": SPACE},
+        "spec": {"replicas": 0, "selector": {"matchLabels": labels}, "template": pod},
+    }
+    manifest(NAMESPACE, deployment)
+    apps = kubernetes.client.AppsV1Api(core.api_client)
+    scale = {"spec": {"replicas": 2}}
+    apps.patch_namespaced_deployment_scale("scaled", SPACE, scale, field_manager="kube-controller-manager")
+    assert actions(manifest(deployment)) == ["unchanged"]
+    assert apps.read_namespaced_deployment("scaled", SPACE).spec.replicas == 2
 
 
 def test_everything_that_is_wrong_is_named_before_anything_changes(

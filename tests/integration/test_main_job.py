@@ -28,10 +28,10 @@ class Site:
         self._arguments = ["-e", f"@{ROOT / 'playbooks' / 'vars' / vars_file}"]
         self._cluster = {"aks_resource_group": sandbox.resource_group, "aks_cluster_name": sandbox.cluster}
 
-    def run(self, name: str, *, check: bool = False, **variables: Any) -> PlaybookRun:
-        return self._ansible.playbook(
-            f"aks.gpu.{name}", {**self._cluster, **variables}, check=check, diff=check, arguments=self._arguments
-        )
+    def run(self, name: str, *, check: bool = False, fails: bool = False, **variables: Any) -> PlaybookRun:
+        values = {**self._cluster, **variables}
+        options: Json = {"check": check, "diff": check, "fails": fails}
+        return self._ansible.playbook(f"aks.gpu.{name}", values, arguments=self._arguments, **options)
 
     def predict(self, name: str, **variables: Any) -> PlaybookRun:
         """Run in check mode while Azure and Kubernetes refuse every write."""
@@ -150,3 +150,64 @@ def test_gpu_image_is_warned_of(sandbox: Sandbox, ansible: Ansible) -> None:
     run = Site(sandbox, ansible, "article_gpu_image.yml").predict("site")
     assert "2025-01-10" in run.output
     assert "managed" in run.output
+
+
+def own_job(sandbox: Sandbox) -> kubernetes.client.V1Job:
+    labels: Json = {"annotations": {"aks.gpu/created-by": "aks.gpu"}, "name": JOB[0]}
+    pod: Json = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "example.invalid/work:1"}]}
+    job: Json = {"apiVersion": "batch/v1", "kind": "Job", "metadata": labels, "spec": {"template": {"spec": pod}}}
+    return kubernetes.client.BatchV1Api(kubernetes_client(sandbox)).create_namespaced_job(JOB[1], job)
+
+
+def paid_pool(sandbox: Sandbox) -> None:
+    body = {"vmSize": "Standard_NC4as_T4_v3", "count": 1, "mode": "User", "tags": {"aks.gpu.created-by": "aks.gpu"}}
+    pools_of = sandbox.container_service("owner").agent_pools
+    where = (sandbox.resource_group, sandbox.cluster, "gpunp")
+    pools_of.begin_create_or_update(*where, AgentPool({"properties": body})).result()
+
+
+def test_a_webhook_that_is_down_does_not_keep_the_paid_pool(sandbox: Sandbox, ansible: Ansible) -> None:
+    """Findings, C11; https://kubernetes.io/docs/concepts/cluster-administration/admission-webhooks-good-practices/."""
+    hooks = kubernetes.client.AdmissionregistrationV1Api(kubernetes_client(sandbox))
+    hook: Json = {
+        "name": "down.example.com",
+        "clientConfig": {"url": "https://127.0.0.1:9/validate"},
+        "rules": [{"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["jobs"]}],
+        "failurePolicy": "Fail",
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+        "timeoutSeconds": 1,
+    }
+    own_job(sandbox)
+    paid_pool(sandbox)
+    hooks.create_validating_webhook_configuration({"metadata": {"name": "down"}, "webhooks": [hook]})
+    try:
+        run = Site(sandbox, ansible, "default.yml").run("cleanup", fails=True)
+    finally:
+        hooks.delete_validating_webhook_configuration("down")
+    assert set(pools(sandbox)) == {"nodepool1"}
+    said = " ".join(run.output.split())
+    assert "This may be left in cluster" in said
+    assert "The MNIST Job:" in said
+    assert "down.example.com" in said
+    assert changed_tasks(Site(sandbox, ansible, "default.yml").run("cleanup")) != []
+
+
+def test_an_api_server_that_cannot_be_reached_does_not_keep_the_paid_pool(sandbox: Sandbox, ansible: Ansible) -> None:
+    """Findings, C11: such as from outside the ranges that a cluster allows.
+
+    https://learn.microsoft.com/azure/aks/api-server-authorized-ip-ranges
+    """
+    paid_pool(sandbox)
+    config = {
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:9"}}],
+        "users": [{"name": "u", "user": {"token": "t0ken"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    run = Site(sandbox, ansible, "default.yml").run("cleanup", fails=True, aks_kubeconfig=config)
+    assert set(pools(sandbox)) == {"nodepool1"}
+    said = " ".join(run.output.split())
+    assert "The MNIST Job:" in said
+    assert "The device plugin or the GPU Operator:" in said
+    assert "127.0.0.1" in said

@@ -287,6 +287,65 @@ def test_another_workspace_and_back(cluster: Monitored) -> None:
     assert list(cluster.rules()) == ["their-rule"]
 
 
+TEAM_RULES: dict[str, Json] = {
+    # A flow may have several destinations:
+    # https://learn.microsoft.com/azure/azure-monitor/essentials/data-collection-rule-structure
+    "two destinations": {"audit": ["Microsoft-ContainerInsights-Group-Default"]},
+    "a destination that has other data too": {"audit": ["Microsoft-Syslog"]},
+    "two flows": {"audit": ["Microsoft-ContainerInsights-Group-Default", "Microsoft-Syslog"]},
+    # Container Insights with logs of high scale: https://learn.microsoft.com/azure/azure-monitor/containers/
+    # container-insights-high-scale
+    "one destination for two streams": {"team": ["Microsoft-ContainerLogV2-HighScale"]},
+}
+
+
+@pytest.mark.parametrize("name", TEAM_RULES)
+def test_destinations_of_others_stay(cluster: Monitored, name: str) -> None:
+    """Findings, B7: a rule of the name that AKS gives, directed by its owners to team and audit."""
+    team, second, audit = (workspace_of(cluster, each) for each in ("logs-one", "logs-two", "logs-audit"))
+    flows = [{"streams": ["Microsoft-ContainerInsights-Group-Default"], "destinations": ["team"]}]
+    flows += [{"streams": streams, "destinations": [to]} for to, streams in TEAM_RULES[name].items()]
+    theirs = {
+        "destinations": {
+            "logAnalytics": [
+                {"name": "team", "workspaceResourceId": team},
+                {"name": "audit", "workspaceResourceId": audit},
+            ]
+        },
+        "dataFlows": flows,
+    }
+    rule_name = f"MSCI-westus2-{cluster.name}"
+    rule = cluster.put(
+        "Microsoft.Insights/dataCollectionRules", rule_name, "2022-06-01", kind="Linux", properties=theirs
+    )
+    association = (
+        f"{cluster.path}/providers/Microsoft.Insights/dataCollectionRuleAssociations/ContainerInsightsExtension"
+    )
+    cluster.arm.ask("PUT", association, {"properties": {"dataCollectionRuleId": rule["id"]}}, "2022-06-01")
+    profile = {"enabled": True, "logAnalyticsWorkspaceResourceId": team}
+    cluster.sandbox.act(
+        "cluster", cluster=cluster.name, properties={"azureMonitorProfile": {"containerInsights": profile}}
+    )
+
+    def read() -> tuple[Json, list[Json]]:
+        properties = cluster.rules()[rule_name]["properties"]
+        found = {each["name"]: each["workspaceResourceId"] for each in properties["destinations"]["logAnalytics"]}
+        return found, properties["dataFlows"]
+
+    before = read()
+    moved = cluster.four("monitoring", container_insights=True, workspace="logs-two")
+    assert [each["changed"] for each in moved] == [True, True, False, False]
+    destinations, now = read()
+    others = {key: value for key, value in destinations.items() if key in before[0]}
+    shared = name != "a destination that has other data too"
+    assert others == (before[0] if shared else {"team": second, "audit": audit})
+    assert second in destinations.values()
+    assert [flow for flow in now if flow in before[1]] == before[1]
+    back = cluster.four("monitoring", container_insights=False, only_own=True)
+    assert [each["changed"] for each in back] == [True, True, False, False]
+    assert read() == before
+
+
 def test_prometheus_on_and_off(cluster: Monitored) -> None:
     cluster.account("metrics-one")
     account = cluster.resource_id(ACCOUNT_TYPE, "metrics-one")

@@ -9,10 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._secrets import Seal
+
 
 @dataclass(frozen=True)
 class ArgumentSpec:
-    """Options and the rules between them, in the terms of ``AnsibleModule``."""
+    """Options and the rules between them, in the terms of ``AnsibleModule``.
+
+    Attributes:
+        seals: By option, what finds the secrets inside of it; options that are secret as a whole have ``no_log``.
+    """
 
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
     required_if: tuple[tuple[Any, ...], ...] = ()
@@ -20,6 +26,7 @@ class ArgumentSpec:
     mutually_exclusive: tuple[tuple[str, ...], ...] = ()
     required_one_of: tuple[tuple[str, ...], ...] = ()
     required_by: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    seals: dict[str, Seal] = field(default_factory=dict)
 
     def merge(self, *others: ArgumentSpec) -> ArgumentSpec:
         """Returns one spec with the options and rules of all; an option that two of them define is a defect.
@@ -39,6 +46,7 @@ class ArgumentSpec:
                 mutually_exclusive=merged.mutually_exclusive + other.mutually_exclusive,
                 required_one_of=merged.required_one_of + other.required_one_of,
                 required_by={**merged.required_by, **other.required_by},
+                seals={**merged.seals, **other.seals},
             )
         return merged
 

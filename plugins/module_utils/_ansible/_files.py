@@ -15,10 +15,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
 
 PRIVATE = 0o600
 LOCK_INTERVAL = 0.05
+LONGEST_CHAIN = 40
 
 
 @contextlib.contextmanager
@@ -73,17 +74,18 @@ def write_private(path: Path, text: str, *, mode: int = PRIVATE) -> None:
     """Writes a file so that others see either the old or the new content, never a part, and a crash leaves the old one.
 
     Args:
-        path: The file. A symbolic link stays one; what it points to is replaced.
+        path: The file, which keeps its owner. A symbolic link is replaced, not followed; see ``followed``.
         text: The content.
         mode: The file's permissions.
 
     Raises:
-        OSError: The file can't be written.
+        OSError: The file can't be written, or would become another user's.
     """
-    target = path.resolve()
+    target = path.absolute()
     descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            _keep_owner(file.fileno(), target)
             os.fchmod(file.fileno(), mode)
             file.write(text)
             file.flush()
@@ -92,6 +94,43 @@ def write_private(path: Path, text: str, *, mode: int = PRIVATE) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def followed(path: Path) -> Path:
+    """Returns the file that a path leads to, by symbolic links of this user only.
+
+    People keep ``~/.kube/config`` as a link into a repository. A link that another user has put there could lead
+    anywhere that only this user may write.
+
+    Raises:
+        Failure: A link on the way is another user's.
+    """
+    target = path.absolute()
+    for _unused in range(LONGEST_CHAIN):
+        if not target.is_symlink():
+            return target
+        if target.lstat().st_uid != os.geteuid():
+            raise Failure(
+                f"{target} is a symbolic link of another user, so it is not followed. Nothing was changed.",
+                hint="Name the file itself.",
+            )
+        target = (target.parent / target.readlink()).absolute()
+    raise Failure(f"{path} is a symbolic link that leads in a circle.")
+
+
+def _keep_owner(descriptor: int, target: Path) -> None:
+    try:
+        old = target.lstat()
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(old.st_mode):
+        return
+    new = os.fstat(descriptor)
+    if old.st_uid != new.st_uid:
+        os.fchown(descriptor, old.st_uid, old.st_gid)
+    elif old.st_gid != new.st_gid:
+        with contextlib.suppress(PermissionError):  # of a group that this user is not in
+            os.fchown(descriptor, -1, old.st_gid)
 
 
 def mode_of(path: Path) -> int | None:

@@ -20,13 +20,14 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.parameters import remove_values
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, Progress
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._secrets import MASK
 
 RUN_DIRECTORY_VARIABLE = "AKS_GPU_RUN_DIRECTORY"
 """Environment variable by which the action plugins hand down the private directory of the run."""
@@ -156,10 +157,50 @@ class Task:
 
 
 class _Module(AnsibleModule):
-    """Takes empty text for an unset option, as AWX answers what was not asked; a required one is left to its module."""
+    """Takes empty text for an unset option, as AWX answers what was not asked; a required one is left to its module.
+
+    Secrets inside of options are masked before the options are validated, because a refusal shows the options too. An
+    option that the module does not have may hold anything, so its value is not shown.
+    """
+
+    def __init__(self, spec: ArgumentSpec, supports_check_mode: bool) -> None:
+        self._spec = spec
+        self._shown: dict[str, Any] = {}
+        super().__init__(  # type: ignore[no-untyped-call]
+            supports_check_mode=supports_check_mode, **spec.module_arguments()
+        )
+
+    def exit_json(self, **kwargs: Any) -> NoReturn:
+        """Ends the module with a result."""
+        super().exit_json(**{"invocation": self._invocation(), **kwargs})
+
+    def fail_json(self, msg: str, **kwargs: Any) -> NoReturn:
+        """Ends the module with an error."""
+        super().fail_json(msg, **{"invocation": self._invocation(), **kwargs})
+
+    def _invocation(self) -> dict[str, Any]:
+        return {"module_args": {**self.params, **self._shown}}
+
+    def _log_invocation(self) -> None:
+        params, self.params = self.params, {**self.params, **self._shown}
+        try:
+            super()._log_invocation()  # type: ignore[no-untyped-call]
+        finally:
+            self.params = params
+
+    def _seal(self) -> None:
+        known = {name for option, rules in self._spec.options.items() for name in (option, *rules.get("aliases", ()))}
+        for name, value in self.params.items():
+            if name in self._spec.seals:
+                sealed = self._spec.seals[name](value)
+                self.no_log_values.update(sealed.secrets)
+                self._shown[name] = sealed.shown
+            elif name not in known and not name.startswith("_ansible_"):
+                self._shown[name] = MASK
 
     def _load_params(self) -> None:
         super()._load_params()  # type: ignore[no-untyped-call]
+        self._seal()
         optional = {
             name
             for option, rules in self.argument_spec.items()
@@ -190,9 +231,7 @@ def run(spec: ArgumentSpec, plan: Callable[[Task], Plan], *, supports_check_mode
         plan: Reads the state of things and says what is to be done; it writes nothing.
         supports_check_mode: False only where a prediction is impossible.
     """
-    module = _Module(  # type: ignore[no-untyped-call]
-        supports_check_mode=supports_check_mode, **spec.module_arguments()
-    )
+    module = _Module(spec, supports_check_mode)
     failure: Failure | None = None
     outcome: dict[str, Any] = {}
     with (

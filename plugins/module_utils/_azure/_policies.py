@@ -34,6 +34,9 @@ SERVER_ERROR_ATTEMPTS = 8
 BUSY_FIRST_DELAY = 2.0
 
 _PASSING = {408, 429, 500, 502, 503, 504}
+_MAYBE_DONE = _PASSING - {429}
+"""After these it is unknown whether Azure has acted (RFC 9110, 9.2.2); after 429 it has not (RFC 6585, 4)."""
+
 _ID_HEADERS = ("x-ms-request-id", "x-ms-correlation-request-id")
 
 
@@ -43,7 +46,8 @@ class Call:
 
     Attributes:
         doing: What is being done, for messages, such as ``Creating node pool gpunp``.
-        repeatable: Whether doing it twice is as good as once, so that it may be repeated after a lost connection.
+        repeatable: Whether doing it twice is as good as once, so that it may be repeated after a lost connection or
+            an error of the server.
         wait_while_busy: Whether to repeat it while another operation is in progress (409).
         planned: Whether its body was planned from a read of the resource, so that it must not be sent again when the
             resource has changed since.
@@ -124,7 +128,7 @@ class Authentication(libraries.HTTPPolicy[Any, Any]):
 class Patience(libraries.HTTPPolicy[Any, Any]):
     """Repeats a request within the deadline of the task, and says what is waited for.
 
-    Repeated are: 429 and 5xx, after ``Retry-After`` or ever longer; a lost connection, where repeating is harmless;
+    Repeated are: 429, after ``Retry-After`` or ever longer; 5xx and a lost connection, where repeating is harmless;
     and, where the call asks for it, 409 because another operation is in progress. A write that was planned from an
     earlier read is not repeated as it is when the resource has changed since (412, or 409 ``EtagMismatch``).
 
@@ -168,7 +172,7 @@ class Patience(libraries.HTTPPolicy[Any, Any]):
                 return response
             failure = call.error
             busy = call.wait_while_busy and failure.busy and not (call.planned and failure.stale)
-            delay = self._delay(call.response, tries, busy)
+            delay = self._delay(call, tries, busy)
             if delay is None or delay >= self.deadline.remaining():
                 return response
             waiting_for = "another operation" if busy else "Azure"
@@ -208,10 +212,11 @@ class Patience(libraries.HTTPPolicy[Any, Any]):
         self.progress(f"{call.doing or 'Azure'}: connection lost, trying again")
         self.pause(backoff(tries.lost))
 
-    def _delay(self, response: Any, tries: _Tries, busy: bool) -> float | None:
-        """Returns the seconds after which to repeat, or None when repeating doesn't help."""
+    def _delay(self, call: Call, tries: _Tries, busy: bool) -> float | None:
+        """Returns the seconds after which to repeat, or None when repeating doesn't help or may do something twice."""
+        response = call.response
         status = response.status_code
-        if status in self.final:
+        if status in self.final or (status in _MAYBE_DONE and not call.repeatable):
             return None
         named = retry_after({name.lower(): value for name, value in response.headers.items()})
         if status in _PASSING:

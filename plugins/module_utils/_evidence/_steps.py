@@ -21,10 +21,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._files import PRIVATE, locked
+
 STEPS = "aks-gpu-steps-"
 RUN = "aks-gpu-run.json"
 LONGEST_MESSAGE = 4000
-PRIVATE = 0o600
 
 
 def time_text(seconds: float) -> str:
@@ -52,9 +53,15 @@ def run_of(directory: str | None, started: float | None = None) -> dict[str, str
     if not path.exists():
         temporary = path.with_name(f".{RUN}.{new['id']}")
         temporary.write_text(json.dumps(new), encoding="utf-8")
-        with contextlib.suppress(FileExistsError):
+        try:
             os.link(temporary, path)
-        temporary.unlink()
+        except FileExistsError:
+            pass
+        except OSError:  # no hard links here, as on many network drives: the lock lets one task of the run write it
+            with locked(path.with_name(f".{RUN}.lock")):
+                if not path.exists():
+                    temporary.replace(path)
+        temporary.unlink(missing_ok=True)
     known: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
     return known
 

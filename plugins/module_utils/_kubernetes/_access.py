@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import collections
 import datetime
 import hashlib
 import json
@@ -27,6 +28,7 @@ from urllib.parse import quote, urlsplit
 
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import InvalidKubeconfig, SignInFailed
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import SafeLoader, require_libraries, yaml
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._secrets import kubeconfig_secrets
 
 EXEC_PLUGIN_SECONDS = 90
 EXEC_EXTENSION = "client.authentication.k8s.io/exec"
@@ -70,9 +72,7 @@ class Credentials:
         self._expires: datetime.datetime | None = None
         self._executed = False
         self.certificate: tuple[str, str] | None = None
-        secret(
-            user.get("token"), user.get("password"), user.get("client-key-data"), user.get("client-certificate-data")
-        )
+        secret(user.get("token"), user.get("client-key-data"))
         self._use_certificate(
             _file_of(user, "client-certificate", directory, "client.crt"),
             _file_of(user, "client-key", directory, "client.key"),
@@ -222,6 +222,7 @@ def access_of(params: dict[str, Any], directory: str, secret: Secret, execute: E
     namespace = "default"
     if options["kubeconfig"] not in (None, ""):
         config = load_kubeconfig(options["kubeconfig"])
+        secret(*kubeconfig_secrets(config))
         cluster, user, namespace = _select(config, options["context"])
     if options["host"]:
         cluster = {**cluster, "server": options["host"]}
@@ -326,6 +327,8 @@ def load_kubeconfig(source: Any) -> dict[str, Any]:
     """
     if isinstance(source, dict):
         return _checked(source, os.getcwd(), "the kubeconfig")
+    if not isinstance(source, (str, os.PathLike)):
+        raise InvalidKubeconfig("The kubeconfig must be a path, YAML text or a dictionary.")
     text = str(source)
     if "\n" in text.strip() or text.lstrip().startswith("{"):
         return _checked(load_yaml(text, "the kubeconfig"), os.getcwd(), "the kubeconfig")
@@ -400,8 +403,24 @@ def _checked(config: Any, base: str, origin: str) -> dict[str, Any]:
         entries = config.get(section) or []
         if not isinstance(entries, list) or not all(isinstance(entry, dict) and entry.get("name") for entry in entries):
             raise InvalidKubeconfig(f"The {section} in {origin} are not a list of named entries.")
+        require_unique(entries, section, origin)
         checked[section] = [{**entry, inner: _absolute(entry.get(inner) or {}, base)} for entry in entries]
     return checked
+
+
+def require_unique(entries: list[dict[str, Any]], section: str, origin: str) -> None:
+    """Refuses a list in which two entries have the same name, as ``kubectl`` does.
+
+    Raises:
+        InvalidKubeconfig: The message names them.
+    """
+    names = collections.Counter(str(entry["name"]) for entry in entries)
+    twice = sorted(name for name, times in names.items() if times > 1)
+    if twice:
+        raise InvalidKubeconfig(
+            f"The {section} in {origin} have more than one entry named {', '.join(twice)}.",
+            hint="Remove or rename the entries that are not meant.",
+        )
 
 
 def _absolute(entry: dict[str, Any], base: str) -> dict[str, Any]:
@@ -472,7 +491,7 @@ def _exec_credential(plugin: dict[str, Any], cluster: dict[str, Any], execute: E
         for extension in cluster.get("extensions") or []:
             if extension.get("name") == EXEC_EXTENSION:
                 spec["cluster"]["config"] = extension.get("extension")
-    environment = {entry["name"]: entry["value"] for entry in plugin.get("env") or []}
+    environment = {str(entry.get("name")): str(entry.get("value") or "") for entry in plugin.get("env") or []}
     environment["KUBERNETES_EXEC_INFO"] = json.dumps(
         {"apiVersion": plugin.get("apiVersion"), "kind": "ExecCredential", "spec": spec}
     )

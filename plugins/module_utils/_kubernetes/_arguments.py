@@ -11,6 +11,7 @@ a variable of its surroundings. ``_access.access_of`` looks at them when no opti
 from __future__ import annotations
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._secrets import seal_kubeconfig
 
 KUBERNETES_ARGUMENTS = ArgumentSpec(
     options={
@@ -20,4 +21,5 @@ KUBERNETES_ARGUMENTS = ArgumentSpec(
         "api_key": {"type": "str", "no_log": True},
         "ca_cert": {"type": "path", "aliases": ["ssl_ca_cert"]},
     },
+    seals={"kubeconfig": seal_kubeconfig},
 )

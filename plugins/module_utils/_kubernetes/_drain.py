@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
@@ -17,18 +16,18 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import POOL_LABEL, name_of
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._pods import is_over
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import Resources, ResourceType
 
 FIRST_INTERVAL = 0.5
 LONGEST_INTERVAL = 10.0
+NODE = ResourceType("v1", "Node", "nodes", namespaced=False)
+POD = ResourceType("v1", "Pod", "pods", namespaced=True)
 _MIRROR = "kubernetes.io/config.mirror"
 
 
 def pool_nodes(client: Client, node_pool: str) -> list[dict[str, Any]]:
     """Returns the nodes of a pool. Raises ``KubernetesError``."""
-    found: list[dict[str, Any]] = client.get("/api/v1/nodes", labelSelector=f"{POOL_LABEL}={node_pool}").get(
-        "items", []
-    )
-    return found
+    return Resources(client).items(NODE, label_selector=f"{POOL_LABEL}={node_pool}")
 
 
 def cordon(client: Client, node_pool: str) -> list[str]:
@@ -39,7 +38,7 @@ def cordon(client: Client, node_pool: str) -> list[str]:
         if not (node.get("spec") or {}).get("unschedulable"):
             client.request(
                 "PATCH",
-                f"/api/v1/nodes/{quote(name_of(node))}",
+                NODE.path(name=name_of(node)),
                 body={"spec": {"unschedulable": True}},
                 content_type="application/merge-patch+json",
             )
@@ -79,11 +78,11 @@ def drain(
     """
     interval = FIRST_INTERVAL
     while True:
-        names = {name_of(node) for node in pool_nodes(client, node_pool)}
         left = [
             pod
-            for pod in client.get("/api/v1/pods").get("items", [])
-            if (pod.get("spec") or {}).get("nodeName") in names and is_evictable(pod)
+            for node in pool_nodes(client, node_pool)
+            for pod in Resources(client).items(POD, field_selector=f"spec.nodeName={name_of(node)}")
+            if is_evictable(pod)
         ]
         if not left:
             return
@@ -114,7 +113,7 @@ def _evict(client: Client, pod: dict[str, Any]) -> str:
     metadata = pod["metadata"]
     if metadata.get("deletionTimestamp"):
         return "is ending"
-    path = f"/api/v1/namespaces/{quote(metadata['namespace'])}/pods/{quote(metadata['name'])}/eviction"
+    path = f"{POD.path(metadata['namespace'], metadata['name'])}/eviction"
     body = {
         "apiVersion": "policy/v1",
         "kind": "Eviction",
@@ -129,5 +128,8 @@ def _evict(client: Client, pod: dict[str, Any]) -> str:
             return " ".join(cause.get("message", "") for cause in error.causes) or "its disruption budget forbids it"
         if error.status in (404, 409):
             return "is gone"
+        if any(cause.get("reason") == "NamespaceTerminating" for cause in error.causes):
+            # It goes with its namespace, which takes no new object, not even an eviction; kubectl waits as well.
+            return "its namespace is being deleted"
         raise
     return "is ending"

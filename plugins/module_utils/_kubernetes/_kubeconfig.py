@@ -30,7 +30,12 @@ from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible import _files
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import EXTENSION, extension_of, load_yaml
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import (
+    EXTENSION,
+    extension_of,
+    load_yaml,
+    require_unique,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import InvalidKubeconfig
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import (
     SafeDumper,
@@ -155,6 +160,7 @@ def parse(text: str, origin: str) -> dict[str, Any]:
         entries = config.get(section) or []
         if not isinstance(entries, list) or not all(isinstance(entry, dict) and entry.get("name") for entry in entries):
             raise InvalidKubeconfig(f"The {section} in {origin} are not a list of named entries.")
+        require_unique(entries, section, origin)
         config[section] = entries
     return config
 
@@ -340,6 +346,27 @@ def context_of(config: dict[str, Any], identity: Identity) -> str | None:
     return next((entry["name"] for entry in config["contexts"] if _context_is_of(config, entry, identity)), None)
 
 
+def foreign_entries(config: dict[str, Any], identity: Identity) -> list[str]:
+    """Returns the entries that neither this collection nor ``az`` has written for a cluster: ``context prod``.
+
+    Args:
+        config: A kubeconfig.
+        identity: The cluster whose entries ``az`` may have written.
+    """
+    contexts = [entry for entry in config["contexts"] if _context_is_of(config, entry, identity)]
+    clusters = {(entry.get("context") or {}).get("cluster") for entry in contexts}
+    clusters |= {entry["name"] for entry in config["clusters"] if _marked_id(entry.get("cluster"))}
+    contexts = [entry for entry in config["contexts"] if (entry.get("context") or {}).get("cluster") in clusters]
+    users = {(entry.get("context") or {}).get("user") for entry in contexts}
+    own_names = {"clusters": clusters, "users": users, "contexts": {entry["name"] for entry in contexts}}
+    return [
+        f"{kind} {entry['name']}"
+        for section, kind in SECTIONS.items()
+        for entry in config[section]
+        if entry["name"] not in own_names[section]
+    ]
+
+
 def summary(text: str) -> dict[str, Any]:
     """Returns what may be shown of a kubeconfig: names, servers, and fingerprints in the place of secrets."""
     config = parse(text, "the kubeconfig")
@@ -352,19 +379,6 @@ def summary(text: str) -> dict[str, Any]:
         "users": {entry["name"]: _fingerprint(entry.get("user")) for entry in config["users"]},
         "current-context": config.get("current-context") or "",
     }
-
-
-def secrets(config: dict[str, Any]) -> list[str]:
-    """Returns every secret string of a kubeconfig."""
-    found = []
-    for entry in config["users"]:
-        user = entry.get("user") or {}
-        found += [str(user[key]) for key in ("client-key-data", "password", "token") if user.get(key)]
-        plugin = user.get("exec") or {}
-        for variable in plugin.get("env") or []:
-            if SECRET_VARIABLE.search(str(variable.get("name"))):
-                found.append(str(variable.get("value")))
-    return found
 
 
 def expires(config: dict[str, Any]) -> datetime.datetime | None:
@@ -599,7 +613,7 @@ def locked_file(path: Path) -> Iterator[None]:
     Raises:
         DeadlineExceeded: Somebody else holds it.
     """
-    target = path.resolve()
+    target = _files.followed(path)
     theirs = target.with_name(target.name + ".lock")
     with _files.locked(target.with_name(f".{target.name}.aks-gpu.lock")):
         end = time.monotonic() + KUBECTL_LOCK_SECONDS

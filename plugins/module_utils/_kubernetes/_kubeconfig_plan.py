@@ -24,6 +24,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import
     KubernetesError,
     Unreachable,
 )
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._secrets import kubeconfig_secrets
 
 VALID_FOR = datetime.timedelta(days=1)
 """A kept file whose client certificate has less left is fetched again."""
@@ -38,12 +39,14 @@ class Source:
         fetch: Asks Azure for the kubeconfig, as text. It only reads.
         login: Says how kubelogin is to sign in; asked for only when the cluster needs kubelogin.
         only_by_run_command: Says whether this collection has to reach the cluster by AKS's run-command.
+        signed_in_as: Tells one principal, and its way to sign in, from another.
     """
 
     identity: kubeconfigs.Identity
     fetch: Callable[[], str]
     login: Callable[[], kubeconfigs.Login]
     only_by_run_command: Callable[[dict[str, Any]], bool]
+    signed_in_as: str = ""
 
 
 def plan(task: Task, source: Source) -> Plan:
@@ -62,20 +65,42 @@ def plan(task: Task, source: Source) -> Plan:
     path = Path(task.params["path"]).expanduser() if task.params["path"] else None
     directory = Path(task.params["directory"]).expanduser() if task.params["directory"] else None
     if task.params["state"] == "absent":
-        return _absent(task, source.identity, path, directory)
+        return _absent(task, source, path, directory)
     if directory is not None:
         return _kept(task, source, directory / source.identity.file_name)
     if path is None:
         return _private(task, source)
     if task.params["merge"]:
         return _merged(task, source, path)
+    _refuse_foreign(path, source.identity)
     return _whole(task, path, _lasting(task, source))
+
+
+def _refuse_foreign(path: Path, identity: kubeconfigs.Identity) -> None:
+    """Refuses a file that has something else in it than this collection, or ``az`` for this cluster, has written.
+
+    Raises:
+        Failure: The message names what is in it.
+    """
+    text = kubeconfigs.read(_files.followed(path))
+    if not (text or "").strip():
+        return
+    config = _data(str(text), path)
+    foreign = (
+        ["something that is not a kubeconfig"] if config is None else kubeconfigs.foreign_entries(config, identity)
+    )
+    if foreign:
+        more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
+        raise Failure(
+            f"{path} holds what aks.gpu did not write: {', '.join(foreign[:5])}{more}. Nothing was changed.",
+            hint="Set merge: true to deal with the entries of this cluster only, or name another path.",
+        )
 
 
 def _masked(task: Task, config: dict[str, Any]) -> dict[str, Any]:
     """Returns the kubeconfig; what is secret in it is shown nowhere unless the content is asked for."""
     if not task.params["return_content"]:
-        task.secret(*kubeconfigs.secrets(config))
+        task.secret(*kubeconfig_secrets(config))
     return config
 
 
@@ -128,7 +153,7 @@ def _private(task: Task, source: Source) -> Plan:
             )
         config = _fetched(task, source)
         return Plan(False, _result(task, None, config["current-context"], config))
-    path = _private_path(task, source.identity)
+    path = _private_path(task, source)
     with _files.locked(path.with_suffix(".lock")):
         text = kubeconfigs.read(path)
         if text is None:
@@ -138,8 +163,8 @@ def _private(task: Task, source: Source) -> Plan:
     return Plan(False, _result(task, path, config["current-context"], config))
 
 
-def _private_path(task: Task, identity: kubeconfigs.Identity) -> Path:
-    name = identity.file_name
+def _private_path(task: Task, source: Source) -> Path:
+    name = f"{hashlib.sha256(source.signed_in_as.encode()).hexdigest()[:12]}-{source.identity.file_name}"
     if task.params["run_command"] != "never":
         name = f"{task.params['run_command']}-{name}"
     if task.params["context"]:
@@ -154,7 +179,7 @@ def _kept(task: Task, source: Source, path: Path) -> Plan:
     if task.run_directory is None:
         return _whole(task, path, _lasting(task, source))
     # Later tasks of a check need a file all the same: one for each that is to be written.
-    private = _private_path(task, source.identity)
+    private = _private_path(task, source)
     private = private.with_name(f"{hashlib.sha256(str(path).encode()).hexdigest()[:12]}-{private.name}")
     foretold = kubeconfigs.read(private)
     config = _fetched(task, source) if foretold is None else _masked(task, kubeconfigs.parse(foretold, str(private)))
@@ -193,7 +218,7 @@ def _whole(task: Task, path: Path, config: dict[str, Any]) -> Plan:
     def write() -> dict[str, Any]:
         _make_directory(path.parent)
         with kubeconfigs.locked_file(path):
-            _files.write_private(path, text)
+            _files.write_private(_files.followed(path), text)
         return result
 
     return Plan(not same, result, None if same else write, before=_shown(old, path), after=_shown(text, path))
@@ -220,14 +245,15 @@ def _merged(task: Task, source: Source, path: Path) -> Plan:
         _make_directory(path.parent)
         with kubeconfigs.locked_file(path):
             now, name = merged(kubeconfigs.read(path) or "")
-            _files.write_private(path, now, mode=_files.mode_of(path) or _files.PRIVATE)
+            _files.write_private(_files.followed(path), now, mode=_files.mode_of(path) or _files.PRIVATE)
         return _result(task, path, name, addition)
 
     result = _result(task, path, context, addition)
     return Plan(changed, result, write if changed else None, before=_shown(old, path), after=_shown(text, path))
 
 
-def _absent(task: Task, identity: kubeconfigs.Identity, path: Path | None, directory: Path | None) -> Plan:
+def _absent(task: Task, source: Source, path: Path | None, directory: Path | None) -> Plan:
+    identity = source.identity
     result = {"path": str(path) if path else None, "context": None}
     if path is not None and task.params["merge"]:
         old = kubeconfigs.read(path)
@@ -236,7 +262,7 @@ def _absent(task: Task, identity: kubeconfigs.Identity, path: Path | None, direc
         def write() -> dict[str, Any]:
             with kubeconfigs.locked_file(path):
                 now = kubeconfigs.remove(kubeconfigs.read(path) or "", identity, origin=str(path))
-                _files.write_private(path, now, mode=_files.mode_of(path) or _files.PRIVATE)
+                _files.write_private(_files.followed(path), now, mode=_files.mode_of(path) or _files.PRIVATE)
             return result
 
         changed = text != old
@@ -244,8 +270,10 @@ def _absent(task: Task, identity: kubeconfigs.Identity, path: Path | None, direc
     private = path is None and directory is None
     if private and task.run_directory is None:
         return Plan(False, result)
-    target = path or (directory / identity.file_name if directory else _private_path(task, identity))
+    target = path or (directory / identity.file_name if directory else _private_path(task, source))
     result["path"] = str(target)
+    if path is not None:
+        _refuse_foreign(path, identity)
     exists = target.exists()
 
     def delete() -> dict[str, Any]:

@@ -25,6 +25,7 @@ from typing import Any
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._secrets import MASK
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import SafeLoader, yaml
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import (
@@ -32,8 +33,10 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources imp
     ResourceType,
     UnknownKind,
     describe,
+    place_problems,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import Reach, connect, observe
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._secrets import masked, objects_of, secret_values
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query
 
 CREATED_BY = "aks.gpu/created-by"
@@ -43,7 +46,25 @@ PROBE_NAMESPACE = "default"
 SETTLE_SECONDS = 30.0
 """How long what is about to be ready may take: a new CustomResourceDefinition, a namespace's service account."""
 
-MASK = "********"
+CONTROLLED_FIELDS = {
+    "Job": (
+        "spec.suspend",
+        "spec.parallelism",
+        "spec.template.spec.nodeSelector",
+        "spec.template.spec.tolerations",
+    ),
+    **dict.fromkeys(("Deployment", "ReplicaSet", "StatefulSet"), ("spec.replicas",)),
+}
+"""By kind, the fields that controllers take over as their job: queues start and place Jobs, autoscalers set replicas.
+
+Sources: https://kueue.sigs.k8s.io/docs/concepts/workload/,
+https://kubernetes.io/docs/concepts/workloads/controllers/job/#mutable-scheduling-directives,
+https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/
+"""
+
+_CONTROLLERS = re.compile(r'"(kueue|kube-controller-manager|keda|volcano|vc-|yunikorn|karpenter)[^"]*"')
+"""How these controllers name themselves as owners of fields. Another owner's field is a conflict."""
+
 NAMESPACE_FIRST = "Put the Namespace in front of what lives in it."
 
 
@@ -121,10 +142,13 @@ def parse(definition: Any) -> list[dict[str, Any]]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
-        raise Failure(f"The definition is no valid YAML{where}: {getattr(error, 'problem', None) or error}.") from error
+        # YAML quotes the name of an alias or a tag, which may be an unquoted password.
+        problem = re.sub(r"(alias|tag|anchor|handle) .*", r"\1", str(getattr(error, "problem", None) or "")).rstrip(".")
+        text = f"The definition is not valid YAML{where}{': ' if problem else ''}{problem}."
+        raise Failure(text) from None
     objects: list[dict[str, Any]] = []
     problems: list[str] = []
-    for number, found in enumerate(_flat(documents), 1):
+    for number, found in enumerate(objects_of(documents), 1):
         missing = [] if isinstance(found, dict) else ["a dictionary"]
         if isinstance(found, dict):
             missing = [key for key in ("apiVersion", "kind") if not isinstance(found.get(key), str) or not found[key]]
@@ -135,6 +159,8 @@ def parse(definition: Any) -> list[dict[str, Any]]:
             problems.append(
                 f"object {number} lacks {', '.join(missing)}" if isinstance(found, dict) else f"object {number} is text"
             )
+        elif misplaced := place_problems(found):
+            problems += [f"object {number}: {text}" for text in misplaced]
         else:
             objects.append(found)
     if problems:
@@ -148,17 +174,6 @@ def essence(found: dict[str, Any]) -> dict[str, Any]:
     ignored = {"managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink"}
     kept["metadata"] = {key: value for key, value in (found.get("metadata") or {}).items() if key not in ignored}
     return kept
-
-
-def masked(found: dict[str, Any]) -> dict[str, Any]:
-    """Returns an object with the values of a Secret replaced."""
-    if found.get("kind") != "Secret":
-        return found
-    result = dict(found)
-    for key in ("data", "stringData"):
-        if result.get(key):
-            result[key] = dict.fromkeys(result[key], MASK)
-    return result
 
 
 def shortened(found: dict[str, Any]) -> dict[str, Any]:
@@ -200,14 +215,11 @@ def plan_manifest(task: Task, reach: Reach | None = None) -> Plan:
     params = task.params
     client = connect(task, reach)
     objects = parse(params["definition"])
-    for found in objects:
-        if found["kind"] == "Secret":
-            task.secret(*_secret_values(found))
     work = _Work(task, Resources(client), client.access.namespace)
     steps = work.absent(objects) if params["state"] == "absent" else work.present(objects)
     for step in steps:
         if step.live and step.live.get("kind") == "Secret":
-            task.secret(*_secret_values(step.live))
+            task.secret(*secret_values(step.live))
     problems = [f"{describe(step.manifest)}: {step.problem}" for step in steps if step.problem]
     if len(problems) == 1:
         raise Failure(problems[0])
@@ -314,7 +326,7 @@ class _Work:
         """Returns a manifest with its namespace where the kind has them, and without one where it has not."""
         placed = copy.deepcopy(found)
         if kind.namespaced:
-            placed["metadata"].setdefault("namespace", self.namespace)
+            placed["metadata"]["namespace"] = placed["metadata"].get("namespace") or self.namespace
         else:
             placed["metadata"].pop("namespace", None)
         return placed
@@ -330,7 +342,7 @@ class _Work:
             step.after = self._validated_elsewhere(step, PROBE_NAMESPACE)
             return
         try:
-            step.after = self._apply(step, dry_run=True)
+            step.after = self._predict_apply(step)
         except KubernetesError as error:
             if _lacks_namespace(error):
                 step.homeless = not _is_terminating(error)
@@ -350,7 +362,27 @@ class _Work:
         elif essence(step.live) != essence(step.after):
             step.action = "changed"
 
+    def _predict_apply(self, step: Step) -> dict[str, Any]:
+        """Returns what applying would make of an object; fields that a controller has taken over are left to it."""
+        try:
+            return self._apply(step, dry_run=True, force=False)
+        except KubernetesError as error:
+            if error.reason != "Conflict":
+                raise
+            taken = _taken_over(step.manifest, error)
+            if not taken and not self.task.params["force_conflicts"]:
+                raise
+        step.manifest = _without_fields(step.manifest, taken)
+        return self._apply(step, dry_run=True)
+
     def _predict_recreation(self, step: Step, error: KubernetesError) -> None:
+        if not (self.task.params["force_conflicts"] or _is_own(step.live)):
+            step.problem = (
+                f"it was not created by aks.gpu, and it can't be changed in place ({_causes_text(error)}). Delete it, "
+                "choose another name, or set force_conflicts: true and recreate_immutable: true, which deletes it and "
+                "creates it anew."
+            )
+            return
         if not self.task.params["recreate_immutable"]:
             step.problem = (
                 f"it can't be changed in place ({_causes_text(error)}). recreate_immutable: true deletes it "
@@ -431,8 +463,8 @@ class _Work:
     def _manager(self) -> str:
         return str(self.task.params["field_manager"])
 
-    def _apply(self, step: Step, *, dry_run: bool = False) -> dict[str, Any]:
-        force = bool(self.task.params["force_conflicts"])
+    def _apply(self, step: Step, *, dry_run: bool = False, force: bool | None = None) -> dict[str, Any]:
+        force = bool(self.task.params["force_conflicts"]) if force is None else force
         return self.resources.apply(
             step.served_kind, step.manifest, field_manager=self._manager, force=force, dry_run=dry_run
         )
@@ -537,27 +569,6 @@ def _without_managed_fields(found: dict[str, Any]) -> dict[str, Any]:
     return {**found, "metadata": metadata}
 
 
-def _flat(documents: Iterable[Any]) -> Iterable[Any]:
-    for document in documents:
-        if document is None:
-            continue
-        if isinstance(document, list):
-            yield from _flat(document)
-        elif isinstance(document, dict) and str(document.get("kind", "")).endswith("List") and "items" in document:
-            yield from _flat(document["items"] or [])
-        else:
-            yield document
-
-
-def _secret_values(found: dict[str, Any]) -> list[str]:
-    return [
-        str(value)
-        for key in ("data", "stringData")
-        for value in (found.get(key) or {}).values()
-        if isinstance(value, str)
-    ]
-
-
 def _brought(definition: dict[str, Any]) -> set[tuple[str, str]]:
     """The kinds that a CustomResourceDefinition brings."""
     spec = definition.get("spec") or {}
@@ -586,6 +597,31 @@ def _is_immutable(error: KubernetesError) -> bool:
         return False
     words = ("immutable", "may not change once set", "cannot change roleRef", "updates to", "may not be changed")
     return all(any(word in str(cause.get("message")) for word in words) for cause in error.causes)
+
+
+def _is_own(live: dict[str, Any] | None) -> bool:
+    return live is not None and CREATED_BY in (live["metadata"].get("annotations") or {})
+
+
+def _taken_over(manifest: dict[str, Any], error: KubernetesError) -> set[str]:
+    """Returns the fields among those in conflict that belong to a controller whose job it is to set them."""
+    fields = CONTROLLED_FIELDS.get(str(manifest.get("kind")), ())
+    owners = {
+        str(cause.get("field", "")).lstrip("."): _CONTROLLERS.search(str(cause.get("message")))
+        for cause in error.causes
+    }
+    return {name for name, owner in owners.items() if owner and name in fields}
+
+
+def _without_fields(manifest: dict[str, Any], fields: Iterable[str]) -> dict[str, Any]:
+    result = copy.deepcopy(manifest)
+    for path in fields:
+        *parents, last = path.split(".")
+        inner = result
+        for name in parents:
+            inner = inner.get(name) or {}
+        inner.pop(last, None)
+    return result
 
 
 def _conflict_text(error: KubernetesError) -> str:

@@ -6,14 +6,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import APPLY_TYPE, Ask, Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
 
 DISCOVERY_TYPE = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 METADATA_TYPE = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+_API_VERSION = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[a-z0-9]+")
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True)
@@ -35,8 +41,38 @@ class ResourceType:
     def path(self, namespace: str | None = None, name: str | None = None) -> str:
         """Returns the path of an object; without a name that of a list; without a namespace that of all namespaces."""
         root = f"/apis/{self.api_version}" if "/" in self.api_version else f"/api/{self.api_version}"
-        space = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
-        return f"{root}{space}/{self.plural}" + (f"/{name}" if name else "")
+        space = f"/namespaces/{_segment(namespace)}" if self.namespaced and namespace else ""
+        return f"{root}{space}/{self.plural}" + (f"/{_segment(name)}" if name else "")
+
+
+def place_problems(found: dict[str, Any]) -> list[str]:
+    """Returns why an object's apiVersion, namespace or name can't be part of a path.
+
+    Sources: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/ (a name is a path segment: not
+    ``.`` or ``..``, without ``/`` and ``%``) and, for namespaces, RFC 1123 labels.
+    """
+    metadata = found.get("metadata") or {}
+    problems = []
+    if not _API_VERSION.fullmatch(str(found.get("apiVersion"))):
+        problems.append(f"apiVersion {_quoted(found.get('apiVersion'))} is not a valid group and version")
+    name = metadata.get("name")
+    if name in (".", "..") or re.search(r"[/%\s\x00-\x1f\x7f]", str(name)):
+        problems.append(f"{_quoted(name)} is not a valid name: it is a path, or has a character that names cannot have")
+    namespace = metadata.get("namespace")
+    if namespace not in (None, "") and not (isinstance(namespace, str) and _LABEL.fullmatch(namespace)):
+        problems.append(f"{_quoted(namespace)} is not a valid namespace: use lower-case letters, digits and '-'")
+    return problems
+
+
+def _quoted(value: Any) -> str:
+    return ascii(value)[:200]
+
+
+def _segment(text: str) -> str:
+    """Returns a text as one segment of a path."""
+    if text in (".", ".."):
+        raise KubernetesError(f"{text!r} is not a valid name.", status=0)
+    return quote(text, safe=":")
 
 
 class UnknownKind(KubernetesError):
@@ -84,13 +120,23 @@ class Resources:
             raise
 
     def items(
-        self, kind: ResourceType, namespace: str | None = None, *, label_selector: str | None = None
+        self,
+        kind: ResourceType,
+        namespace: str | None = None,
+        *,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
     ) -> list[dict[str, Any]]:
-        """Returns all objects of a kind, page by page."""
+        """Returns all objects of a kind that the selectors let pass, page by page."""
         items: list[dict[str, Any]] = []
         token = None
         while True:
-            query = {"labelSelector": label_selector, "limit": 500, "continue": token}
+            query = {
+                "labelSelector": label_selector,
+                "fieldSelector": field_selector,
+                "limit": 500,
+                "continue": token,
+            }
             page = self.client.request("GET", kind.path(namespace), query=query)
             items += page.get("items") or []
             token = (page.get("metadata") or {}).get("continue")
@@ -175,19 +221,25 @@ class Resources:
         found: list[dict[str, Any]] = []
         unknown: list[str] = []
         kinds = self._deletable()
-        pages = self.client.exchange([Ask(kind.path(namespace), {"limit": 500}, METADATA_TYPE) for kind in kinds])
-        for kind, page in zip(kinds, pages, strict=True):
-            if isinstance(page, KubernetesError):
-                if page.status in (0, 401):
-                    raise page
-                if page.status not in (404, 405):
-                    unknown.append(f"{kind.plural} ({page.message})")
-                continue
-            found += [
-                {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": item["metadata"]}
-                for item in page.get("items") or []
-                if (kind.kind, item["metadata"]["name"]) not in _FURNITURE
-            ]
+        left: list[tuple[ResourceType, str | None]] = [(kind, None) for kind in kinds]
+        while left:
+            asks = [Ask(kind.path(namespace), {"limit": 500, "continue": token}, METADATA_TYPE) for kind, token in left]
+            following: list[tuple[ResourceType, str | None]] = []
+            for (kind, _token), page in zip(left, self.client.exchange(asks), strict=True):
+                if isinstance(page, KubernetesError):
+                    if page.status in (0, 401):
+                        raise page
+                    if page.status not in (404, 405):
+                        unknown.append(f"{kind.plural} ({page.message})")
+                    continue
+                found += [
+                    {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": item["metadata"]}
+                    for item in page.get("items") or []
+                    if (kind.kind, item["metadata"]["name"]) not in _FURNITURE
+                ]
+                if token := (page.get("metadata") or {}).get("continue"):
+                    following.append((kind, token))
+            left = following
         return found, unknown
 
     def _deletable(self) -> list[ResourceType]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._azure._client import ArmClient
 from ansible_collections.aks.gpu.plugins.module_utils._monitoring._places import ASSOCIATIONS, canonical
 
@@ -22,6 +23,9 @@ PREVIOUS_RULE = "aks.gpu.previous-rule"
 """Tag: the rule that the cluster was associated with before."""
 PREVIOUS_WORKSPACE = "aks.gpu.previous-workspace"
 """Tag: the workspace that the data went to before."""
+
+OWN_DESTINATION = "aksgpu"
+"""Name of the destination that is added to a rule which others have directed to several places."""
 
 _READ_ONLY_OF_DESTINATIONS = ("accountId", "workspaceId")
 """What Azure adds to a destination: the id of the workspace that it leads to, by another name than its ARM id. Source:
@@ -161,7 +165,8 @@ class Pipe:
     def _tags(self) -> dict[str, str]:
         return (self.own or {}).get("tags") or {}
 
-    def _workspace_of(self, rule: Mapping[str, Any] | None) -> str | None:
+    def _targets(self, rule: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+        """Returns the destinations of a rule that the stream goes to, our own one first."""
         properties = (rule or {}).get("properties") or {}
         flowing = {
             name
@@ -169,14 +174,49 @@ class Pipe:
             if self.stream.name in (flow.get("streams") or ())
             for name in flow.get("destinations") or ()
         }
-        for each in (properties.get("destinations") or {}).get(self.stream.destination) or ():
-            if each.get("name") in flowing and each.get(self.stream.field):
-                return canonical(each[self.stream.field])
-        return None
+        found = [
+            each
+            for each in (properties.get("destinations") or {}).get(self.stream.destination) or ()
+            if each.get("name") in flowing and each.get(self.stream.field)
+        ]
+        return sorted(found, key=lambda each: each["name"] != OWN_DESTINATION)
+
+    def _workspace_of(self, rule: Mapping[str, Any] | None) -> str | None:
+        return next((canonical(each[self.stream.field]) for each in self._targets(rule)), None)
+
+    def _is_shared(self, rule: Mapping[str, Any]) -> bool:
+        """Says whether directing the stream elsewhere would take it, or other data, from somebody else."""
+        targets = {each["name"] for each in self._targets(rule)}
+        others = {
+            name
+            for flow in (rule.get("properties") or {}).get("dataFlows") or ()
+            if set(flow.get("streams") or ()) - {self.stream.name}
+            for name in flow.get("destinations") or ()
+        }
+        return len(targets) > 1 or bool(targets & others)
+
+    def _has_own_destination(self, rule: Mapping[str, Any] | None) -> bool:
+        return any(each["name"] == OWN_DESTINATION for each in self._targets(rule))
+
+    def _require_told_apart(self, rule: Mapping[str, Any]) -> None:
+        """Refuses a rule of which it is unknown what this collection has added to it.
+
+        Raises:
+            Failure: The message says what to look at.
+        """
+        known = bool(self.previous_workspace)
+        if self._is_shared(rule) and known != self._has_own_destination(rule):
+            raise Failure(
+                f"The data collection rule {self.rule_id.rpartition('/')[2]} has several destinations, and it is "
+                "unknown which of them aks.gpu has added. Nothing was changed.",
+                hint=f"Remove the data flows and destinations that are not meant, and the tag {PREVIOUS_WORKSPACE}.",
+            )
 
     def leads_to(self, workspace: str) -> bool:
         """Says whether the stream goes to a workspace already."""
-        return (self.workspace or "").lower() == workspace.lower()
+        return any(
+            canonical(each[self.stream.field]).lower() == workspace.lower() for each in self._targets(self.associated)
+        )
 
     def steps_on(self, workspace: str, location: str, previous: str | None) -> list[Step]:
         """Returns what makes the stream go to a workspace.
@@ -190,6 +230,8 @@ class Pipe:
             return []
         steps: list[Step] = []
         name = self.rule_id.rpartition("/")[2]
+        if self.own is not None and not self.is_own:
+            self._require_told_apart(self.own)
         if (self._workspace_of(self.own) or "").lower() != workspace.lower():
             if self.stream.has_endpoint and self.own is None:
                 steps.append((f"data collection endpoint {name}", lambda: self._put_endpoint(location)))
@@ -213,6 +255,7 @@ class Pipe:
             if self.stream.has_endpoint:
                 steps.append((f"data collection endpoint {name}", lambda: self._delete(self.endpoint_id)))
         elif self.own is not None and self.previous_workspace:
+            self._require_told_apart(self.own)
             steps.append((f"data collection rule {name}", self._direct_back))
         return steps
 
@@ -228,7 +271,8 @@ class Pipe:
     def _put_rule(self, workspace: str, location: str, previous: str | None) -> None:
         """Makes the rule, or directs the one of that name elsewhere without touching its other settings."""
         if self.own is not None:
-            self._direct(workspace, {PREVIOUS_WORKSPACE: self._workspace_of(self.own)} if not self.is_own else {})
+            before = self.previous_workspace or self._workspace_of(self.own)
+            self._direct(workspace, {PREVIOUS_WORKSPACE: before} if not self.is_own else {})
             return
         stream = self.stream
         tags = {CREATED_BY: "aks.gpu"}
@@ -254,8 +298,13 @@ class Pipe:
         }
         for key in ("provisioningState", "immutableId"):
             body["properties"].pop(key, None)
-        for each in body["properties"]["destinations"][self.stream.destination]:
-            each[self.stream.field] = workspace
+        if self.is_own or not self._is_shared(self.own):
+            targets = {each["name"] for each in self._targets(self.own)}
+            for each in body["properties"]["destinations"][self.stream.destination]:
+                if each.get("name") in targets:
+                    each[self.stream.field] = workspace
+        else:
+            self._set_own_destination(body["properties"], workspace)
         for destinations in body["properties"]["destinations"].values():
             for each in destinations if isinstance(destinations, list) else ():
                 for key in _READ_ONLY_OF_DESTINATIONS:
@@ -264,8 +313,20 @@ class Pipe:
         body["tags"] = {key: value for key, value in merged.items() if value is not None}
         self._client.put(self.rule_id, API, body, doing="Directing the data collection rule")
 
+    def _set_own_destination(self, properties: dict[str, Any], workspace: str | None) -> None:
+        """Puts our own destination into a rule beside those of others, or takes it away (None)."""
+        destinations = properties["destinations"][self.stream.destination]
+        kept = [each for each in destinations if each.get("name") != OWN_DESTINATION]
+        flows = [each for each in properties["dataFlows"] if each.get("destinations") != [OWN_DESTINATION]]
+        if workspace is not None:
+            kept.append({"name": OWN_DESTINATION, self.stream.field: workspace})
+            flows.append({"streams": [self.stream.name], "destinations": [OWN_DESTINATION]})
+        properties["destinations"][self.stream.destination] = kept
+        properties["dataFlows"] = flows
+
     def _direct_back(self) -> None:
-        self._direct(self.previous_workspace, {PREVIOUS_WORKSPACE: None})
+        before = None if self._has_own_destination(self.own) else self.previous_workspace
+        self._direct(before, {PREVIOUS_WORKSPACE: None})
 
     def _associate(self, rule_id: str) -> None:
         properties = {

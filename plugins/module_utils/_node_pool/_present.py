@@ -306,11 +306,13 @@ class _Present:
         # All that knows Kubernetes, half of the collection: not in the memory of a fleet's every process, but here.
         from ansible_collections.aks.gpu.plugins.module_utils._node_pool._replacement import Replacement
 
-        stack = self.task.params["gpu_stack"]
+        replacement = Replacement(self.task, self.access, old, self.task.params["gpu_stack"])
+        if self.replaced is not None and state_of(self.replaced) != DELETING:
+            replacement.require_access()
 
         def apply() -> dict[str, Any]:
             result = planned.result if planned.apply is None else planned.apply()
-            Replacement(self.task, self.access, old, stack).carry_out(result["node_pool"])
+            replacement.carry_out(result["node_pool"])
             return result
 
         return replace(

@@ -10,15 +10,21 @@ drained, the old pool is deleted. Each step asks first how things are, so a run 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Task
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
+from ansible_collections.aks.gpu.plugins.module_utils._azure._kubelogin import login_arguments
+from ansible_collections.aks.gpu.plugins.module_utils._azure._sign_in import choose
 from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import cluster_credentials
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _kubeconfig as kubeconfigs
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import access_of
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._drain import cordon, drain
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpus import Expectation, await_gpus
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._access import (
     DELETING,
@@ -113,10 +119,31 @@ class Replacement:
         if left is not None:
             raise failure_of(left, self.old.name)
 
+    def require_access(self) -> None:
+        """Reads a node of the cluster, before anything is created for a replacement that could not go on.
+
+        Raises:
+            Failure: The run's own credentials don't lead to the cluster's nodes; the message says why.
+            AzureError: Azure does not hand the credentials out.
+        """
+        try:
+            self._kubernetes().request("GET", "/api/v1/nodes", query={"limit": 1})
+        except KubernetesError as error:
+            raise Failure(
+                f"{self.old.name} can't be replaced, because the nodes of {self.new.cluster_name} can't be read: "
+                f"{error.message} Nothing was changed.",
+                hint=error.hint,
+            ) from error
+
     def _kubernetes(self) -> Client:
-        new = self.new
-        kubeconfig = cluster_credentials(new.client, new.subscription_id, new.resource_group, new.cluster_name)
-        task = self.task
+        """Returns a client that signs in as the principal that signs in to Azure, without a person."""
+        new, task = self.new, self.task
+        text = cluster_credentials(new.client, new.subscription_id, new.resource_group, new.cluster_name)
+        kubeconfig = kubeconfigs.parse(text, f"Azure's kubeconfig of {new.cluster_name}")
+        if kubeconfigs.needs_login(kubeconfig):
+            choice = choose(task.params, os.environ)
+            method, values, trust = login_arguments(choice, new.client.cloud, task.params)
+            kubeconfig = kubeconfigs.convert(kubeconfig, kubeconfigs.login_of(method, values, **trust))
         return Client(access_of({"kubeconfig": kubeconfig}, task.temporary_directory, task.secret, task.execute))
 
     def _prove(self, client: Client, pool: Mapping[str, Any]) -> None:

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.aks.gpu.plugins.filter.absolute_path import absolute_path
 from ansible_collections.aks.gpu.plugins.filter.gpus_offered import gpus_offered
 from ansible_collections.aks.gpu.plugins.filter.listed import listed
+from ansible_collections.aks.gpu.plugins.filter.metrics_csv import metrics_csv
 from ansible_collections.aks.gpu.plugins.filter.tolerations import tolerations
 
 SKU = {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"}
@@ -103,3 +106,46 @@ def test_gpus_offered(size: str, options: dict[str, Any], resource_name: str, pe
 def test_gpus_offered_by_an_unknown_size() -> None:
     with pytest.raises(AnsibleFilterError, match="gpu_verify_resource_name"):
         gpus_offered("Standard_NC999_B900_v9", gpu_instance_profile="MIG1g", mig_strategy="mixed")
+
+
+def series(**dimensions: Any) -> dict[str, Any]:
+    known = {"cluster_name": "c", "cluster_id": "/subscriptions/s", "node": "n", **dimensions}
+    return {
+        "name": "m",
+        "unit": "count",
+        "source": "x",
+        "dimensions": known,
+        "points": [["2026-01-01T00:00:00Z", -1.5]],
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # https://owasp.org/www-community/attacks/CSV_Injection
+        "=cmd|' /C calc'!A0",
+        "+1+1",
+        "-2+3",
+        "@SUM(1)",
+        "\t=1",
+        "\r=1",
+        " =1",
+        "\n=1",
+    ],
+)
+def test_a_label_is_no_formula_in_csv(text: str) -> None:
+    [_headings, row] = csv.reader(io.StringIO(metrics_csv([series(pod=text)]), newline=""))
+    assert row[8] == f"'{text}"
+    assert row[-1] == "-1.5"
+
+
+@pytest.mark.parametrize("text", ["a\nforged,row", 'say "x", y', "a\r\nb", "plain", "ünicode", ""])
+def test_a_label_is_one_cell_in_csv(text: str) -> None:
+    """RFC 4180, 2.6 and 2.7."""
+    [_headings, row] = csv.reader(io.StringIO(metrics_csv([series(pod=text)]), newline=""))
+    assert (len(row), row[8]) == (15, text)
+
+
+def test_csv_of_something_else_is_refused() -> None:
+    with pytest.raises(AnsibleFilterError, match="takes the metrics"):
+        metrics_csv([{"name": "m"}])

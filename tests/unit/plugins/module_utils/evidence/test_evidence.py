@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
+import os
 import re
 import sys
 import threading
@@ -473,3 +475,24 @@ def test_thinned_curves_keep_their_ends_and_extremes(points: list[tuple[float, f
         min(y for _x, y in points),
         max(y for _x, y in points),
     }
+
+
+@pytest.mark.parametrize(
+    ("number", "source"),
+    [
+        (errno.EPERM, "https://github.com/nightlyone/lockfile/issues/22 (vboxsf)"),
+        (errno.EOPNOTSUPP, "https://github.com/docker-archive/for-azure/issues/76 (Azure Files)"),
+        (errno.EACCES, "https://github.com/vmware/open-vm-tools/issues/675 (HGFS)"),
+        (errno.EMLINK, "link(2): too many links"),
+    ],
+)
+def test_a_run_is_known_where_hard_links_are_not_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, source: str
+) -> None:
+    def link(*_paths: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", link)
+    first = _steps.run_of(str(tmp_path))
+    assert _steps.run_of(str(tmp_path)) == first, source
+    assert [entry.name for entry in tmp_path.iterdir()] == [_steps.RUN]

@@ -13,6 +13,7 @@ import yaml
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _kubeconfig as kubeconfigs
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import RunCommand, access_of
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import InvalidKubeconfig
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._secrets import kubeconfig_secrets
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -341,9 +342,9 @@ def test_convert_leaves_certificates_alone() -> None:
 
 
 def test_login_secrets_can_be_left_out() -> None:
-    login = kubeconfigs.login_of("spn", {"client_id": "id", "tenant": "t", "secret": "s3cret"})
+    login = kubeconfigs.login_of("spn", {"client_id": "id", "tenant": "t", "secret": "s3cret-of-a-principal"})
     converted = kubeconfigs.convert(entra(), login)
-    assert kubeconfigs.secrets(converted) == ["s3cret"]
+    assert kubeconfig_secrets(converted) == ["s3cret-of-a-principal"]
     assert "s3cret" not in json.dumps(kubeconfigs.without_login_secrets(converted))
 
 
@@ -398,3 +399,25 @@ def test_a_cluster_that_only_aks_reaches(tmp_path) -> None:
     assert access_of({"kubeconfig": plain}, str(tmp_path), ignore, ignore).run_command is None
     host = {"kubeconfig": reached, "host": "https://elsewhere"}
     assert access_of(host, str(tmp_path), ignore, ignore).run_command is None
+
+
+def foreign(text: str) -> list[str]:
+    return kubeconfigs.foreign_entries(kubeconfigs.parse(text, "file"), identity())
+
+
+def test_what_this_collection_or_az_has_written_for_a_cluster_is_not_foreign() -> None:
+    assert foreign("") == []
+    assert foreign(kubeconfigs.render(from_azure())) == []
+    assert foreign(kubeconfigs.render(kubeconfigs.own(from_azure(), identity()))) == []
+    other = identity("s2", name="other")
+    assert foreign(kubeconfigs.render(kubeconfigs.own(from_azure(who=other), other))) == []
+
+
+def test_what_somebody_else_has_written_is_foreign() -> None:
+    assert foreign(merged(PERSONAL)) == foreign(PERSONAL) != []
+    another = from_azure(who=identity(name="another"))
+    assert foreign(kubeconfigs.render(another)) == [
+        "cluster another",
+        "context another",
+        "user clusterUser_myResourceGroup_another",
+    ]

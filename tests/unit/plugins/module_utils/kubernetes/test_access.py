@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _kubeconfig as kubeconfigs
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import (
     Access,
     Credentials,
@@ -284,3 +285,38 @@ def test_credentials_say_what_they_are() -> None:
     assert kind({"token": "t"}) == "token"
     assert kind({"exec": {"command": "kubelogin"}}) == "exec plugin kubelogin"
     assert kind({}) == "no credentials"
+
+
+@pytest.mark.parametrize("section", ["clusters", "users", "contexts"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "https://github.com/Azure/azure-cli/issues/7040",
+        "https://github.com/sunny0826/kubecm/issues/1008",
+        "https://github.com/corneliusweig/konfig/issues/31",
+        "https://github.com/kubernetes/kubectl/issues/795",
+    ],
+)
+def test_entries_of_the_same_name_are_refused(tmp_path: Path, section: str, source: str) -> None:
+    """kubectl refuses such a file too: "duplicate name ... in list"."""
+    twice = config()
+    twice[section] = [*twice[section], {**twice[section][0]}]
+    name = twice[section][0]["name"]
+    with pytest.raises(InvalidKubeconfig, match=f"The {section} in .* more than one entry named {name}"):
+        access(tmp_path, kubeconfig=twice)
+    with pytest.raises(InvalidKubeconfig, match=f"The {section} in file have more than one entry named {name}"):
+        kubeconfigs.parse(yaml.safe_dump(twice), "file")
+    assert source
+
+
+def test_a_variable_of_an_exec_plugin_may_have_no_value(tmp_path: Path) -> None:
+    """kubectl takes an empty text: https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/#ExecEnvVar."""
+    credential = {"kind": "ExecCredential", "status": {"token": "t0ken"}}
+    script = f'[ -z "$EMPTY" ] && [ "$SET" = x ] && echo \'{json.dumps(credential)}\''
+    plugin = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": "sh",
+        "args": ["-c", script],
+        "env": [{"name": "EMPTY"}, {"name": "NONE", "value": None}, {"name": "SET", "value": "x"}],
+    }
+    assert access(tmp_path, kubeconfig=config({"exec": plugin})).credentials.token() == "t0ken"

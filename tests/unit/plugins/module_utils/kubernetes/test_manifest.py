@@ -5,19 +5,29 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._manifest import (
-    MASK,
-    essence,
-    masked,
-    masked_pair,
-    parse,
-)
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._secrets import MASK
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._manifest import essence, masked_pair, parse
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._secrets import masked
+from ansible_collections.aks.gpu.plugins.modules import manifest
+from ansible_collections.aks.gpu.plugins.plugin_utils import _isolation
+from api_server import Asked, api_server, status
 
 NAMESPACE: dict[str, Any] = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}
+
+
+def run(module: Any, folder: Path, **options: Any) -> dict[str, Any]:
+    """The result of a module as the action plugins run it."""
+    arguments = json.dumps({"ANSIBLE_MODULE_ARGS": options}).encode()
+    ended = _isolation.call_main(
+        module.main, arguments, environment={}, working_directory=str(folder), parent_directory=str(folder), show=print
+    )
+    return dict(json.loads(ended.stdout.strip().splitlines()[-1]))
 
 
 def test_definitions_of_every_form() -> None:
@@ -46,7 +56,7 @@ def test_everything_that_is_wrong_is_named_at_once() -> None:
 
 
 def test_invalid_yaml() -> None:
-    with pytest.raises(Failure, match=r"no valid YAML in line 2"):
+    with pytest.raises(Failure, match=r"not valid YAML in line 2"):
         parse("a: b\n  c: [")
 
 
@@ -75,3 +85,22 @@ def test_secrets_are_masked_but_seen_to_change() -> None:
     assert shown[1]["data"] == {"a": MASK, "b": f"{MASK} (after)", "c": MASK}
     assert before["data"]["b"] == "Mg=="
     assert masked(NAMESPACE) is NAMESPACE
+
+
+@pytest.mark.parametrize("namespace", [{}, {"namespace": None}, {"namespace": ""}])
+def test_a_namespace_that_is_null_or_empty_is_that_of_the_context(tmp_path: Path, namespace: dict[str, Any]) -> None:
+    """Findings, D10: a template with an unset value renders so; kubectl takes the namespace of the context as well."""
+    definition = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", **namespace}}
+    kinds = {"resources": [{"name": "configmaps", "kind": "ConfigMap", "namespaced": True}]}
+
+    def answer(asked: Asked) -> tuple[int, Any]:
+        if asked.path == "/api/v1":
+            return 200, kinds
+        if asked.method == "GET":
+            return status(404, "NotFound", 'configmaps "c" not found')
+        return 200, asked.body
+
+    with api_server(tmp_path, answer) as server:
+        result = run(manifest, tmp_path, kubeconfig=server.kubeconfig, definition=definition)
+    assert server.paths("PATCH") == ["/api/v1/namespaces/default/configmaps/c"] * 2
+    assert (result["resources"][0]["namespace"], result["resources"][0]["action"]) == ("default", "created")

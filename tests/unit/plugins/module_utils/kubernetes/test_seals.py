@@ -1,0 +1,32 @@
+# Copyright: (c) 2026, the aks.gpu authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What of a kubeconfig or a definition may be shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._secrets import MASK
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._secrets import (
+    masked,
+    seal_definition,
+    seal_kubeconfig,
+)
+
+
+def test_what_has_no_secret_is_shown_as_it_is() -> None:
+    definition = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "b"}}
+    assert seal_definition(definition).shown == definition
+    assert seal_definition(yaml.safe_dump(definition)).shown == yaml.safe_dump(definition)
+    assert seal_kubeconfig("~/.kube/config").shown == "~/.kube/config"
+    assert seal_kubeconfig(None).shown is None
+
+
+def test_what_kubectl_noted_of_a_secret_is_masked() -> None:
+    """kubectl apply notes the whole object: https://kubernetes.io/docs/tasks/manage-kubernetes-objects/declarative-config/"""
+    note = "kubectl.kubernetes.io/last-applied-configuration"
+    noted = {note: '{"data":{"a":"MQ=="}}', "b": "c"}
+    live: dict[str, Any] = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "annotations": noted}}
+    assert masked(live)["metadata"]["annotations"] == {note: MASK, "b": "c"}
