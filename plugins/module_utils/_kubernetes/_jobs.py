@@ -151,8 +151,12 @@ class Rule:
         if self.pattern is not None and not log.pattern_found:
             text = f"no line of its log matches {self.pattern.pattern}"
             problems.append(Problem(subject, "PatternNotFound", text, "", Hope.NONE))
-        least, last = self.minimum_accuracy, log.accuracy[-1]["accuracy"] if log.accuracy else None
-        if least is not None and last is None:
+        least, last = self.minimum_accuracy, log.last
+        if least is not None and log.no_accuracy is not None:
+            found = log.no_accuracy or "empty"
+            text = f"its accuracy at the last step is {found}, which is not between 0 and 1; {least:g} is asked for"
+            problems.append(Problem(subject, "AccuracyNotTold", text, "", Hope.NONE))
+        elif least is not None and last is None:
             text = f"its log tells no accuracy, and {least:g} or more is asked for"
             problems.append(Problem(subject, "AccuracyNotTold", text, "", Hope.NONE))
         elif least is not None and last is not None and last < least:
@@ -243,8 +247,8 @@ def job_result(
         "devices": log.devices,
         "accuracy": log.accuracy,
         "accuracy_first": accuracies[0] if accuracies else None,
-        "accuracy_last": accuracies[-1] if accuracies else None,
-        "accuracy_best": max(accuracies, default=None),
+        "accuracy_last": log.last,
+        "accuracy_best": log.best,
         "log_pattern_found": log.pattern_found if log.pattern and log.head else None,
         "driver_version": log.driver_version,
         "cuda_version": log.cuda_version,
@@ -556,7 +560,7 @@ def _pod_result(pod: dict[str, Any], log: WorkloadLog | None) -> dict[str, Any]:
         "phase": (pod.get("status") or {}).get("phase"),
         "exit_code": ended[0].get("exitCode") if ended else None,
         "devices": log.devices if log else [],
-        "accuracy_last": log.accuracy[-1]["accuracy"] if log and log.accuracy else None,
+        "accuracy_last": log.last if log else None,
         "log_pattern_found": log.pattern_found if log and log.pattern else None,
     }
 

@@ -12,9 +12,12 @@ from dataclasses import replace
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import LogReference, Problem
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import log_lines
 
 EXPLAINING_LINES = 5
 MOST_LOGS = 10
+MOST_BYTES = 256 * 1024
+"""Of the last lines so much is read, for one line may hold hours of progress bars."""
 
 
 def with_log_tails(client: Client, problems: Iterable[Problem]) -> list[Problem]:
@@ -46,9 +49,9 @@ def log_tail(client: Client, log: LogReference, lines: int = EXPLAINING_LINES) -
     path = f"/api/v1/namespaces/{log.namespace}/pods/{log.pod}/log"
     for previous in (log.previous, not log.previous):
         try:
-            text = client.text(path, container=log.container, previous=previous, tailLines=lines)
+            text = client.text(path, container=log.container, previous=previous, tailLines=lines, limitBytes=MOST_BYTES)
         except KubernetesError:
             continue
         if text.strip():
-            return [line.rstrip() for line in text.splitlines()][-lines:]
+            return log_lines(text)[-lines:]
     return []

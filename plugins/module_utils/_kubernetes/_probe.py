@@ -24,6 +24,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._logs import w
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Patience, Problem
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import Resources, ResourceType
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import Reach, connect, observe
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import log_lines
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._workload_log import WorkloadLog
 
@@ -340,7 +341,7 @@ class _Work:
         log = WorkloadLog()
         path = f"/api/v1/namespaces/{self._namespace}/pods/{pod['metadata']['name']}/log"
         try:
-            for line in self._client.text(path, retry_seconds=RETRY_SECONDS, container=CONTAINER).splitlines():
+            for line in log_lines(self._client.text(path, retry_seconds=RETRY_SECONDS, container=CONTAINER)):
                 log.feed(line)
         except KubernetesError as error:
             if error.status not in (400, 404):

@@ -38,6 +38,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import
 )
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._door import Answer
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError, Unreachable
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import bounded_lines, log_text, visible_tree
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, Watch
 
 Execute = Callable[[str, bytes], tuple[int, str]]
@@ -275,10 +276,14 @@ class RunCommandWatch(Watch):
                 state.objects.setdefault(name, {})
                 state.denied[name] = str(answer)
                 continue
-            kept = {item["metadata"]["uid"]: query.keep(item) for item in answer.get("items") or []}
+            kept = {item["metadata"]["uid"]: visible_tree(query.keep(item)) for item in answer.get("items") or []}
             state.objects[name] = {uid: found for uid, found in kept.items() if found is not None}
         for (key, log), answer in zip(logs.items(), answers, strict=True):
-            lines = [] if isinstance(answer, KubernetesError) else answer.splitlines()
+            lines = (
+                []
+                if isinstance(answer, KubernetesError)
+                else [log_text(line) for line in bounded_lines([answer.encode()])]
+            )
             state.lines += [(key, line) for line in lines[log.told :]]
             log.told = max(log.told, len(lines))
             if key in final:

@@ -28,6 +28,12 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import
 )
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._door import Stream
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError, Unreachable
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import (
+    bounded_lines,
+    log_text,
+    may_hide,
+    visible_tree,
+)
 
 WATCH_SECONDS = 60
 """How long one watch request lasts. A server or a proxy that falls silent is noticed soon after."""
@@ -243,14 +249,14 @@ class _Follower(abc.ABC, threading.Thread):
             return time.monotonic() - self._refused < RETRY_SECONDS
         return not error.status
 
-    def _open(self, path: str, query: dict[str, Any]) -> Iterator[bytes]:
+    def _open(self, path: str, query: dict[str, Any], *, bounded: bool = False) -> Iterator[bytes]:
         stream = self._client.stream(path, query=query, silence_seconds=SILENCE_SECONDS)
         self._stream = stream
         self._seen, self._refused = True, 0.0
         try:
             if self._ending.is_set():
                 return
-            yield from stream.lines()
+            yield from bounded_lines(stream.chunks()) if bounded else stream.lines()
         finally:
             self._stream = None
             stream.close()
@@ -277,7 +283,7 @@ class _CollectionFollower(_Follower):
         }
         for line in self._open(self._query.path, query):
             try:
-                event = json.loads(line)
+                event = visible_tree(json.loads(line)) if may_hide(line) else json.loads(line)
             except ValueError as error:
                 raise Unreachable("The API server ended a watch in the middle of an event.", transient=True) from error
             if not self._event(event):
@@ -296,7 +302,7 @@ class _CollectionFollower(_Follower):
             for item in page.get("items") or []:
                 kept = self._query.keep(item)
                 if kept is not None:
-                    found[item["metadata"]["uid"]] = kept
+                    found[item["metadata"]["uid"]] = visible_tree(kept)
             metadata = page.get("metadata") or {}
             token = metadata.get("continue")
             if not token:
@@ -389,12 +395,12 @@ class _LogFollower(_Follower):
         return time.monotonic() - self._born
 
     def _follow(self) -> bool:
-        lines = self._open(f"{self._path}/log", {"container": self._container, "follow": True})
+        lines = self._open(f"{self._path}/log", {"container": self._container, "follow": True}, bounded=True)
         for number, line in enumerate(lines, 1):
             # After a lost connection the log comes from its beginning again.
             if number > self.told:
                 self.told = number
-                self._tell(line.decode(errors="replace"))
+                self._tell(log_text(line))
         self._end()
         return True
 
