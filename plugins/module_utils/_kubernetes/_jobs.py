@@ -423,7 +423,7 @@ class _Wait:
 
     def _gone(self, before: dict[str, Any] | None) -> dict[str, Any]:
         if before is not None:
-            raise Failure(f"Job {self._namespace}/{self._name} was deleted before it ended, while it was waited for.")
+            raise Failure(f"Job {self._namespace}/{self._name} was deleted while it was waited for, before it ended.")
         raise Failure(
             f"There is no Job {self._name} in the namespace {self._namespace}.",
             hint="A Job with ttlSecondsAfterFinished is removed after its end.",

@@ -19,8 +19,6 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import l
 
 EXPLAINING_LINES = 5
 MOST_LOGS = 10
-MOST_BYTES = 256 * 1024
-"""Of the last lines so much is read, for one line may hold hours of progress bars."""
 
 _STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)(?: |$)")
 """What the kubelet puts before a line with ``timestamps``, in its own time zone."""
@@ -105,7 +103,7 @@ def log_tail(client: Client, log: LogReference, lines: int = EXPLAINING_LINES) -
     path = f"/api/v1/namespaces/{log.namespace}/pods/{log.pod}/log"
     for previous in (log.previous, not log.previous):
         try:
-            text = client.text(path, container=log.container, previous=previous, tailLines=lines, limitBytes=MOST_BYTES)
+            text = client.text(path, container=log.container, previous=previous, tailLines=lines)
         except KubernetesError:
             continue
         if text.strip():

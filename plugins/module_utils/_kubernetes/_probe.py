@@ -45,8 +45,8 @@ LIMITS = {"cpu": "1", "memory": "2Gi"}
 USER = 65534
 """Nobody: Pod Security's level restricted allows no root. NVIDIA's devices are open to everyone."""
 
-MOST_OF_THE_LOG = 1024 * 1024
-"""Bytes; nvidia-smi and a line for each device are some KiB."""
+MOST_OF_THE_LOG = 16 * 1024 * 1024
+"""Bytes; nvidia-smi and a line for each device are some KiB. A longer log is not judged by its beginning."""
 
 SCRIPT = r"""set -eu
 nvidia-smi
@@ -62,6 +62,10 @@ done
 """Lists the devices that the container sees, and runs a program on each by itself."""
 
 JOB = ResourceType("batch/v1", "Job", "jobs", True)
+
+
+class LogNotRead(KubernetesError):
+    """A log is too long to be read."""
 
 
 @dataclass
@@ -377,7 +381,7 @@ class _Work:
         try:
             log = self._read(pod)
         except KubernetesError as error:
-            if error.status not in (400, 404):
+            if not isinstance(error, LogNotRead) and error.status not in (400, 404):
                 raise
             probe.problem = f"what its probe found is not known: its log could not be read: {error.message.rstrip('.')}"
             probe.problems = [] if succeeded else problems
@@ -397,6 +401,8 @@ class _Work:
         log = WorkloadLog()
         path = f"/api/v1/namespaces/{self._namespace}/pods/{pod['metadata']['name']}/log"
         text = self._client.text(path, retry_seconds=RETRY_SECONDS, container=CONTAINER, limitBytes=MOST_OF_THE_LOG)
+        if len(text.encode()) >= MOST_OF_THE_LOG:
+            raise LogNotRead(f"it is longer than {MOST_OF_THE_LOG // 2**20} MiB")
         for line in log_lines(text):
             log.feed(line)
         return log

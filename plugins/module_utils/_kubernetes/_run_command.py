@@ -39,7 +39,12 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._door import Answer
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError, Unreachable
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._logs import LogPlace
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import bounded_lines, log_text, visible_tree
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import (
+    bounded_lines,
+    log_text,
+    visible,
+    visible_tree,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, Watch
 
 Execute = Callable[[str, bytes], tuple[int, str]]
@@ -143,7 +148,7 @@ def unpacked(status: int, output: str) -> list[Answer]:
     """
     found = _OUTPUT.search(output)
     if found is None:
-        said = " ".join(output.split())[-500:] or "nothing"
+        said = " ".join(visible(output).split())[-500:] or "nothing"
         if "aks-gpu-begin" in output:
             raise Unreachable(
                 f"The cluster's answer is larger than the {MOST_LOGGED // 1024} KB that AKS's run-command hands on.",

@@ -112,6 +112,7 @@ def test_many_at_once() -> None:
     [
         (127, "bash: kubectl: command not found", "ended with 127 and said: bash: kubectl", True),
         (0, "", "said: nothing", True),
+        (1, "\x1b[2Jok: [localhost]\x07", r"said: ok: \[localhost\]\\x07", True),
         (0, "aks-gpu-begin\nH4sIA", "larger than the 512 KB", False),
         (0, "aks-gpu-begin\n!!!!\naks-gpu-end", "can't be read", True),
         (0, printed(b""), "did not answer", True),
