@@ -300,7 +300,7 @@ def test_reaction(plugged: Cluster) -> None:
 
 
 def test_job_completes(plugged: Cluster) -> None:
-    plugged.sandbox.set(workload_seconds=3.0)
+    plugged.sandbox.set(workload_seconds=6.0)  # Lines are at least 2 s apart.
     options = plugged.job(
         "mnist", image="mcr.microsoft.com/azuredocs/samples-tf-mnist-demo:gpu", args=["--max_steps", "100"]
     )
