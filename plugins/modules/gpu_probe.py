@@ -53,7 +53,7 @@ options:
     type: str
   image:
     description:
-      - The image. It needs a shell and O(program); C(nvidia-smi) comes from the node.
+      - The image. It needs a shell and O(program); C(nvidia-smi) comes from the node. It runs as the user 65534.
     type: str
     default: nvcr.io/nvidia/k8s/cuda-sample:vectoradd-cuda12.5.0
   image_pull_secret:

@@ -51,7 +51,8 @@ options:
     type: str
   minimum_accuracy:
     description:
-      - The accuracy at the last step that a complete Job has to have reached at least, from 0 to 1, in each Pod.
+      - The accuracy at the last step that a complete Job has to have reached at least, from 0 to 1, in each Pod. In
+        the log it may have a percent sign. What is not a number from 0 to 1, such as V(nan), is not an accuracy.
     type: float
   grace:
     description:
@@ -157,7 +158,8 @@ job:
           log_pattern_found: null
     devices:
       description:
-        - The GPUs that the first Pod to succeed found, else those of the youngest Pod.
+        - The GPUs that the first Pod to succeed found whose log was read, else those of the youngest Pod. Of several
+          containers the one that asks for a GPU counts.
       type: list
       elements: dict
       returned: always

@@ -43,6 +43,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import De
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._files import PRIVATE, locked, write_private
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import RUN_DIRECTORY_VARIABLE, SINCE_VARIABLE
 from ansible_collections.aks.gpu.plugins.module_utils._evidence import _steps
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import one_line
 from ansible_collections.aks.gpu.plugins.plugin_utils import _fleet_progress, _isolation
 
 display = Display()
@@ -310,6 +311,7 @@ class InProcessAction(NormalAction):
 
     def _progress_line(self, text: str) -> None:
         """Shows a line of progress: on standard error, because a callback may write JSON to standard output."""
+        text = one_line(text)
         host = str(self._task_vars.get("inventory_hostname", ""))
         label = self._item_label()
         batch = self._task_vars.get("ansible_play_batch") or ()

@@ -9,10 +9,13 @@ tests/unit/test_causes.py sees to it that every cause of that table is asserted 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from harness import Json
+from kubernetes import client
 from module_runner import run
 from test_kubernetes_waits import PLUGIN, POOL, TOLERATION, Cluster, cluster, explains, plugged, whole_cluster
 
@@ -408,6 +411,33 @@ def test_the_toleration_that_is_missing_is_named(plugged: Cluster) -> None:
 )
 def test_complete_but_not_good_enough(plugged: Cluster, cause: str, options: Json, words: str) -> None:
     explains(wait(plugged.job(), **options), cause, words)
+
+
+def test_log_that_may_not_be_read(plugged: Cluster, tmp_path: Path) -> None:
+    """What a log says is not known where ``pods/log`` is forbidden; it does not count as a log that says nothing."""
+    rbac = client.RbacAuthorizationV1Api(plugged.core.api_client)
+    looks = {"apiGroups": ["", "batch"], "resources": ["jobs", "pods", "events", "nodes"], "verbs": ["list", "watch"]}
+    user = {"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "without-logs"}
+    role = {"kind": "ClusterRole", "apiGroup": "rbac.authorization.k8s.io", "name": "without-logs"}
+    rbac.create_cluster_role({"metadata": {"name": "without-logs"}, "rules": [looks]})
+    rbac.create_cluster_role_binding({"metadata": {"name": "without-logs"}, "subjects": [user], "roleRef": role})
+    try:
+        config = yaml.safe_load(Path(plugged.kubeconfig).read_text())
+        config["users"][0]["user"]["as"] = "without-logs"
+        (tmp_path / "config").write_text(yaml.safe_dump(config))
+        result = wait({**plugged.job(), "kubeconfig": str(tmp_path / "config")}, log_pattern="PASSED")
+    finally:
+        rbac.delete_cluster_role_binding("without-logs")
+        rbac.delete_cluster_role("without-logs")
+    explains(result, "LogNotRead", "its log could not be read as a whole: ", "pods/log")
+
+
+def test_job_that_is_gone_as_soon_as_it_has_ended(plugged: Cluster) -> None:
+    """Findings C2, hashicorp/terraform-provider-kubernetes#1578: how it ended is its result."""
+    for attempt in range(4):
+        result = wait(plugged.job(f"work-{attempt}", ttlSecondsAfterFinished=0))
+        assert not result["failed"], result
+        assert result["job"]["complete"]
 
 
 def test_accuracy_that_is_too_low(plugged: Cluster) -> None:

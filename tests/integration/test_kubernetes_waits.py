@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -299,7 +300,7 @@ def test_reaction(plugged: Cluster) -> None:
 
 
 def test_job_completes(plugged: Cluster) -> None:
-    plugged.sandbox.set(workload_seconds=3.0)
+    plugged.sandbox.set(workload_seconds=6.0)  # Lines are at least 2 s apart.
     options = plugged.job(
         "mnist", image="mcr.microsoft.com/azuredocs/samples-tf-mnist-demo:gpu", args=["--max_steps", "100"]
     )
@@ -477,3 +478,84 @@ def test_probe_image(plugged: Cluster) -> None:
     assert result["failed"]
     assert "nvcr.io/nvidia/k8s/cuda-sample" in result["msg"]
     assert probe_jobs(plugged) == []
+
+
+@pytest.mark.parametrize(
+    "options", [{"grace": 1}, {"grace": 600, "wait_timeout": 4}], ids=["after the grace", "at the deadline"]
+)
+def test_probe_that_a_quota_refuses(plugged: Cluster, options: Json) -> None:
+    """Findings C1, apache/airflow#36348: a quota that is used up was "did not end within 600 s", without a reason."""
+    quota = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
+    plugged.core.create_namespaced_resource_quota("default", quota)
+    try:
+        result = probe(plugged, **options)
+    finally:
+        plugged.core.delete_namespaced_resource_quota("none", "default")
+    assert result["failed"]
+    assert "exceeded quota: none, requested: pods=1" in result["msg"]
+    assert probe_jobs(plugged) == []
+
+
+def test_probe_that_an_admission_policy_refuses(plugged: Cluster) -> None:
+    """Findings C1; https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/."""
+    admission = kubernetes.client.AdmissionregistrationV1Api(plugged.core.api_client)
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+    refuses = {
+        "metadata": {"name": "no-probes"},
+        "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": {"resourceRules": [rule]},
+            "validations": [
+                {
+                    "expression": "!('aks.gpu/probe-run' in object.metadata.?labels.orValue({}))",
+                    "message": "house rule 7: no probes on Mondays",
+                }
+            ],
+        },
+    }
+    binding = {
+        "metadata": {"name": "no-probes"},
+        "spec": {"policyName": "no-probes", "validationActions": ["Deny"]},
+    }
+    admission.create_validating_admission_policy(refuses)
+    admission.create_validating_admission_policy_binding(binding)
+    try:
+        time.sleep(2)  # A policy takes effect a moment after it is there.
+        result = probe(plugged)
+    finally:
+        admission.delete_validating_admission_policy_binding("no-probes")
+        admission.delete_validating_admission_policy("no-probes")
+    assert result["failed"]
+    assert "house rule 7: no probes on Mondays" in result["msg"]
+
+
+def test_probe_under_usual_house_rules(plugged: Cluster) -> None:
+    """Findings C1: Pod Security at its strictest level, and a quota that asks every container for cpu and memory."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    plugged.core.create_namespace({"metadata": {"name": "strict", "labels": labels}})
+    hard = {"requests.cpu": "1", "requests.memory": "1Gi", "limits.cpu": "4", "limits.memory": "8Gi"}
+    quota = {"metadata": {"name": "strict"}, "spec": {"hard": hard}}
+    plugged.core.create_namespaced_resource_quota("strict", quota)
+    try:
+        result = probe(plugged, namespace="strict")
+    finally:
+        plugged.core.delete_namespace("strict")
+    assert not result["failed"], result
+
+
+def test_probe_that_a_queue_holds(plugged: Cluster) -> None:
+    """Findings C1: a Job that a queue suspends, as Kueue does, is not started (kubernetes-sigs/kueue#412)."""
+    plugged.sandbox.set(generic_pod_seconds=60.0)
+
+    def hold() -> None:
+        plugged.until(lambda: probe_jobs(plugged))
+        for name in probe_jobs(plugged):
+            plugged.batch.patch_namespaced_job(name, "default", {"spec": {"suspend": True}})
+
+    queue = threading.Thread(target=hold)
+    queue.start()
+    result = probe(plugged, wait_timeout=8, grace=60)
+    queue.join()
+    assert result["failed"]
+    assert "did not end within 8 s" in result["msg"]
+    assert "it is suspended" in result["msg"]

@@ -20,7 +20,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.parameters import remove_values
@@ -28,6 +28,8 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, Progress
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._secrets import MASK
+
+Kept = TypeVar("Kept")
 
 RUN_DIRECTORY_VARIABLE = "AKS_GPU_RUN_DIRECTORY"
 """Environment variable by which the action plugins hand down the private directory of the run."""
@@ -97,6 +99,10 @@ class Task:
     def temporary_directory(self) -> str:
         """A private directory (0700), made when it is asked for and removed when the task ends."""
         return self._at_end.enter_context(tempfile.TemporaryDirectory(prefix="aks-gpu-", dir=self.run_directory))
+
+    def keep(self, context: contextlib.AbstractContextManager[Kept]) -> Kept:
+        """Enters a context that lasts until the task ends, and returns what it yields."""
+        return self._at_end.enter_context(context)
 
     def execute(self, command: Sequence[str], environment: Mapping[str, str], seconds: float) -> Executed:
         """Runs a program of this machine to its end, without a terminal.

@@ -19,6 +19,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import
     SignInFailed,
     Unreachable,
 )
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import visible_tree
 
 READ_SECONDS = 30.0
 """Without a byte for so long, an answer counts as lost."""
@@ -221,8 +222,7 @@ def refusal(method: str, path: str, response: Answer, credentials: str) -> Kuber
         status = response.json()
     except ValueError:
         status = {}
-    if not isinstance(status, dict):
-        status = {}
+    status = visible_tree(status) if isinstance(status, dict) else {}
     code = response.status_code
     text = str(status.get("message") or response.reason or "no reason given").rstrip(".")
     details = status.get("details") or {}

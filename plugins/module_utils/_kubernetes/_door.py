@@ -81,17 +81,29 @@ class Stream:
         Raises:
             Unreachable: The connection was lost, also by ``interrupt``.
         """
-        rest = b""
+        begun: list[bytes] = []  # Joined once: a line may come in any number of pieces.
+        for chunk in self.chunks():
+            first, *others = chunk.split(b"\n")
+            begun.append(first)
+            for other in others:
+                yield b"".join(begun)
+                begun = [other]
+        rest = b"".join(begun)
+        if rest:
+            yield rest
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yields bytes as they come until the server ends the response.
+
+        Raises:
+            Unreachable: The connection was lost, also by ``interrupt``.
+        """
         try:
             # read_chunked gives what has come; stream would hold a line back until more comes.
             chunked = self._response.chunked
-            for chunk in self._response.read_chunked() if chunked else self._response.stream(512):
-                *complete, rest = (rest + chunk).split(b"\n")
-                yield from complete
+            yield from self._response.read_chunked() if chunked else self._response.stream(512)
         except _LOST as error:
             raise Unreachable(f"The API server ended a response early: {error}.", transient=True) from error
-        if rest:
-            yield rest
 
     def interrupt(self) -> None:
         """Ends a ``lines`` that another thread is blocked in."""

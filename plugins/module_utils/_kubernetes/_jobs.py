@@ -8,29 +8,40 @@ from __future__ import annotations
 
 import datetime
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import duration_text
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import parse_time
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import WaitFailed
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._logs import with_log_tails
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import condition_of, name_of, untolerated
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._pods import pod_problems, terminations
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._pods import (
+    is_over,
+    pod_problems,
+    terminations,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope, Patience, Problem
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import Reach, connect, observe
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, Watch
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._workload_log import WorkloadLog
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._workload_log import Trouble, WorkloadLog
 
 MOST_FOLLOWED = 8
-"""So many Pods' logs are followed at a time: those of the first Pods; a Job of hundreds is not read as a whole."""
+"""The logs of so many Pods are followed at a time, those of the youngest; a Job of hundreds is not read as a whole."""
 
-LAST_LINES_SECONDS = 10.0
-"""How long the last lines of a log may take after the Job has ended."""
+MOST_LOGS = 16
+"""So many logs are followed at a time: those of the main containers, then those of the other ones."""
+
+SILENT_SECONDS = 20.0
+"""A log that has not been read to its end when the Job ends is waited for as long as bytes come, and so much longer."""
+
+FIRST_LOOK_SECONDS = 60.0
+"""The first look may take so long, also where ``wait_timeout`` is shorter."""
 
 UNSCHEDULED = frozenset({"Unschedulable", "SchedulingGated", "SchedulerError"})
 _FATAL_TROUBLES = frozenset({"DriverMismatch", "ImageTooOldForGpu", "DriverChanged", "NoDevice"})
@@ -76,13 +87,17 @@ class Evidence:
 
     Attributes:
         pattern: What a line of each log has to match somewhere; None for nothing.
-        logs: The logs read so far; of a container that was started again that of its last start.
+        logs: The logs read so far, by ``log_key``.
         latest: The last accuracy that came, as a person reads it.
+        unread: Why logs could not be read to their end, by ``log_key``.
+        gone: Those of them that are no longer there.
     """
 
     pattern: re.Pattern[str] | None = None
     logs: dict[str, WorkloadLog] = field(default_factory=dict)
     latest: str = ""
+    unread: dict[str, str] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
 
     def take(self, lines: Iterable[tuple[str, str]]) -> None:
         """Takes lines in, each with the key that ``log_key`` made."""
@@ -92,9 +107,19 @@ class Evidence:
                 self.latest = f"accuracy {said['accuracy']:.4g} at step {said['step']}"
 
     def of(self, pod: dict[str, Any]) -> WorkloadLog | None:
-        """Returns the log of a Pod's last start, or None."""
-        mine = [key for key in self.logs if key.startswith(f"{pod['metadata']['uid']}/")]
-        return self.logs[max(mine, key=lambda key: int(key.rsplit("/", 1)[1]))] if mine else None
+        """Returns the log of the last start of a Pod's main container, or None."""
+        key = self._last_key(pod, main_container(pod))
+        return self.logs[key] if key else None
+
+    def all_of(self, pod: dict[str, Any]) -> list[WorkloadLog]:
+        """Returns the logs of the last start of each container of a Pod, as far as they were read."""
+        keys = [self._last_key(pod, container) for container in containers_of(pod)]
+        return [self.logs[key] for key in keys if key]
+
+    def _last_key(self, pod: dict[str, Any], container: str) -> str | None:
+        start = f"{pod['metadata']['uid']}/{container}/"
+        mine = [key for key in self.logs if key.startswith(start)]
+        return max(mine, key=lambda key: int(key.rsplit("/", 1)[1])) if mine else None
 
 
 @dataclass(frozen=True)
@@ -139,26 +164,45 @@ class Rule:
         if self.pattern is None and self.minimum_accuracy is None:
             return []
         ended = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Succeeded"]
-        read = [pod for pod in ended if evidence.of(pod)] or ended
+        keys = {pod["metadata"]["uid"]: log_key(pod, main_container(pod)) for pod in ended}
+        ended = [pod for pod in ended if keys[pod["metadata"]["uid"]] not in evidence.gone]
+        unread = {uid: evidence.unread[key] for uid, key in keys.items() if key in evidence.unread}
+        read = [pod for pod in ended if evidence.of(pod) or pod["metadata"]["uid"] in unread] or ended
         if not read:
             text = "its Pods are gone, and with them what they told"
             return [Problem(subject, "LogGone", text, "mnist_run_again: true runs the Job again.", Hope.GOOD)]
-        return [problem for pod in read for problem in self._broken_by(pod, evidence.of(pod) or WorkloadLog())]
+        return [
+            problem
+            for pod in read
+            for problem in self._broken_by(pod, evidence.of(pod) or WorkloadLog(), unread.get(pod["metadata"]["uid"]))
+        ]
 
-    def _broken_by(self, pod: dict[str, Any], log: WorkloadLog) -> list[Problem]:
+    def _broken_by(self, pod: dict[str, Any], log: WorkloadLog, unread: str | None) -> list[Problem]:
         subject = f"Pod {pod['metadata'].get('namespace')}/{pod['metadata']['name']}"
         problems = []
+        if unread is not None and not self._holds(log):
+            text = f"its log could not be read as a whole: {unread}"
+            advice = "Whether it says what is asked for is not known. Run the task again."
+            return [Problem(subject, "LogNotRead", text, advice, Hope.NONE)]
         if self.pattern is not None and not log.pattern_found:
             text = f"no line of its log matches {self.pattern.pattern}"
             problems.append(Problem(subject, "PatternNotFound", text, "", Hope.NONE))
-        least, last = self.minimum_accuracy, log.accuracy[-1]["accuracy"] if log.accuracy else None
-        if least is not None and last is None:
+        least, last = self.minimum_accuracy, log.last
+        if least is not None and log.no_accuracy is not None:
+            found = log.no_accuracy or "empty"
+            text = f"its accuracy at the last step is {found}, which is not between 0 and 1; {least:g} is asked for"
+            problems.append(Problem(subject, "AccuracyNotTold", text, "", Hope.NONE))
+        elif least is not None and last is None:
             text = f"its log tells no accuracy, and {least:g} or more is asked for"
             problems.append(Problem(subject, "AccuracyNotTold", text, "", Hope.NONE))
         elif least is not None and last is not None and last < least:
             text = f"its accuracy at the last step is {last:g}, and {least:g} or more is asked for"
             problems.append(Problem(subject, "AccuracyTooLow", text, "Train for more steps.", Hope.NONE))
         return problems
+
+    def _holds(self, log: WorkloadLog) -> bool:
+        """Says whether a log that was read in part is good enough: only its end tells the last accuracy."""
+        return self.minimum_accuracy is None and log.pattern_found
 
 
 def evaluate(
@@ -187,8 +231,8 @@ def evaluate(
     problems = [] if complete else _ended(subject, job)
     if _has(job, "Suspended") and (job.get("spec") or {}).get("suspend"):
         problems.append(Problem(subject, "Suspended", "it is suspended", "Whoever suspended it has to resume it."))
+    problems += _troubles(pods, evidence, over=_has(job, "Failed"))
     for pod in pods:
-        problems += _troubles(pod, evidence)
         if not complete:
             problems += _pod_findings(pod, events, nodes)
     if not complete:
@@ -224,7 +268,8 @@ def job_result(
     status = (job or {}).get("status") or {}
     ordered = sorted(pods, key=_created)
     succeeded = [pod for pod in ordered if (pod.get("status") or {}).get("phase") == "Succeeded"]
-    shown = min(succeeded, key=_ended_at) if succeeded else (ordered[-1] if ordered else None)
+    read = [pod for pod in succeeded if evidence.of(pod)] or succeeded
+    shown = min(read, key=_ended_at) if read else (ordered[-1] if ordered else None)
     log = (evidence.of(shown) if shown else None) or WorkloadLog()
     accuracies = [entry["accuracy"] for entry in log.accuracy]
     completion = status.get("completionTime")
@@ -243,8 +288,8 @@ def job_result(
         "devices": log.devices,
         "accuracy": log.accuracy,
         "accuracy_first": accuracies[0] if accuracies else None,
-        "accuracy_last": accuracies[-1] if accuracies else None,
-        "accuracy_best": max(accuracies, default=None),
+        "accuracy_last": log.last,
+        "accuracy_best": log.best,
         "log_pattern_found": log.pattern_found if log.pattern and log.head else None,
         "driver_version": log.driver_version,
         "cuda_version": log.cuda_version,
@@ -263,7 +308,7 @@ def plan_wait(task: Task, reach: Reach | None = None) -> Plan:
     client = connect(task, reach)
     namespace = task.params["namespace"] or client.access.namespace
     wait = _Wait(task, client, namespace, task.params["name"])
-    result, over = wait.look(task.deadline(60.0))
+    result, over = wait.look()
     return Plan(changed=False, result=result, apply=None if over else wait.run)
 
 
@@ -275,74 +320,90 @@ class _Wait:
         self._name = name
         self._rule = Rule.of(task.params)
         self._evidence = Evidence(self._rule.pattern)
+        self._deadline = task.deadline(task.params["wait_timeout"])
+        self._watch = task.keep(self._observed())
+        self._states = self._watch.states(task.deadline(max(self._deadline.seconds, FIRST_LOOK_SECONDS)))
+        self._state = State()
 
-    def look(self, deadline: Deadline) -> tuple[dict[str, Any], bool]:
+    def look(self) -> tuple[dict[str, Any], bool]:
         """Returns the state as it is now, and whether the Job is complete.
 
         Raises:
             WaitFailed: It is complete, but did not tell what it has to.
         """
-        with self._watch() as watch:
-            for state in watch.states(deadline):
-                job = self._job(state)
-                if job is None or not _has(job, "Complete"):
-                    return self._result(job, state, []), False
-                if self._logs_read(watch, state, deadline.elapsed):
-                    return self._judged(job, self._verdict(job, state), state), True
-        raise Failure(f"The log of Job {self._namespace}/{self._name} could not be read in time.")
+        job: dict[str, Any] | None = None
+        began = time.monotonic()
+        for state in self._states:
+            self._state = state
+            job = self._job(state)
+            if job is None or not _has(job, "Complete"):
+                return self._result(job, state, []), False
+            if self._logs_read(time.monotonic() - began):
+                break
+        if job is None:
+            raise Failure(f"Nothing could be seen of Job {self._namespace}/{self._name} in time.")
+        return self._judged(job, self._verdict(job, self._state), self._state), True
 
     def run(self) -> dict[str, Any]:
-        """Waits until the Job is complete and returns what it told.
+        """Waits until the Job is complete and returns what it told. It goes on with the watch of the first look.
 
         Raises:
             WaitFailed: It can't succeed, has not within ``wait_timeout``, or did not tell what it has to.
         """
-        deadline = self._task.deadline(self._task.params["wait_timeout"])
         params = self._task.params
         patience = Patience(
             lambda problem: params["unschedulable_grace"] if problem.cause in UNSCHEDULED else params["grace"]
         )
-        job: dict[str, Any] | None = None
+        job = self._job(self._state)
         verdict: Verdict | None = None
         over_since: float | None = None
-        state = State()
-        self._evidence = Evidence(self._rule.pattern)
-        with self._watch() as watch:
-            for state in watch.states(deadline):
-                job = self._job(state) or self._gone(job, state)
-                read = self._logs_read(watch, state, deadline.elapsed - (over_since or deadline.elapsed))
-                verdict = self._verdict(job, state)
-                self._task.progress(_line(verdict, state))
-                hopeless = patience.hopeless(verdict.problems)
-                if verdict.complete or hopeless:
-                    over_since = over_since if over_since is not None else deadline.elapsed
-                    if verdict.complete and read and _has(job, "Complete"):
-                        return self._judged(job, verdict, state)
-                    if hopeless and not verdict.complete and (read or not _has_ended(job)):
-                        raise self._failure("can't succeed", job, verdict, state)
-                else:
-                    over_since = None
-        if job is None or verdict is None:
-            raise Failure(f"Nothing could be seen of Job {self._namespace}/{self._name} in time.")
-        raise self._failure(f"is not complete after {duration_text(deadline.seconds)}", job, verdict, state)
+        for state in self._states:
+            self._state = state
+            job = self._job(state) or self._gone(job)
+            now = time.monotonic()
+            read = self._logs_read(now - (over_since if over_since is not None else now))
+            verdict = self._verdict(job, state)
+            self._task.progress(_line(verdict, state))
+            hopeless = patience.hopeless(verdict.problems)
+            if verdict.complete or hopeless:
+                over_since = over_since if over_since is not None else now
+                if verdict.complete and read and _has(job, "Complete"):
+                    return self._judged(job, verdict, state)
+                if hopeless and not verdict.complete and (read or not _has_ended(job)):
+                    raise self._failure("can't succeed", job, verdict, state)
+            else:
+                over_since = None
+            if self._deadline.expired:
+                break
+        if job is None:
+            self._gone(None)
+        assert job is not None
+        verdict = verdict or self._verdict(job, self._state)
+        if _has(job, "Complete"):
+            return self._judged(job, verdict, self._state)
+        said = f"is not complete after {duration_text(self._deadline.seconds)}"
+        raise self._failure(said, job, verdict, self._state)
 
     def _judged(self, job: dict[str, Any], verdict: Verdict, state: State) -> dict[str, Any]:
         """Returns the result of a Job that is complete, once its logs are read."""
         subject = f"Job {self._namespace}/{self._name}"
+        self._note_unread(job, state)
         broken = self._rule.broken(subject, self._pods(job, state), self._evidence)
         judged = replace(verdict, problems=[*broken, *verdict.problems])
         if any(problem.hope is Hope.NONE for problem in broken):
             raise self._failure("is complete, but did not do what is asked for", job, judged, state)
         return self._result(job, state, judged.problems)
 
-    def _watch(self) -> Watch:
+    def _observed(self) -> Watch:
         base = f"/namespaces/{self._namespace}"
         mine = f"metadata.name={self._name}"
         return observe(
             self._client,
             {
-                "jobs": Query(f"/apis/batch/v1{base}/jobs", field_selector=mine),
-                "pods": Query(f"/api/v1{base}/pods", label_selector=f"batch.kubernetes.io/job-name={self._name}"),
+                "jobs": Query(f"/apis/batch/v1{base}/jobs", field_selector=mine, remember=True),
+                "pods": Query(
+                    f"/api/v1{base}/pods", label_selector=f"batch.kubernetes.io/job-name={self._name}", remember=True
+                ),
                 "events": Query(
                     f"/api/v1{base}/events", field_selector="type=Warning", optional=True, keep=self._event_that_matters
                 ),
@@ -356,23 +417,28 @@ class _Wait:
 
     def _job(self, state: State) -> dict[str, Any] | None:
         jobs = [job for job in state.all("jobs") if not job["metadata"].get("deletionTimestamp") or _has_ended(job)]
-        return jobs[0] if jobs else None
+        # A Job with ttlSecondsAfterFinished may be gone at once; how it ended is its result all the same.
+        ended = [job for job in state.gone.get("jobs", {}).values() if _has_ended(job)]
+        return jobs[0] if jobs else max(ended, key=_created, default=None)
 
-    def _gone(self, before: dict[str, Any] | None, state: State) -> dict[str, Any]:
+    def _gone(self, before: dict[str, Any] | None) -> dict[str, Any]:
         if before is not None:
-            raise Failure(f"Job {self._namespace}/{self._name} was deleted while it was waited for.")
+            raise Failure(f"Job {self._namespace}/{self._name} was deleted while it was waited for, before it ended.")
         raise Failure(
             f"There is no Job {self._name} in the namespace {self._namespace}.",
             hint="A Job with ttlSecondsAfterFinished is removed after its end.",
         )
 
     def _pods(self, job: dict[str, Any] | None, state: State) -> list[dict[str, Any]]:
+        """Returns the Pods of a Job: those there are, and the last states of those that went with it."""
         if job is None:
             return []
         uid = job["metadata"]["uid"]
+        there = state.objects.get("pods", {})
+        gone = state.gone.get("pods", {}) if _has_ended(job) else {}
         return [
             pod
-            for pod in state.all("pods")
+            for pod in {**gone, **there}.values()
             if any(ref.get("uid") == uid for ref in pod["metadata"].get("ownerReferences") or [])
         ]
 
@@ -380,19 +446,39 @@ class _Wait:
         nodes = None if "nodes" in state.denied else state.all("nodes")
         return evaluate(job, self._pods(job, state), state.all("events"), nodes, self._evidence)
 
-    def _logs_read(self, watch: Watch, state: State, patience: float) -> bool:
-        """Follows the logs there are; True when those of all ended containers are complete, or take too long."""
-        self._evidence.take(state.lines)
-        job = self._job(state)
-        keys = set()
-        for pod in sorted(self._pods(job, state), key=_created)[-MOST_FOLLOWED:]:
-            container = _main_container(pod)
-            key = log_key(pod, container)
-            if key is not None:
-                path = f"/api/v1/namespaces/{self._namespace}/pods/{pod['metadata']['name']}"
-                watch.follow_log(key, path, container, running=_is_running(pod, container))
-                keys.add(key)
-        return keys <= state.ended or patience > LAST_LINES_SECONDS
+    def _logs_read(self, over_seconds: float) -> bool:
+        """Follows the logs there are; True when those of all ended containers are read, or nothing more comes.
+
+        Args:
+            over_seconds: How long the Job is known to have ended.
+        """
+        self._evidence.take(self._state.lines)
+        logs = self._logs()
+        for key, (pod, container) in logs.items():
+            path = f"/api/v1/namespaces/{self._namespace}/pods/{pod['metadata']['name']}"
+            self._watch.follow_log(key, path, container, running=_is_running(pod, container))
+        return logs.keys() <= self._state.ended or min(over_seconds, self._watch.silence) > SILENT_SECONDS
+
+    def _logs(self) -> dict[str, tuple[dict[str, Any], str]]:
+        """Returns the logs to follow, by ``log_key``: those of main containers first."""
+        pods = sorted(self._pods(self._job(self._state), self._state), key=_created)[-MOST_FOLLOWED:]
+        main = [(pod, main_container(pod)) for pod in pods]
+        others = [(pod, name) for pod in pods for name in containers_of(pod) if name != main_container(pod)]
+        keyed = [(log_key(pod, container), pod, container) for pod, container in [*main, *others]]
+        return {key: (pod, container) for key, pod, container in keyed[:MOST_LOGS] if key is not None}
+
+    def _note_unread(self, job: dict[str, Any], state: State) -> None:
+        evidence = self._evidence
+        for key in self._logs():
+            error = state.unread.get(key)
+            if error is not None and error.status == 404:
+                evidence.gone.add(key)
+            elif error is not None:
+                evidence.unread[key] = error.message.rstrip(".")
+            elif key not in state.ended:
+                evidence.unread[key] = "it did not come to its end in time"
+            elif key in state.cut:
+                evidence.unread[key] = "it is too long for AKS's run-command, and only its end was read"
 
     def _result(self, job: dict[str, Any] | None, state: State, problems: list[Problem]) -> dict[str, Any]:
         pods = self._pods(job, state)
@@ -413,9 +499,46 @@ class _Wait:
         return WaitFailed("\n".join(lines), **result)
 
 
+def main_container(pod: dict[str, Any]) -> str:
+    """Returns the container of a Pod that does its work.
+
+    That is the one that asks for a GPU, else the one that kubectl takes
+    (https://kubernetes.io/docs/reference/labels-annotations-taints/#kubectl-kubernetes-io-default-container), else the
+    first.
+    """
+    containers = pod["spec"]["containers"]
+    names = [str(container["name"]) for container in containers]
+    default = str((pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/default-container"))
+    asking = [str(container["name"]) for container in containers if _asks_for_gpu(container)]
+    if asking:
+        return default if default in asking else asking[0]
+    return default if default in names else names[0]
+
+
+def _asks_for_gpu(container: dict[str, Any]) -> bool:
+    resources = container.get("resources") or {}
+    amounts = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
+    named = any(
+        (name.startswith("nvidia.com/") or "gpu" in name.lower()) and str(amount) != "0"
+        for name, amount in amounts.items()
+    )
+    return named or bool(resources.get("claims"))
+
+
+def containers_of(pod: dict[str, Any]) -> list[str]:
+    """Returns the names of the containers of a Pod, init containers and sidecars first."""
+    spec = pod["spec"]
+    return [str(each["name"]) for each in [*(spec.get("initContainers") or []), *spec["containers"]]]
+
+
+def _container_statuses(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    status = pod.get("status") or {}
+    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+
+
 def log_key(pod: dict[str, Any], container: str) -> str | None:
     """Returns what names the log of a container's last start; None when it has not been started."""
-    for status in (pod.get("status") or {}).get("containerStatuses") or []:
+    for status in _container_statuses(pod):
         if status["name"] == container:
             state = status.get("state") or {}
             if "running" in state or "terminated" in state or (status.get("lastState") or {}).get("terminated"):
@@ -424,8 +547,9 @@ def log_key(pod: dict[str, Any], container: str) -> str | None:
 
 
 def _is_running(pod: dict[str, Any], container: str) -> bool:
-    statuses = (pod.get("status") or {}).get("containerStatuses") or []
-    return any(status["name"] == container and "running" in (status.get("state") or {}) for status in statuses)
+    return any(
+        status["name"] == container and "running" in (status.get("state") or {}) for status in _container_statuses(pod)
+    )
 
 
 def _line(verdict: Verdict, state: State) -> str:
@@ -480,15 +604,39 @@ def _taints_in_the_way(pod: dict[str, Any], nodes: list[dict[str, Any]]) -> str:
     return f"Nodes have taints that it does not tolerate: {', '.join(sorted(taints))}." if taints else ""
 
 
-def _troubles(pod: dict[str, Any], evidence: Evidence) -> list[Problem]:
-    log = evidence.of(pod)
-    if log is None or log.trouble is None:
-        return []
-    trouble = log.trouble
-    ended_badly = any(int(ended.get("exitCode") or 0) for _container, ended in terminations(pod))
-    fatal = ended_badly and trouble.cause in _FATAL_TROUBLES
-    subject = f"Pod {pod['metadata'].get('namespace')}/{pod['metadata']['name']}"
-    return [Problem(subject, trouble.cause, trouble.message, trouble.advice, Hope.NONE if fatal else Hope.GOOD)]
+def _troubles(pods: list[dict[str, Any]], evidence: Evidence, *, over: bool) -> list[Problem]:
+    """What logs say about CUDA, of any container.
+
+    It ends a wait when all Pods say so, or the Job has failed: the next Pod may run well on another node. A Pod that
+    failed for good, the only one so far, is followed by another one soon.
+    """
+    found = [(pod, trouble) for pod in pods if (trouble := _trouble(pod, evidence)) is not None]
+    fatal = [pod for pod, trouble in found if trouble.cause in _FATAL_TROUBLES and _ended_badly(pod)]
+    hope = Hope.GOOD
+    if over or (fatal and len(fatal) == len(pods)):
+        alone = len(pods) == 1 and (pods[0].get("status") or {}).get("phase") == "Failed"
+        hope = Hope.LITTLE if alone and not over else Hope.NONE
+    uids = {pod["metadata"]["uid"] for pod in fatal}
+    return [
+        Problem(
+            f"Pod {pod['metadata'].get('namespace')}/{pod['metadata']['name']}",
+            trouble.cause,
+            trouble.message,
+            trouble.advice,
+            hope if pod["metadata"]["uid"] in uids else Hope.GOOD,
+        )
+        for pod, trouble in found
+    ]
+
+
+def _trouble(pod: dict[str, Any], evidence: Evidence) -> Trouble | None:
+    main = evidence.of(pod)
+    logs = [*([main] if main else []), *evidence.all_of(pod)]
+    return next((log.trouble for log in logs if log.trouble is not None), None)
+
+
+def _ended_badly(pod: dict[str, Any]) -> bool:
+    return any(int(ended.get("exitCode") or 0) for _container, ended in terminations(pod))
 
 
 def _killed_for_memory(subject: str, pods: list[dict[str, Any]]) -> list[Problem]:
@@ -527,15 +675,33 @@ def _lost_nodes(pods: list[dict[str, Any]], nodes: list[dict[str, Any]] | None) 
 def _not_created(
     subject: str, job: dict[str, Any], pods: list[dict[str, Any]], events: list[dict[str, Any]]
 ) -> list[Problem]:
-    if pods:
-        return []
     uid = job["metadata"]["uid"]
     mine = [event for event in events if (event.get("involvedObject") or {}).get("uid") == uid]
-    if not mine:
+    last = max(mine, key=_event_time, default=None)
+    if last is None or (pods and last.get("reason") != "FailedCreate") or not _pods_missing(job, pods):
         return []
-    last = max(mine, key=lambda event: str(event.get("lastTimestamp") or ""))
+    # Times of Kubernetes are whole seconds: a Pod and the refusal of the next one may have the same.
+    if pods and _event_time(last)[:19] < max(_created(pod)[0] for pod in pods)[:19]:
+        return []
     advice = "A quota, Pod Security or an admission rule is in the way; the message names it."
     return [Problem(subject, "FailedCreate", f"{last.get('reason')}: {last.get('message')}", advice, Hope.LITTLE)]
+
+
+def _pods_missing(job: dict[str, Any], pods: list[dict[str, Any]]) -> bool:
+    """Says whether fewer Pods are under way than the Job should have now."""
+    spec, status = job.get("spec") or {}, job.get("status") or {}
+    parallelism = spec.get("parallelism")
+    wanted = min(
+        int(parallelism) if parallelism is not None else 1, _completions(job) - int(status.get("succeeded") or 0)
+    )
+    return sum(not is_over(pod) for pod in pods) < wanted
+
+
+def _event_time(event: dict[str, Any]) -> str:
+    series = event.get("series") or {}
+    created = (event.get("metadata") or {}).get("creationTimestamp")
+    times = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"), created)
+    return str(next((time for time in times if time), ""))
 
 
 def _completions(job: dict[str, Any]) -> int:
@@ -543,20 +709,16 @@ def _completions(job: dict[str, Any]) -> int:
     return int(spec["completions"]) if spec.get("completions") is not None else 1
 
 
-def _main_container(pod: dict[str, Any]) -> str:
-    annotations = pod["metadata"].get("annotations") or {}
-    return str(annotations.get("kubectl.kubernetes.io/default-container") or pod["spec"]["containers"][0]["name"])
-
-
 def _pod_result(pod: dict[str, Any], log: WorkloadLog | None) -> dict[str, Any]:
-    ended = [entry for _container, entry in terminations(pod)]
+    ended = dict(terminations(pod))
+    last = ended.get(main_container(pod)) or next((entry for entry in ended.values() if entry.get("exitCode")), {})
     return {
         "name": pod["metadata"]["name"],
         "node": (pod.get("spec") or {}).get("nodeName"),
         "phase": (pod.get("status") or {}).get("phase"),
-        "exit_code": ended[0].get("exitCode") if ended else None,
+        "exit_code": last.get("exitCode"),
         "devices": log.devices if log else [],
-        "accuracy_last": log.accuracy[-1]["accuracy"] if log and log.accuracy else None,
+        "accuracy_last": log.last if log else None,
         "log_pattern_found": log.pattern_found if log and log.pattern else None,
     }
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from collections.abc import Iterable
@@ -24,6 +25,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._logs import w
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Patience, Problem
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import Resources, ResourceType
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import Reach, connect, observe
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import log_lines
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._workload_log import WorkloadLog
 
@@ -32,6 +34,19 @@ RUN_LABEL = "aks.gpu/probe-run"
 CONTAINER = "probe"
 KEEP_SECONDS = 300
 """A probe that nobody was left to remove goes by itself so long after its end."""
+
+LONGEST_NODE_NAME = 36
+"""Characters of the name of a node in the name of its Job, of which the names of its Pods are made."""
+
+REQUESTS = {"cpu": "100m", "memory": "256Mi"}
+LIMITS = {"cpu": "1", "memory": "2Gi"}
+"""Quotas and policies ask for them. CUDA takes some hundred MiB of memory for each process."""
+
+USER = 65534
+"""Nobody: Pod Security's level restricted allows no root. NVIDIA's devices are open to everyone."""
+
+MOST_OF_THE_LOG = 16 * 1024 * 1024
+"""Bytes; nvidia-smi and a line for each device are some KiB. A longer log is not judged by its beginning."""
 
 SCRIPT = r"""set -eu
 nvidia-smi
@@ -47,6 +62,10 @@ done
 """Lists the devices that the container sees, and runs a program on each by itself."""
 
 JOB = ResourceType("batch/v1", "Job", "jobs", True)
+
+
+class LogNotRead(KubernetesError):
+    """A log is too long to be read."""
 
 
 @dataclass
@@ -135,14 +154,22 @@ def manifest(probe: Probe, params: dict[str, Any], namespace: str, run: str) -> 
                     "restartPolicy": "Never",
                     "automountServiceAccountToken": False,
                     "imagePullSecrets": [{"name": secret}] if secret else [],
-                    "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+                    "securityContext": {
+                        "runAsNonRoot": True,
+                        "runAsUser": USER,
+                        "runAsGroup": USER,
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
                     "containers": [
                         {
                             "name": CONTAINER,
                             "image": params["image"],
                             "command": params["command"] or ["/bin/sh", "-c", SCRIPT, NAME, params["program"]],
                             "env": [{"name": "NVIDIA_DRIVER_CAPABILITIES", "value": "compute,utility"}],
-                            "resources": {"limits": {params["resource_name"]: str(probe.asked)}},
+                            "resources": {
+                                "requests": REQUESTS,
+                                "limits": {**LIMITS, params["resource_name"]: str(probe.asked)},
+                            },
                             "securityContext": {
                                 "allowPrivilegeEscalation": False,
                                 "capabilities": {"drop": ["ALL"]},
@@ -156,8 +183,14 @@ def manifest(probe: Probe, params: dict[str, Any], namespace: str, run: str) -> 
 
 
 def job_name(node: str, run: str) -> str:
-    """Returns the name of a probe's Job, short enough for the names that are made of it."""
-    word = re.sub(r"[^a-z0-9-]", "-", node.lower())[:36].strip("-")
+    """Returns the name of a probe's Job: short enough for the names that are made of it, and unique for each node.
+
+    A name that has to be changed gets a hash of the whole one: names of nodes that Azure makes by itself begin alike.
+    """
+    word = re.sub(r"[^a-z0-9-]", "-", node.lower()).strip("-")
+    if word != node or len(word) > LONGEST_NODE_NAME:
+        digest = hashlib.sha256(node.encode()).hexdigest()[:8]
+        word = f"{word[: LONGEST_NODE_NAME - 9].strip('-')}-{digest}"
     return f"{NAME}-{word}-{run}"
 
 
@@ -201,7 +234,7 @@ def plan_probe(task: Task, reach: Reach | None = None) -> Plan:
     client = connect(task, reach)
     expected = Expectation(node_pool=params["node_pool"], resource=params["resource_name"])
     with observe(client, watched(expected)) as watch:
-        state = next(iter(watch.states(task.deadline(60.0))))
+        state = next(iter(watch.states(task.deadline(max(60.0, params["wait_timeout"])))))
     if "pods" in state.denied:
         raise KubernetesError(
             f"Which GPUs are free can't be seen: {state.denied['pods']}", hint="A probe must not disturb others' work."
@@ -293,6 +326,9 @@ class _Work:
         queries = {
             "jobs": Query(f"/apis/batch/v1{base}/jobs", label_selector=selector),
             "pods": Query(f"/api/v1{base}/pods", label_selector=selector),
+            "events": Query(
+                f"/api/v1{base}/events", field_selector="type=Warning", optional=True, keep=self._event_that_matters
+            ),
         }
         state = State()
         with observe(self._client, queries) as watch:
@@ -302,11 +338,23 @@ class _Work:
                     job = by_name.get(job_name(node, self._run))
                     if job is not None and self._look(waiting[node], job, state, patience[node]):
                         del waiting[node]
-                self._task.progress(f"{NAME}: {len(self._asking) - len(waiting)} of {len(self._asking)} nodes probed")
+                self._task.progress(self._line(waiting))
                 if not waiting:
                     return
         for probe in waiting.values():
+            # What was wrong when it was last looked at is said by ``problems``.
             probe.problem = f"its probe did not end within {duration_text(deadline.seconds)}"
+            probe.problems = with_log_tails(self._client, probe.problems)
+
+    def _event_that_matters(self, event: dict[str, Any]) -> dict[str, Any] | None:
+        involved = event.get("involvedObject") or {}
+        mine = str(involved.get("name", "")).startswith(f"{NAME}-") and self._run in str(involved.get("name", ""))
+        return event if mine else None
+
+    def _line(self, waiting: dict[str, Probe]) -> str:
+        done = f"{NAME}: {len(self._asking) - len(waiting)} of {len(self._asking)} nodes probed"
+        problems = [problem for probe in waiting.values() for problem in probe.problems]
+        return f"{done}; {problems[0].subject}: {problems[0].message}" if problems else done
 
     def _look(self, probe: Probe, job: dict[str, Any], state: State, patience: Patience) -> bool:
         """Looks at a probe's Job; True when there is nothing more to wait for."""
@@ -317,19 +365,32 @@ class _Work:
             if any(ref.get("uid") == uid for ref in pod["metadata"].get("ownerReferences") or [])
         ]
         ended = [pod for pod in pods if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")]
-        verdict = evaluate_job(job, pods, evidence=Evidence())
+        verdict = evaluate_job(job, pods, state.all("events"), evidence=Evidence())
+        probe.problems = verdict.problems
         if ended:
-            log = self._read(ended[0])
-            if ended[0]["status"]["phase"] == "Succeeded":
-                probe.judge(log)
-            else:
-                probe.log = log
-                self._fail(probe, verdict.problems)
+            self._ended(probe, ended[0], verdict.problems)
             return True
         hopeless = patience.hopeless(verdict.problems)
         if hopeless:
             self._fail(probe, hopeless)
         return bool(hopeless)
+
+    def _ended(self, probe: Probe, pod: dict[str, Any], problems: list[Problem]) -> None:
+        succeeded = pod["status"]["phase"] == "Succeeded"
+        probe.problems = []
+        try:
+            log = self._read(pod)
+        except KubernetesError as error:
+            if not isinstance(error, LogNotRead) and error.status not in (400, 404):
+                raise
+            probe.problem = f"what its probe found is not known: its log could not be read: {error.message.rstrip('.')}"
+            probe.problems = [] if succeeded else problems
+            return
+        if succeeded:
+            probe.judge(log)
+        else:
+            probe.log = log
+            self._fail(probe, problems)
 
     def _fail(self, probe: Probe, problems: list[Problem]) -> None:
         probe.problems = with_log_tails(self._client, problems)
@@ -339,10 +400,9 @@ class _Work:
     def _read(self, pod: dict[str, Any]) -> WorkloadLog:
         log = WorkloadLog()
         path = f"/api/v1/namespaces/{self._namespace}/pods/{pod['metadata']['name']}/log"
-        try:
-            for line in self._client.text(path, retry_seconds=RETRY_SECONDS, container=CONTAINER).splitlines():
-                log.feed(line)
-        except KubernetesError as error:
-            if error.status not in (400, 404):
-                raise
+        text = self._client.text(path, retry_seconds=RETRY_SECONDS, container=CONTAINER, limitBytes=MOST_OF_THE_LOG)
+        if len(text.encode()) >= MOST_OF_THE_LOG:
+            raise LogNotRead(f"it is longer than {MOST_OF_THE_LOG // 2**20} MiB")
+        for line in log_lines(text):
+            log.feed(line)
         return log

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import one_line
+
 
 class Hope(Enum):
     """What becomes of a problem when one waits."""
@@ -52,7 +54,7 @@ class Problem:
     Attributes:
         subject: What has it, such as ``Node aks-gpunp-12345678-vmss000000``.
         cause: A word for programs, such as ``NotReady``.
-        message: The cluster's own words where it has some.
+        message: The cluster's own words where it has some, made one line.
         advice: What to do; empty where waiting is all there is to do.
         hope: What becomes of it.
         log: The log whose end explains it.
@@ -68,6 +70,10 @@ class Problem:
     log: LogReference | None = None
     log_tail: tuple[str, ...] = ()
     blocking: bool = True
+
+    def __post_init__(self) -> None:
+        """Makes the message one line: one of several could look like a line of Ansible's own."""
+        object.__setattr__(self, "message", one_line(self.message))
 
     @property
     def key(self) -> tuple[str, str]:

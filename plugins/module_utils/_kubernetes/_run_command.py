@@ -21,8 +21,8 @@ import re
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
@@ -38,6 +38,13 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import
 )
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._door import Answer
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError, Unreachable
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._logs import LogPlace
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import (
+    bounded_lines,
+    log_text,
+    visible,
+    visible_tree,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, Watch
 
 Execute = Callable[[str, bytes], tuple[int, str]]
@@ -50,8 +57,8 @@ COMMAND = "bash aks-gpu.sh"
 MOST_LOGGED = 512 * 1024
 """AKS cuts a command's output off here (bytes)."""
 
-MOST_OF_A_LOG = 1024 * 1024
-"""So much of a container's log is read (bytes); packed, it has room in an output."""
+MOST_OF_LOGS = 1024 * 1024
+"""So much of all logs of a look is read (bytes), the same of each, its end; packed, it has room in an output."""
 
 FIRST_PAUSE = 2.0
 LONGEST_PAUSE = 10.0
@@ -76,7 +83,13 @@ number=0
 while [ -e "r$number" ]; do
   exec 3<>"/dev/tcp/127.0.0.1/$port" || exit 92
   cat "r$number" >&3
-  cat <&3 >"$work/a$number"
+  if [ -e "t$number" ]; then
+    # Of a log the end counts, and one more byte than there is room for tells that it was cut.
+    while IFS= read -r line <&3; do printf '%s\n' "$line"; [ "$line" != $'\r' ] || break; done >"$work/a$number"
+    tail -c "$(($(cat "t$number") + 1))" <&3 >>"$work/a$number"
+  else
+    cat <&3 >"$work/a$number"
+  fi
   exec 3>&-
   number=$((number + 1))
 done
@@ -106,13 +119,20 @@ def wire(method: str, target: str, fields: Iterable[tuple[str, str]], data: byte
     return "\r\n".join([f"{method} {target} HTTP/1.0", *lines, "", ""]).encode("latin-1") + (data or b"")
 
 
-def packed(requests: Sequence[bytes]) -> bytes:
-    """Returns the zip of the files of a command."""
+def packed(requests: Sequence[bytes], ends: Mapping[int, int] | None = None) -> bytes:
+    """Returns the zip of the files of a command.
+
+    Args:
+        requests: As they go over the wire.
+        ends: For requests by number how many bytes of their answers' ends are wanted, and one more if there are more.
+    """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("aks-gpu.sh", SCRIPT)
         for number, request in enumerate(requests):
             archive.writestr(f"r{number}", request)
+        for number, size in (ends or {}).items():
+            archive.writestr(f"t{number}", str(size))
     return buffer.getvalue()
 
 
@@ -128,7 +148,7 @@ def unpacked(status: int, output: str) -> list[Answer]:
     """
     found = _OUTPUT.search(output)
     if found is None:
-        said = " ".join(output.split())[-500:] or "nothing"
+        said = " ".join(visible(output).split())[-500:] or "nothing"
         if "aks-gpu-begin" in output:
             raise Unreachable(
                 f"The cluster's answer is larger than the {MOST_LOGGED // 1024} KB that AKS's run-command hands on.",
@@ -160,6 +180,17 @@ def _answer(raw: bytes) -> Answer:
     return Answer(int(words[1]), words[2] if len(words) > 2 else "", headers, content)
 
 
+@dataclass(frozen=True)
+class LogAsk(Ask):
+    """A log of which the end is read.
+
+    Attributes:
+        end: So many bytes. The answer has one more when the log is longer.
+    """
+
+    end: int = MOST_OF_LOGS
+
+
 class RunCommandClient(Client):
     """Speaks with an API server by AKS's run-command.
 
@@ -175,7 +206,8 @@ class RunCommandClient(Client):
     def exchange(self, asks: Sequence[Ask]) -> list[Any]:
         """Sends requests by one command, and returns their answers: the objects, or the errors."""
         answers = self._carried(
-            [self._wire("GET", target_of(ask.path, ask.query), {"Accept": ask.accept}, None) for ask in asks]
+            [self._wire("GET", target_of(ask.path, ask.query), {"Accept": ask.accept}, None) for ask in asks],
+            {number: ask.end for number, ask in enumerate(asks) if isinstance(ask, LogAsk)},
         )
         return [self._judged(ask, answer) for ask, answer in zip(asks, answers, strict=True)]
 
@@ -183,8 +215,8 @@ class RunCommandClient(Client):
         data = None if body is None else json.dumps(body).encode()
         return wire(method, target, (*headers.items(), *self.access.impersonation), data)
 
-    def _carried(self, requests: Sequence[bytes]) -> list[Answer]:
-        answers = unpacked(*self._execute(COMMAND, packed(requests)))
+    def _carried(self, requests: Sequence[bytes], ends: Mapping[int, int] | None = None) -> list[Answer]:
+        answers = unpacked(*self._execute(COMMAND, packed(requests, ends)))
         if len(answers) != len(requests):
             raise Unreachable("AKS's run-command did not hand all answers on.", transient=True)
         return answers
@@ -192,6 +224,8 @@ class RunCommandClient(Client):
     def _judged(self, ask: Ask, answer: Answer) -> Any:
         if answer.status_code >= 300:
             return refusal("GET", ask.path, answer, self.access.credentials.kind)
+        if isinstance(ask, LogAsk):
+            return answer.content
         if ask.accept == "*/*":
             return answer.content.decode(errors="replace")
         try:
@@ -220,6 +254,7 @@ class RunCommandWatch(Watch):
         super().__init__(client, queries)
         self._remote = client
         self._wanted: dict[str, _Log] = {}
+        self._heard = self._looked = time.monotonic()
 
     def __enter__(self) -> RunCommandWatch:
         return self
@@ -231,6 +266,11 @@ class RunCommandWatch(Watch):
         """Reads a container's log at each look, until it was read after its container had ended."""
         log = self._wanted.setdefault(key, _Log(path, container))
         log.final = not running
+
+    @property
+    def silence(self) -> float:
+        """Seconds since bytes of a log came, as of a look that has been taken since."""
+        return self._looked - self._heard
 
     def states(self, deadline: Deadline) -> Iterator[State]:
         """Yields the state after each look; the first look is always taken.
@@ -262,8 +302,9 @@ class RunCommandWatch(Watch):
     def _look(self, state: State) -> None:
         logs = {key: log for key, log in self._wanted.items() if not log.read}
         asks = [Ask(query.path, _selectors(query)) for query in self._queries.values()]
+        end = MOST_OF_LOGS // max(1, len(logs))
         asks += [
-            Ask(f"{log.path}/log", {"container": log.container, "limitBytes": MOST_OF_A_LOG}, "*/*")
+            LogAsk(f"{log.path}/log", {"container": log.container, **log.place.query()}, "*/*", end)
             for log in logs.values()
         ]
         final = {key for key, log in logs.items() if log.final}
@@ -273,25 +314,44 @@ class RunCommandWatch(Watch):
                 if not query.optional or answer.status not in (403, 404):
                     raise answer
                 state.objects.setdefault(name, {})
-                state.denied[name] = str(answer)
+                if answer.status == 403:
+                    state.denied[name] = str(answer)
                 continue
-            kept = {item["metadata"]["uid"]: query.keep(item) for item in answer.get("items") or []}
-            state.objects[name] = {uid: found for uid, found in kept.items() if found is not None}
+            state.denied.pop(name, None)
+            kept = {item["metadata"]["uid"]: visible_tree(query.keep(item)) for item in answer.get("items") or []}
+            now = {uid: found for uid, found in kept.items() if found is not None}
+            if query.remember:
+                left = {uid: old for uid, old in state.objects.get(name, {}).items() if uid not in now}
+                state.gone.setdefault(name, {}).update(left)
+            state.objects[name] = now
+        self._looked = time.monotonic()
         for (key, log), answer in zip(logs.items(), answers, strict=True):
-            lines = [] if isinstance(answer, KubernetesError) else answer.splitlines()
-            state.lines += [(key, line) for line in lines[log.told :]]
-            log.told = max(log.told, len(lines))
+            self._take_log(state, key, log, answer, end)
             if key in final:
                 log.read = True
                 state.ended.add(key)
         state.lost = None
+
+    def _take_log(self, state: State, key: str, log: _Log, answer: bytes | KubernetesError, end: int) -> None:
+        if isinstance(answer, KubernetesError):
+            # What was read at an earlier look, of a Pod that has gone since, may lack its end all the same.
+            state.unread[key] = answer
+            return
+        state.unread.pop(key, None)
+        if len(answer) > end:
+            state.cut.add(key)
+            _part, _newline, answer = answer.partition(b"\n")
+        new = [line for line in map(log.place.take, bounded_lines([answer])) if line is not None]
+        if new:
+            self._heard = self._looked
+        state.lines += [(key, log_text(line)) for line in new]
 
 
 @dataclass
 class _Log:
     path: str
     container: str
-    told: int = 0
+    place: LogPlace = field(default_factory=LogPlace)
     final: bool = False
     read: bool = False
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import abc
 import json
 import queue
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,13 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import
 )
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._door import Stream
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError, Unreachable
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._logs import LogPlace
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import (
+    bounded_lines,
+    log_text,
+    may_hide,
+    visible_tree,
+)
 
 WATCH_SECONDS = 60
 """How long one watch request lasts. A server or a proxy that falls silent is noticed soon after."""
@@ -44,6 +52,20 @@ LONGEST_PAUSE = 0.4
 REOPEN_SECONDS = 1.0
 """A log whose container still runs is opened again so long after it was opened, when it ended."""
 
+SHORT_WATCH_SECONDS = 5.0
+"""A watch that ends sooner is not opened again at once: a server or a proxy that ends each of them would be asked more
+than a hundred times a second."""
+
+FIRST_BACKOFF = 0.8
+LONGEST_BACKOFF = 30.0
+"""As client-go's reflector has them, which doubles the pause and adds up to its whole length at random."""
+
+SPACING_SECONDS = 0.5
+"""Between two requests of such a watch: at most two a second, together for all collections that are followed."""
+
+MOST_WAITING = 8 * 1024 * 1024
+"""Bytes of logs that wait to be looked at. Then followers stop reading, and the server has to wait."""
+
 PAGE = 500
 
 
@@ -59,6 +81,7 @@ class Query:
             in little memory so.
         optional: A collection that may not be read is taken for empty, and named in ``State.denied``; one that the
             cluster does not know is just empty.
+        remember: The last states of deleted objects are kept in ``State.gone``.
     """
 
     path: str
@@ -66,6 +89,7 @@ class Query:
     field_selector: str | None = None
     keep: Callable[[dict[str, Any]], dict[str, Any] | None] = lambda found: found
     optional: bool = False
+    remember: bool = False
 
 
 @dataclass
@@ -77,7 +101,10 @@ class State:
         denied: The optional collections that could not be read, with the server's words.
         lost: Why the server is out of reach at the moment; None while it answers.
         lines: Lines of followed logs that came since the state was last yielded, with the key of their log.
-        ended: Keys of followed logs that are complete, their containers having ended.
+        ended: Keys of followed logs of which nothing more comes, their containers having ended.
+        unread: Those of them that could not be read to their end, with the error.
+        cut: Keys of logs whose beginning was not read.
+        gone: For each collection that remembers them the last states of deleted objects by uid.
     """
 
     objects: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
@@ -85,6 +112,9 @@ class State:
     lost: str | None = None
     lines: list[tuple[str, str]] = field(default_factory=list)
     ended: set[str] = field(default_factory=set)
+    unread: dict[str, KubernetesError] = field(default_factory=dict)
+    cut: set[str] = field(default_factory=set)
+    gone: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
 
     def all(self, name: str) -> list[dict[str, Any]]:
         """Returns the objects of a collection."""
@@ -105,10 +135,12 @@ class Watch:
         self._queue: queue.SimpleQueue[Callable[[State], None]] = queue.SimpleQueue()
         self._followers: list[_Follower] = []
         self._logs: dict[str, _LogFollower] = {}
+        self._pace = _Pace()
+        self._room = _Room(MOST_WAITING)
 
     def __enter__(self) -> Watch:
         for name, query in self._queries.items():
-            self._start(_CollectionFollower(self._client, self._queue, name, query))
+            self._start(_CollectionFollower(self._client, self._queue, name, query, self._pace))
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -130,9 +162,15 @@ class Watch:
         before = self._logs.get(key)
         if before is not None and (before.is_alive() or before.final or (running and before.age < REOPEN_SECONDS)):
             return
-        told = before.told if before is not None else 0
-        self._logs[key] = _LogFollower(self._client, self._queue, key, path, container, told=told, final=not running)
-        self._start(self._logs[key])
+        place = before.place if before is not None else LogPlace()
+        follower = _LogFollower(self._client, self._queue, key, path, container, place, self._room, final=not running)
+        self._logs[key] = follower
+        self._start(follower)
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the last byte of any log that is followed came; infinite when none has."""
+        return time.monotonic() - max((log.heard for log in self._logs.values()), default=float("-inf"))
 
     def states(self, deadline: Deadline) -> Iterator[State]:
         """Yields the state when all collections are known, when anything changes, and about once a second.
@@ -156,6 +194,7 @@ class Watch:
                 synchronized = self._queries.keys() <= state.objects.keys()
             if synchronized:
                 yield state
+                self._room.give(sum(_size(line) for _key, line in state.lines))
                 state.lines = []
         if not synchronized:
             raise DeadlineExceeded(f"The API server did not answer in time. {state.lost or ''}".strip())
@@ -173,6 +212,48 @@ class Watch:
     def _start(self, follower: _Follower) -> None:
         self._followers.append(follower)
         follower.start()
+
+
+class _Pace:
+    """Spaces the requests of several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._next = 0.0
+
+    def wait(self, ending: threading.Event) -> None:
+        """Waits until the next request may be sent."""
+        with self._lock:
+            at = max(time.monotonic(), self._next)
+            self._next = at + SPACING_SECONDS
+        ending.wait(max(0.0, at - time.monotonic()))
+
+
+class _Room:
+    """Room for what waits to be looked at; who wants to add to what is full waits."""
+
+    def __init__(self, size: int) -> None:
+        self._changed = threading.Condition()
+        self._size = size
+        self._taken = 0
+
+    def take(self, size: int, ending: threading.Event) -> None:
+        """Takes room, once there is some, or when the thread has to end."""
+        with self._changed:
+            while self._taken and self._taken + size > self._size and not ending.is_set():
+                self._changed.wait(0.2)
+            self._taken += size
+
+    def give(self, size: int) -> None:
+        """Gives room back."""
+        if size:
+            with self._changed:
+                self._taken -= size
+                self._changed.notify_all()
+
+
+def _size(line: str) -> int:
+    return len(line) + 200  # And what Python needs around it.
 
 
 class _Follower(abc.ABC, threading.Thread):
@@ -221,7 +302,8 @@ class _Follower(abc.ABC, threading.Thread):
             except KubernetesError as error:
                 if self._ending.is_set() or not self._recoverable(error, time.monotonic() - started):
                     return
-                self._ending.wait(max(self._pause, float(error.status_details.get("retryAfterSeconds") or 0)))
+                pause = self._pause * (1 + random.random())  # noqa: S311 - jitter
+                self._ending.wait(max(pause, float(error.status_details.get("retryAfterSeconds") or 0)))
                 self._pause = min(LONGEST_PAUSE, self._pause * 2)
 
     @abc.abstractmethod
@@ -243,14 +325,14 @@ class _Follower(abc.ABC, threading.Thread):
             return time.monotonic() - self._refused < RETRY_SECONDS
         return not error.status
 
-    def _open(self, path: str, query: dict[str, Any]) -> Iterator[bytes]:
+    def _open(self, path: str, query: dict[str, Any], read: Callable[[Stream], Iterator[bytes]]) -> Iterator[bytes]:
         stream = self._client.stream(path, query=query, silence_seconds=SILENCE_SECONDS)
         self._stream = stream
         self._seen, self._refused = True, 0.0
         try:
             if self._ending.is_set():
                 return
-            yield from stream.lines()
+            yield from read(stream)
         finally:
             self._stream = None
             stream.close()
@@ -258,16 +340,48 @@ class _Follower(abc.ABC, threading.Thread):
 
 class _CollectionFollower(_Follower):
     def __init__(
-        self, client: Client, tell: queue.SimpleQueue[Callable[[State], None]], name: str, query: Query
+        self,
+        client: Client,
+        tell: queue.SimpleQueue[Callable[[State], None]],
+        name: str,
+        query: Query,
+        pace: _Pace,
     ) -> None:
         super().__init__(client, tell, name)
         self._key = name
         self._query = query
         self._version: str | None = None
+        self._shared_pace = pace
+        self._backoff = 0.0
+        self._busy = False
 
     def _follow(self) -> bool:
-        if self._version is None:
-            self._list()
+        if self._backoff:
+            self._ending.wait(self._backoff * (1 + random.random()))  # noqa: S311 - jitter
+        began, self._busy = time.monotonic(), False
+        try:
+            if self._version is None:
+                self._spaced()
+                self._list()
+            self._spaced()
+            began = time.monotonic()
+            self._watch()
+        except KubernetesError as error:
+            if error.status != 410:
+                raise
+            self._version = None
+        if time.monotonic() - began >= SHORT_WATCH_SECONDS:
+            self._backoff = 0.0
+        else:
+            longer = FIRST_BACKOFF if self._busy or not self._backoff else self._backoff * 2
+            self._backoff = min(LONGEST_BACKOFF, longer)
+        return False
+
+    def _spaced(self) -> None:
+        if self._backoff and not self._ending.is_set():
+            self._shared_pace.wait(self._ending)
+
+    def _watch(self) -> None:
         query = {
             **self._selectors(),
             "watch": True,
@@ -275,14 +389,13 @@ class _CollectionFollower(_Follower):
             "allowWatchBookmarks": True,
             "timeoutSeconds": WATCH_SECONDS,
         }
-        for line in self._open(self._query.path, query):
+        for line in self._open(self._query.path, query, Stream.lines):
             try:
-                event = json.loads(line)
+                event = visible_tree(json.loads(line)) if may_hide(line) else json.loads(line)
             except ValueError as error:
                 raise Unreachable("The API server ended a watch in the middle of an event.", transient=True) from error
             if not self._event(event):
                 break
-        return False
 
     def _selectors(self) -> dict[str, Any]:
         return {"labelSelector": self._query.label_selector, "fieldSelector": self._query.field_selector}
@@ -296,7 +409,7 @@ class _CollectionFollower(_Follower):
             for item in page.get("items") or []:
                 kept = self._query.keep(item)
                 if kept is not None:
-                    found[item["metadata"]["uid"]] = kept
+                    found[item["metadata"]["uid"]] = visible_tree(kept)
             metadata = page.get("metadata") or {}
             token = metadata.get("continue")
             if not token:
@@ -305,6 +418,9 @@ class _CollectionFollower(_Follower):
         self._seen, self._refused = True, 0.0
 
         def change(state: State) -> None:
+            if self._query.remember:
+                left = {uid: old for uid, old in state.objects.get(self._key, {}).items() if uid not in found}
+                state.gone.setdefault(self._key, {}).update(left)
             state.objects[self._key] = found
             state.lost = None
 
@@ -323,10 +439,14 @@ class _CollectionFollower(_Follower):
         if kind == "BOOKMARK":
             return True
         uid = metadata["uid"]
+        self._busy = True
         kept = None if kind == "DELETED" else self._query.keep(found)
+        last = self._query.keep(found) if kind == "DELETED" and self._query.remember else None
 
         def change(state: State) -> None:
             state.lost = None
+            if last is not None:
+                state.gone.setdefault(self._key, {})[uid] = last
             if kept is None:
                 state.objects[self._key].pop(uid, None)
             else:
@@ -336,9 +456,6 @@ class _CollectionFollower(_Follower):
         return True
 
     def _recoverable(self, error: KubernetesError, elapsed: float) -> bool:
-        if error.status == 410:
-            self._version = None
-            return True
         if self._passing(error, elapsed):
 
             def lose(state: State) -> None:
@@ -371,16 +488,20 @@ class _LogFollower(_Follower):
         key: str,
         path: str,
         container: str,
+        place: LogPlace,
+        room: _Room,
         *,
-        told: int,
         final: bool,
     ) -> None:
         super().__init__(client, tell, key)
         self._key = key
         self._path = path
         self._container = container
+        self._room = room
         self._born = time.monotonic()
-        self.told = told
+        self.heard = self._born
+        self.place = place
+        self._whole_before = place.whole
         self.final = final
 
     @property
@@ -389,24 +510,43 @@ class _LogFollower(_Follower):
         return time.monotonic() - self._born
 
     def _follow(self) -> bool:
-        lines = self._open(f"{self._path}/log", {"container": self._container, "follow": True})
-        for number, line in enumerate(lines, 1):
-            # After a lost connection the log comes from its beginning again.
-            if number > self.told:
-                self.told = number
-                self._tell(line.decode(errors="replace"))
-        self._end()
+        query = {"container": self._container, "follow": True, **self.place.query()}
+        for line in self._open(f"{self._path}/log", query, self._read):
+            new = self.place.take(line)
+            if new is not None:
+                self._tell(log_text(new))
+        if self._ending.is_set():
+            return True
+        self.place.whole = True
+        self._end(None)
         return True
 
+    def _read(self, stream: Stream) -> Iterator[bytes]:
+        def heard() -> Iterator[bytes]:
+            for chunk in stream.chunks():
+                self.heard = time.monotonic()
+                yield chunk
+
+        return bounded_lines(heard())
+
     def _tell(self, text: str) -> None:
+        self._room.take(_size(text), self._ending)
         self._queue.put(lambda state: state.lines.append((self._key, text)))
 
-    def _end(self) -> None:
-        if self.final:
-            self._queue.put(lambda state: state.ended.add(self._key))
+    def _end(self, problem: KubernetesError | None) -> None:
+        if not self.final:
+            return
+
+        def change(state: State) -> None:
+            state.ended.add(self._key)
+            if problem is not None:
+                state.unread[self._key] = problem
+
+        self._queue.put(change)
 
     def _recoverable(self, error: KubernetesError, elapsed: float) -> bool:
         if self._passing(error, elapsed):
             return True
-        self._end()
+        # The log of a Pod that was removed after its end has been read when it was followed to its end.
+        self._end(None if self._whole_before else error)
         return False

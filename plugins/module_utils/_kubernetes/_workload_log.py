@@ -10,14 +10,24 @@ NVIDIA's CUDA samples.
 
 from __future__ import annotations
 
+import decimal
 import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import frames, shortened
+
 HEAD_LINES = 3
 TAIL_LINES = 20
 
-_ACCURACY = re.compile(r"[Aa]ccuracy at step (\d+): *([0-9.]+(?:[eE][-+]?\d+)?)")
+MOST_ACCURACIES = 10_000
+"""So many are kept; of more every second one is left out, again and again, and the last one never."""
+
+MOST_FRAMES = 64
+"""So many of the texts that a program wrote over each other on a line are read, the last ones."""
+
+_ACCURACY = re.compile(r"[Aa]ccuracy at step (\d+):[ \t]*((?:[^\s,;|<)\]}\\\"']|,(?=\d))*)([ \t]*%)?")
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _FOUND = re.compile(r"Found device (\d+) with properties:(.*)$")
 _NAME = re.compile(r"\bname: (.+?)(?= (?:major|computeCapability|pciBusID|memoryClockRate|coreClock)\b|,|\)|$)")
 _MAJOR_MINOR = re.compile(r"\bmajor: (\d+) minor: (\d+)")
@@ -101,6 +111,21 @@ _TROUBLES: tuple[tuple[str, str, str], ...] = (
 )
 
 
+def accuracy_of(text: str) -> float | None:
+    """Returns an accuracy from 0 to 1, as a program writes it: ``0.9712``, ``0.9712.``, ``.98``, ``97.12%``, ``1e-1``.
+
+    None for what is not an accuracy: no number, ``nan``, or one that is not between 0 and 1. What a program means by
+    97.12 without a percent sign is not guessed.
+    """
+    number = text.strip().rstrip(".")
+    percent = number.endswith("%")
+    number = number.rstrip("%").rstrip()
+    if not _NUMBER.fullmatch(number):
+        return None
+    value = float(decimal.Decimal(number) / (100 if percent else 1))
+    return value if 0 <= value <= 1 else None
+
+
 @dataclass
 class WorkloadLog:
     """A log that is read line by line.
@@ -108,7 +133,9 @@ class WorkloadLog:
     Attributes:
         pattern: What one of its lines has to match somewhere; None for nothing.
         pattern_found: One did.
-        accuracy: ``{"step": int, "accuracy": float}`` in the order of the log.
+        accuracy: ``{"step": int, "accuracy": float}`` in the order of the log, up to ``MOST_ACCURACIES`` of them.
+        best: The best accuracy; None when there is none.
+        no_accuracy: What stands where the last accuracy should, when that is not one; otherwise None.
         head: The first lines.
         tail: The last lines.
         trouble: The line that says best why CUDA does not work.
@@ -120,6 +147,8 @@ class WorkloadLog:
     pattern: re.Pattern[str] | None = None
     pattern_found: bool = False
     accuracy: list[dict[str, Any]] = field(default_factory=list)
+    best: float | None = None
+    no_accuracy: str | None = None
     head: list[str] = field(default_factory=list)
     tail: list[str] = field(default_factory=list)
     trouble: Trouble | None = None
@@ -136,12 +165,19 @@ class WorkloadLog:
             line: One line, without its end.
 
         Returns:
-            The accuracy that the line tells, or None.
+            The last accuracy that the line tells, or None.
         """
-        text = line.rstrip("\r\n")
+        texts = frames(line.rstrip("\r\n"))[-MOST_FRAMES:]
+        shown = shortened(texts[-1])
         if len(self.head) < HEAD_LINES:
-            self.head.append(text)
-        self.tail = [*self.tail, text][-TAIL_LINES:]
+            self.head.append(shown)
+        self.tail = [*self.tail, shown][-TAIL_LINES:]
+        told = None
+        for text in texts:
+            told = self._read(text) or told
+        return told
+
+    def _read(self, text: str) -> dict[str, Any] | None:
         if self.trouble is None or self.trouble.cause == "NoDevice":
             # A driver that is too old shows as a missing device first.
             self.trouble = _trouble(text) or self.trouble
@@ -151,11 +187,26 @@ class WorkloadLog:
         if versions:
             self.driver_version, self.cuda_version = versions[1], versions[2]
         self._device(text)
-        match = _ACCURACY.search(text)
-        if not match:
+        told = None
+        for match in _ACCURACY.finditer(text) if "ccuracy at step" in text else ():
+            told = self._accuracy(int(match[1]), match[2] + (match[3] or ""))
+        return told
+
+    def _accuracy(self, step: int, text: str) -> dict[str, Any] | None:
+        value = accuracy_of(text)
+        self.no_accuracy = None if value is not None else shortened(text)
+        if value is None:
             return None
-        self.accuracy.append({"step": int(match[1]), "accuracy": float(match[2])})
+        if len(self.accuracy) >= MOST_ACCURACIES:
+            self.accuracy = self.accuracy[::2]
+        self.accuracy.append({"step": step, "accuracy": value})
+        self.best = max(value, self.best or 0.0)
         return self.accuracy[-1]
+
+    @property
+    def last(self) -> float | None:
+        """The accuracy that the log ends with; None when it has none, or ends with something that is not one."""
+        return self.accuracy[-1]["accuracy"] if self.accuracy and self.no_accuracy is None else None
 
     @property
     def devices(self) -> list[dict[str, Any]]:
@@ -216,5 +267,5 @@ class WorkloadLog:
 def _trouble(text: str) -> Trouble | None:
     for phrase, cause, advice in _TROUBLES:
         if phrase in text:
-            return Trouble(cause, text.strip(), advice)
+            return Trouble(cause, shortened(text.strip()), advice)
     return None

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._jobs import (
     evaluate,
     job_result,
     log_key,
+    main_container,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope
 
@@ -236,7 +238,7 @@ def rule(log_pattern: str | None = None, minimum_accuracy: float | None = None) 
 def test_rule(asked: Rule, lines: list[str], causes: list[str]) -> None:
     done = pod("Succeeded", state=ended(0, "Completed"))
     evidence = Evidence(asked.pattern)
-    evidence.take((f"{done['metadata']['uid']}/mnist/0", line) for line in lines)
+    evidence.take((f"{done['metadata']['uid']}/c/0", line) for line in lines)
     broken = asked.broken("Job n/mnist", [done, pod("Failed", "mnist-2", state=ended(1))], evidence)
     assert [problem.cause for problem in broken] == causes
     assert all(problem.hope is Hope.NONE for problem in broken)
@@ -246,7 +248,7 @@ def test_rule_holds_for_every_pod() -> None:
     pods = [pod("Succeeded", f"mnist-{n}", state=ended(0, "Completed")) for n in (1, 2)]
     evidence = Evidence()
     for found, accuracy in zip(pods, (0.95, 0.5), strict=True):
-        evidence.take([(f"{found['metadata']['uid']}/mnist/0", f"Accuracy at step 10: {accuracy}")])
+        evidence.take([(f"{found['metadata']['uid']}/c/0", f"Accuracy at step 10: {accuracy}")])
     (problem,) = rule(minimum_accuracy=0.9).broken("Job n/mnist", pods, evidence)
     assert problem.subject == "Pod n/mnist-2"
     assert "0.5" in problem.message
@@ -280,3 +282,178 @@ def test_log_key() -> None:
     assert log_key(pod(), "c") == "mnist-1/c/0"
     assert log_key(pod(state=ended(1), container={"restartCount": 2}), "c") == "mnist-1/c/2"
     assert log_key(pod(), "other") is None
+
+
+def several(
+    *names: str, asks: str | None = None, default: str | None = None, init: str | None = None
+) -> dict[str, Any]:
+    """A Pod of several containers, of which one asks for a GPU."""
+    found = pod()
+    found["spec"]["containers"] = [{"name": name} for name in names]
+    for container in found["spec"]["containers"]:
+        if container["name"] == asks:
+            container["resources"] = {"limits": {"nvidia.com/gpu": "1"}}
+    found["status"]["containerStatuses"] = [
+        {"name": name, "image": "img", "restartCount": 0, "state": {"running": {}}} for name in names
+    ]
+    if init is not None:
+        found["spec"]["initContainers"] = [{"name": init}]
+        state = ended(0, "Completed")
+        found["status"]["initContainerStatuses"] = [{"name": init, "image": "img", "restartCount": 0, "state": state}]
+    if default is not None:
+        found["metadata"]["annotations"] = {"kubectl.kubernetes.io/default-container": default}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("found", "main"),
+    [
+        # Findings B2: kubeflow/trainer#1182 has a log shipper before the container that trains.
+        (several("shipper", "trainer", asks="trainer"), "trainer"),
+        # istio/istio#26764 and kubernetes/kubernetes#96986: an injected proxy may come first; kubectl's annotation.
+        (several("istio-proxy", "work", default="work"), "work"),
+        # kubernetes/kubernetes#61333: a patched Pod has its sidecar at the top.
+        (several("sidecar", "nginx"), "sidecar"),
+        # An injector's annotation may name a container that works without a GPU.
+        (several("work", "train", asks="train", default="work"), "train"),
+        # kubernetes/kubernetes#82339: an annotation that names nothing that is there.
+        (several("a", "b", default="gone"), "a"),
+    ],
+)
+def test_main_container(found: dict[str, Any], main: str) -> None:
+    assert main_container(found) == main
+
+
+def test_main_container_with_a_resource_claim() -> None:
+    """Dynamic resource allocation has claims instead of limits.
+
+    https://kubernetes.io/docs/concepts/scheduling-eviction/dynamic-resource-allocation/
+    """
+    found = several("log", "train")
+    found["spec"]["containers"][1]["resources"] = {"claims": [{"name": "gpu"}]}
+    assert main_container(found) == "train"
+
+
+def test_the_container_with_the_gpu_counts_and_trouble_of_any() -> None:
+    """Findings B2: PatternNotFound, AccuracyNotTold, and no DriverMismatch."""
+    found = several("shipper", "trainer", asks="trainer", init="check")
+    found["status"]["phase"] = "Succeeded"
+    evidence = Evidence(re.compile("done"))
+    evidence.take(
+        [
+            ("mnist-1/shipper/0", "shipping"),
+            ("mnist-1/trainer/0", "Accuracy at step 10: 0.95, done"),
+            ("mnist-1/check/0", "Failed to initialize NVML: Driver/library version mismatch"),
+        ]
+    )
+    asked = rule("done", 0.9)
+    assert asked.broken("Job n/mnist", [found], evidence) == []
+    assert [problem.cause for problem in evaluate(job(), [found], evidence=evidence).problems] == ["DriverChanged"]
+    assert log_key(found, "check") == "mnist-1/check/0"
+
+
+@pytest.mark.parametrize("reason", ["OOMKilled", "Error"])
+def test_exit_code_is_the_main_containers(reason: str) -> None:
+    """Findings B3; kubernetes/kubernetes#116676 and #19825 have init containers that end with 0, and 137 as Error."""
+    found = several("main", init="init")
+    found["status"]["containerStatuses"][0]["state"] = ended(137, reason)
+    assert job_result("n", "mnist", job(), [found])["pods"][0]["exit_code"] == 137
+
+
+def test_exit_code_without_an_end_of_the_main_container() -> None:
+    """kubernetes/kubernetes#104454: what failed is the init container, and the main one never started."""
+    found = several("main", init="init")
+    found["status"]["containerStatuses"][0]["state"] = waiting("PodInitializing", "")
+    assert job_result("n", "mnist", job(), [found])["pods"][0]["exit_code"] is None
+    found["status"]["initContainerStatuses"][0]["state"] = ended(3)
+    assert job_result("n", "mnist", job(), [found])["pods"][0]["exit_code"] == 3
+
+
+def test_the_pod_shown_is_one_whose_log_was_read() -> None:
+    """Findings B1: of 20 Pods the 8 youngest are read, and the one that ended first was shown."""
+    pods = []
+    for number in range(1, 4):
+        done = pod("Succeeded", f"mnist-{number}", state=ended(0))
+        done["status"]["containerStatuses"][0]["state"]["terminated"]["finishedAt"] = f"2026-08-01T10:0{number}:00Z"
+        pods.append(done)
+    evidence = told(pods[1], "Found device 0 with properties: name: Tesla T4", "Accuracy at step 1: 0.9")
+    result = job_result("n", "mnist", job(), pods, evidence)
+    assert (result["accuracy_last"], len(result["devices"])) == (0.9, 1)
+
+
+def refused(when: str | None, message: str = "exceeded quota", reason: str = "FailedCreate") -> dict[str, Any]:
+    return {"involvedObject": {"uid": "job"}, "reason": reason, "message": message, "lastTimestamp": when}
+
+
+@pytest.mark.parametrize(
+    ("event", "missing", "causes"),
+    [
+        # Findings B5; volcano-sh/volcano#2534: a gang of 2 with quota for 1. Both in the same second.
+        (refused("2026-08-01T10:00:01Z"), True, ["FailedCreate"]),
+        # kubernetes/kubernetes#88718 and #45213: refused again and again while Pods of before are there.
+        (refused("2026-08-01T10:20:01Z", "exceeded quota: default, requested: pods=1"), True, ["FailedCreate"]),
+        # iovisor/kubectl-trace#49 and haproxytech/helm-charts#236: limits that the quota asks for.
+        (refused("2026-08-01T10:00:09Z", "failed quota: must specify limits.cpu"), True, ["FailedCreate"]),
+        # An event that is older than the newest Pod: it is over.
+        (refused("2026-08-01T09:59:00Z"), True, []),
+        (refused("2026-08-01T10:00:09Z"), False, []),
+        (refused("2026-08-01T10:00:09Z", reason="TooManyActivePods"), True, []),
+    ],
+)
+def test_pods_that_are_missing(event: dict[str, Any], missing: bool, causes: list[str]) -> None:
+    gang = job(active=1)
+    gang["spec"].update(completions=2, parallelism=2 if missing else 1)
+    problems = evaluate(gang, [pod()], [event], nodes=[NODE]).problems
+    assert [problem.cause for problem in problems if problem.cause == "FailedCreate"] == causes
+
+
+@pytest.mark.parametrize(
+    ("trouble", "cause"),
+    [
+        # Findings B6.
+        ("no CUDA-capable device is detected", "NoDevice"),
+        ("CUDA driver version is insufficient for CUDA runtime version", "DriverMismatch"),
+        # kubeflow/trainer#903 has this line of one worker; microsoft/pai#4344 a node that lost one GPU of four.
+        ("failed call to cuInit: CUDA_ERROR_NO_DEVICE", "NoDevice"),
+        # determined-ai/determined#2343.
+        ("RuntimeError: CUDA error: no kernel image is available for execution on the device", "ImageTooOldForGpu"),
+        # vllm-project/ci-infra#582: a node whose devices come back minutes later.
+        ("RuntimeError: No CUDA GPUs are available", "NoDevice"),
+    ],
+)
+def test_what_one_pod_says_is_fatal_only_when_all_say_so(trouble: str, cause: str) -> None:
+    bad = pod("Failed", "mnist-1", state=ended(1))
+    good, worse = pod(name="mnist-2"), pod("Failed", "mnist-3", state=ended(1))
+    evidence = told(bad, trouble)
+    alone = evaluate(job(), [bad], nodes=[NODE], evidence=evidence)
+    assert cause not in hopeless(alone)
+    assert little(alone) == [cause]
+    assert cause not in hopeless(evaluate(job(), [bad, good], nodes=[NODE], evidence=evidence))
+    assert cause in hopeless(evaluate(job(("Failed", "BackoffLimitExceeded", "")), [bad, good], evidence=evidence))
+    evidence.take([("mnist-3/c/0", trouble)])
+    assert hopeless(evaluate(job(), [bad, worse], nodes=[NODE], evidence=evidence)) == [cause, cause]
+
+
+@pytest.mark.parametrize(
+    ("asked", "lines", "causes"),
+    [
+        (rule("PASSED"), ["hello"], ["LogNotRead"]),
+        (rule("PASSED"), [], ["LogNotRead"]),
+        (rule("PASSED"), ["Test PASSED"], []),
+        (rule(minimum_accuracy=0.9), ["Accuracy at step 0: 0.95"], ["LogNotRead"]),
+        (rule(), [], []),
+    ],
+)
+def test_a_log_that_was_not_read_does_not_say_no(asked: Rule, lines: list[str], causes: list[str]) -> None:
+    """Findings C4: 30 MB of log over 20 Mbit/s; what was unread counted as "not told"."""
+    done = pod("Succeeded", state=ended(0, "Completed"))
+    evidence = Evidence(asked.pattern, unread={"mnist-1/c/0": "it did not come to its end in time"})
+    evidence.take(("mnist-1/c/0", line) for line in lines)
+    assert [problem.cause for problem in asked.broken("Job n/mnist", [done], evidence)] == causes
+
+
+def test_a_log_that_is_gone_is_not_judged() -> None:
+    """Findings C2 and C12."""
+    done = pod("Succeeded", state=ended(0, "Completed"))
+    evidence = Evidence(gone={"mnist-1/c/0"})
+    assert [problem.cause for problem in rule("x").broken("Job n/mnist", [done], evidence)] == ["LogGone"]

@@ -6,13 +6,20 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._probe import SCRIPT, Probe, job_name, probes_of
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._probe import (
+    SCRIPT,
+    Probe,
+    job_name,
+    manifest,
+    probes_of,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._workload_log import WorkloadLog
 
 HEADER = "| NVIDIA-SMI 550.54.15              Driver Version: 550.54.15      CUDA Version: 12.4     |"
@@ -97,4 +104,57 @@ def test_names() -> None:
     with pytest.raises(Failure, match=r"no GPU node x\. There are: a"):
         probes_of([node("a")], names=["x"], shared=False)
     assert len(job_name("aks-" + "x" * 80, "12345678")) <= 57
-    assert job_name("Node.With.Dots", "1") == "gpu-probe-node-with-dots-1"
+    assert job_name("aks-gpunp-12345678-vmss000000", "1") == "gpu-probe-aks-gpunp-12345678-vmss000000-1"
+
+
+LONG = "k3s-wasm-kubernetes-b3be-3981a1-node-pool-fd3d"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        # Findings E11: names of auto-provisioned nodes differ after 36 characters.
+        ("aks-default-a100-system-surge-x7k2p-aaaaa", "aks-default-a100-system-surge-x7k2p-bbbbb"),
+        # skypilot-org/skypilot#2752: names with dots.
+        ("ip-10-0-1-17.us-west-2.compute.internal", "ip-10-0-1-17-us-west-2-compute-internal"),
+        # A name has up to 253 characters: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
+        ("a" * 252 + "b", "a" * 253),
+        ("node.a", "node-a"),
+        # KWasm/kwasm-operator#21, kubevirt/hostpath-provisioner-operator#184: long names of pools.
+        (f"{LONG}-xq21v", f"{LONG}-b7k2p"),
+    ],
+)
+def test_names_of_jobs_are_unique(one: str, other: str) -> None:
+    assert job_name(one, "12345678") != job_name(other, "12345678")
+    for name in (one, other):
+        assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", job_name(name, "12345678"))
+        assert len(job_name(name, "12345678")) <= 57
+
+
+def job_of_a_probe() -> dict[str, Any]:
+    params = {
+        "image_pull_secret": None,
+        "wait_timeout": 600,
+        "image": "img",
+        "command": None,
+        "program": "/p",
+        "resource_name": "nvidia.com/gpu",
+    }
+    return manifest(Probe("node", 2, 0, 2), params, "n", "run")
+
+
+def test_pod_takes_usual_house_rules() -> None:
+    """Findings C1. https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted, field by field.
+
+    haproxytech/helm-charts#236, iovisor/kubectl-trace#49 and rook/rook#14397: quotas that ask for cpu and memory of
+    every container, as requests and as limits.
+    """
+    spec = job_of_a_probe()["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["runAsUser"] > 0
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    assert "volumes" not in spec
+    assert {"cpu", "memory"} <= container["resources"]["requests"].keys()
+    assert {"cpu", "memory", "nvidia.com/gpu"} == container["resources"]["limits"].keys()

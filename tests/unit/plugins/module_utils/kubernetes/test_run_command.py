@@ -8,7 +8,13 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+import itertools
+import os
+import subprocess
 import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
@@ -25,7 +31,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command i
     unpacked,
     wire,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -106,6 +112,7 @@ def test_many_at_once() -> None:
     [
         (127, "bash: kubectl: command not found", "ended with 127 and said: bash: kubectl", True),
         (0, "", "said: nothing", True),
+        (1, "\x1b[2Jok: [localhost]\x07", r"said: ok: \[localhost\]\\x07", True),
         (0, "aks-gpu-begin\nH4sIA", "larger than the 512 KB", False),
         (0, "aks-gpu-begin\n!!!!\naks-gpu-end", "can't be read", True),
         (0, printed(b""), "did not answer", True),
@@ -137,3 +144,107 @@ def test_the_first_look_has_to_succeed() -> None:
     remote, _ran = client(Failure("You may not."))
     with observe(remote, {"nodes": Query("/api/v1/nodes")}) as watch, pytest.raises(Failure, match="You may not"):
         next(watch.states(Deadline(60)))
+
+
+STAND_IN = r"""#!/usr/bin/env python3
+import http.server, os, sys
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        code = 200 if "log" in self.path else 404
+        self.send_response(code)
+        self.send_header("Content-Type", "text/plain")
+        self.end_headers()
+        if code == 200:
+            with open(os.environ["THE_LOG"], "rb") as log:
+                self.wfile.write(log.read())
+        else:
+            self.wfile.write(b'{"kind": "Status", "reason": "NotFound", "message": "no"}')
+
+    def log_message(self, *_unused):
+        pass
+
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+print(f"Starting to serve on 127.0.0.1:{server.server_port}", flush=True)
+server.serve_forever()
+"""
+"""What ``kubectl proxy`` is to the script: its first line of output, and HTTP."""
+
+
+@pytest.fixture
+def with_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], RunCommandClient]:
+    """A client whose commands run the real script, in a directory with its files, as AKS does."""
+
+    def make(log: bytes) -> RunCommandClient:
+        (tmp_path / "log").write_bytes(log)
+        (tmp_path / "kubectl").write_text(STAND_IN)
+        (tmp_path / "kubectl").chmod(0o755)
+        count = itertools.count()
+
+        def execute(command: str, files: bytes) -> tuple[int, str]:
+            folder = tmp_path / f"run{next(count)}"
+            zipfile.ZipFile(io.BytesIO(files)).extractall(folder)
+            environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "THE_LOG": str(tmp_path / "log")}
+            done = subprocess.run(
+                command.split(), cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+            )
+            assert len(done.stdout) <= 512 * 1024
+            return done.returncode, done.stdout
+
+        access = Access("https://private", Credentials({}, {}, "/nowhere", lambda *_values: None, no_program))
+        return RunCommandClient(access, execute)
+
+    return make
+
+
+def stamped(*texts: str, begin: int = 0) -> bytes:
+    """A log with the times of its lines, as the kubelet sends it."""
+    return b"".join(
+        f"2026-08-01T10:{number // 60 % 60:02}:{number % 60:02}.{number:09}Z {text}\n".encode()
+        for number, text in enumerate(texts, begin)
+    )
+
+
+def looked(remote: RunCommandClient, looks: int = 1, **query: Any) -> tuple[list[str], State]:
+    lines: list[str] = []
+    with observe(remote, {"pods": Query("/pods", optional=True, **query)}) as watch:
+        watch.follow_log("k", "/log-of-pod", "c", running=looks > 1)
+        states = watch.states(Deadline(60))
+        for number in range(looks):
+            state = next(states)
+            lines += [line for _key, line in state.lines]
+            watch.follow_log("k", "/log-of-pod", "c", running=number + 2 < looks)
+    return lines, state
+
+
+def test_the_end_of_a_long_log_is_read(with_proxy: Callable[[bytes], RunCommandClient]) -> None:
+    """Findings C6: of a log of 1.3 MB the first megabyte was read, and a complete Job failed."""
+    texts = [f"step {number} {number * 2654435761 % 2**32:08x}" + " ." * 20 for number in range(20_000)]
+    log = b"".join(f"2026-08-01T10:00:00.{number:09}Z {text}\n".encode() for number, text in enumerate(texts))
+    assert len(log) > 1.3e6
+    lines, state = looked(with_proxy(log))
+    assert lines == texts[-len(lines) :]
+    assert len(lines) > 8_000
+    assert "k" in state.cut
+
+
+@pytest.mark.parametrize("size", [0, 1, 40])
+def test_a_log_that_fits_is_not_cut(with_proxy: Callable[[bytes], RunCommandClient], size: int) -> None:
+    texts = [f"line {number}" for number in range(size)]
+    lines, state = looked(with_proxy(stamped(*texts)))
+    assert (lines, state.cut, state.ended) == (texts, set(), {"k"})
+
+
+def test_a_log_is_read_on_where_it_was_left(
+    with_proxy: Callable[[bytes], RunCommandClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Findings C5 and C6: looks that read the same lines again, each told once."""
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
+    assert looked(with_proxy(stamped("one", "two", "two")), looks=3)[0] == ["one", "two", "two"]
+
+
+def test_not_there_is_not_denied(with_proxy: Callable[[bytes], RunCommandClient]) -> None:
+    """Findings C6: an optional collection that the cluster does not know is empty."""
+    _lines, state = looked(with_proxy(b""))
+    assert state.denied == {}
+    assert state.all("pods") == []

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded
@@ -132,6 +133,50 @@ def events(*found: dict[str, Any], end: str = "hold") -> Step:
 
 def added(name: str, version: int = 2) -> dict[str, Any]:
     return {"type": "ADDED", "object": pod(name, version)}
+
+
+def log(*lines: str, end: str = "end", zone: str = "Z") -> Step:
+    """A log as the kubelet sends it with timestamps; a line that begins with a number has it for its nanosecond.
+
+    https://github.com/kubernetes/cri-client/blob/master/pkg/logs/logs.go: each line has the time of its writing, and
+    ``sinceTime`` leaves out lines of earlier seconds.
+    """
+
+    def step(handler: Handler) -> None:
+        asked = dict(parse_qsl(urlsplit(handler.path).query))
+        assert asked["timestamps"] == "true"
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        for line in lines:
+            when, text = line.split(" ", 1)
+            second, _point, fraction = when.partition(".")
+            stamp = f"2026-08-01T10:00:{int(second):02}"
+            if stamp >= asked.get("sinceTime", "")[:19]:
+                handler.chunk(f"{stamp}.{fraction or '0':0<9}{zone} {text}\n".encode())
+        if end == "cut":
+            handler.connection.shutdown(socket.SHUT_RDWR)
+        elif end == "hold":
+            time.sleep(5)
+        else:
+            handler.wfile.write(b"0\r\n\r\n")
+        handler.close_connection = True
+
+    return step
+
+
+def read_log(server: Server, *, running_until: int = 0, seconds: float = 8) -> tuple[list[str], State]:
+    """Follows a log to its end, of a container that runs until so many lines have come."""
+    seen: list[str] = []
+    state = State()
+    with Watch(server.client(), {}) as watch:
+        watch.follow_log("k", f"{PODS}/a", "c", running=bool(running_until))
+        for state in watch.states(Deadline(seconds)):
+            seen += [line for _key, line in state.lines]
+            watch.follow_log("k", f"{PODS}/a", "c", running=len(seen) < running_until)
+            if "k" in state.ended:
+                break
+    return seen, state
 
 
 GONE = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired"}}
@@ -290,30 +335,85 @@ def test_pages(serve: Callable[..., Server]) -> None:
 
 
 def test_log_is_taken_up_where_it_was_lost(serve: Callable[..., Server]) -> None:
-    def log(*lines: str, end: str) -> Step:
-        def step(handler: Handler) -> None:
-            handler.send_response(200)
-            handler.send_header("Transfer-Encoding", "chunked")
-            handler.end_headers()
-            for line in lines:
-                handler.chunk(f"{line}\n".encode())
-            if end == "cut":
-                handler.connection.shutdown(socket.SHUT_RDWR)
-            else:
-                handler.wfile.write(b"0\r\n\r\n")
-            handler.close_connection = True
+    server = serve([listing("a")], [log("1 one", "2 two", end="cut"), log("1 one", "2 two", "3 three")])
+    assert read_log(server)[0] == ["one", "two", "three"]
 
-        return step
 
-    server = serve([listing("a")], [log("one", "two", end="cut"), log("one", "two", "three", end="end")])
-    seen: list[str] = []
-    with Watch(server.client(), {}) as watch:
-        watch.follow_log("k", f"{PODS}/a", "c", running=False)
-        for state in watch.states(Deadline(5)):
-            seen += [line for _key, line in state.lines]
-            if "k" in state.ended:
-                break
-    assert seen == ["one", "two", "three"]
+def test_log_that_was_rotated_meanwhile(serve: Callable[..., Server]) -> None:
+    """Findings C5; kubernetes/kubernetes#126564 and #108678: following ends where the kubelet rotates the log."""
+    server = serve([listing("a")], [log("1 one", "2 two", "3 three", end="cut"), log("3 three", "4 four", "5 five")])
+    assert read_log(server)[0] == ["one", "two", "three", "four", "five"]
+    assert "sinceTime=2026-08-01T10%3A00%3A03Z" in server.requests[-1]
+
+
+def test_log_whose_program_is_silent(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Findings C5: after 75 s of silence the whole log came again."""
+    monkeypatch.setattr(_watch, "SILENCE_SECONDS", 0.3)
+    server = serve([listing("a")], [log("1 one", end="hold"), log("1 one", end="hold"), log("1 one", "9 two")])
+    assert read_log(server)[0] == ["one", "two"]
+
+
+def test_lines_of_one_second_and_of_one_moment(serve: Callable[..., Server]) -> None:
+    """kubernetes/kubernetes#77856: ``sinceTime`` gives lines before it, for it is cut to the second."""
+    first = ["1 a", "2.1 b", "2.5 c", "2.5 c"]
+    steps = [log(*first, end="cut"), log(*first, "2.5 c", "2.5 d", "2.75 e", "3 f")]
+    assert read_log(serve([listing("a")], steps))[0] == ["a", "b", "c", "c", "c", "d", "e", "f"]
+
+
+def test_times_of_another_zone(serve: Callable[..., Server]) -> None:
+    """A runtime may write times in its node's zone (moby/moby#46913 shows +01:00)."""
+    steps = [log("1 a", "2 b", end="cut", zone="+02:00"), log("1 a", "2 b", "3 c", zone="+02:00")]
+    server = serve([listing("a")], steps)
+    assert read_log(server)[0] == ["a", "b", "c"]
+    assert "sinceTime=2026-08-01T08%3A00%3A02Z" in server.requests[-1]
+
+
+def test_log_that_can_not_be_read_is_not_one_that_says_nothing(serve: Callable[..., Server]) -> None:
+    """Findings C4."""
+    lines, state = read_log(serve([listing("a")], [status(403, "Forbidden", message="pods/log is forbidden")]))
+    assert lines == []
+    assert "forbidden" in state.unread["k"].message
+
+
+def test_log_of_a_pod_that_goes_after_it_was_followed_to_its_end(serve: Callable[..., Server]) -> None:
+    """Findings C2: with ``ttlSecondsAfterFinished: 0`` the Pod is gone when its log would be read once more."""
+    lines, state = read_log(serve([listing("a")], [log("1 one"), status(404, "NotFound")]), running_until=1)
+    assert (lines, state.unread) == (["one"], {})
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        # Findings C8; jupyterhub/kubespawner#920 and kubernetes/kubernetes#20659: streams that end early.
+        events(end="end"),
+        events({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "5"}}}, end="end"),
+        # openshift/kubernetes#669: an ERROR in the stream, after which the list is read again.
+        events(GONE, end="end"),
+        events({"type": "ERROR", "object": {"code": 429, "reason": "TooManyRequests"}}, end="end"),
+        status(410, "Expired"),
+    ],
+    ids=["ended", "bookmark, ended", "gone", "too many", "gone as a status"],
+)
+def test_watch_that_ends_at_once_costs_two_requests_a_second(serve: Callable[..., Server], how: Step) -> None:
+    """emberstack/kubernetes-reflector#701 has what becomes of an API server otherwise."""
+    server = serve([listing("a")], [how])
+    seconds = 6.0
+    with Watch(server.client(), {name: Query(PODS) for name in ("a", "b")}) as watch:
+        for _state in watch.states(Deadline(seconds)):
+            pass
+    first = 2 * 2  # Each collection is listed, and its watch opened, before anything is known to be wrong.
+    assert len(server.requests) - first <= 2 * seconds
+
+
+def test_last_state_of_what_was_deleted(serve: Callable[..., Server]) -> None:
+    """Findings C2: what DELETED brings, and what a new list no longer has."""
+    last = {"type": "DELETED", "object": {**pod("a", 3), "status": {"phase": "Succeeded"}}}
+    state = until(serve([listing("a", "b")], [events(last)]), {"b"}, remember=True)
+    assert state.gone["pods"]["a"]["status"] == {"phase": "Succeeded"}
+    state = until(
+        serve([listing("a"), listing("b", version=9)], [events(GONE, end="end"), events()]), {"b"}, remember=True
+    )
+    assert set(state.gone["pods"]) == {"a"}
 
 
 def test_requests_are_tried_again(serve: Callable[..., Server]) -> None:
@@ -399,25 +499,5 @@ def test_log_that_ends_while_its_container_runs_is_opened_again(
     monkeypatch.setattr(_watch, "REOPEN_SECONDS", 0.0)
     monkeypatch.setattr(_watch, "TICK_SECONDS", 0.1)
 
-    def log(*lines: str) -> Step:
-        def step(handler: Handler) -> None:
-            handler.send_response(200)
-            handler.send_header("Transfer-Encoding", "chunked")
-            handler.end_headers()
-            for line in lines:
-                handler.chunk(f"{line}\n".encode())
-            handler.wfile.write(b"0\r\n\r\n")
-            handler.close_connection = True
-
-        return step
-
-    steps = [log("one"), status(403, "Forbidden"), log("one", "two"), log("one", "two", "three")]
-    server = serve([listing("a")], steps)
-    seen: list[str] = []
-    with Watch(server.client(), {}) as watch:
-        for state in watch.states(Deadline(8)):
-            seen += [line for _key, line in state.lines]
-            watch.follow_log("k", f"{PODS}/a", "c", running=len(seen) < 2)
-            if "k" in state.ended:
-                break
-    assert seen == ["one", "two", "three"]
+    steps = [log("1 one"), status(403, "Forbidden"), log("1 one", "2 two"), log("1 one", "2 two", "3 three")]
+    assert read_log(serve([listing("a")], steps), running_until=2)[0] == ["one", "two", "three"]

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._workload_log import WorkloadLog
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import log_text
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._workload_log import MOST_ACCURACIES, WorkloadLog
 
 ARTICLE = """\
 2019-05-16 16:08:31.258328: I tensorflow/core/platform/cpu_feature_guard.cc:137] Your CPU supports instructions
@@ -136,3 +137,68 @@ def test_driver_mismatch_wins_over_what_comes_before_it() -> None:
 def test_a_log_without_anything() -> None:
     log = read("Epoch 1/5\nloss: 0.3")
     assert (log.devices, log.accuracy, log.trouble, log.passed) == ([], [], None, 0)
+
+
+@pytest.mark.parametrize(
+    ("said", "accuracy"),
+    [
+        # Findings D2: the reports kubernetes-sigs/jobset#95 and TangleML/tangle#278 have such lines.
+        ("12.5%", 0.125),
+        ("0.9712.", 0.9712),
+        ("nan", None),
+        ("-1", None),
+        # kubeflow/katib#2723: a number may begin with its point, or be missing.
+        (".98", 0.98),
+        ("", None),
+        # wangkuiyi/gotorch#265: PyTorch's example counts, and has per cent in brackets.
+        ("9166/10000 (92%)", None),
+        # AI-Rank/AI-Rank#20: 77.9%.
+        ("77.9%", 0.779),
+        ("77.9 %", 0.779),
+        # prometheus/prometheus#860 and JInsight#3: NaN, as other programs write it.
+        ("NaN", None),
+        ("inf", None),
+        ("97.5", None),
+        ("100%.", 1.0),
+        ("1e-1", 0.1),
+        ("1e-1_0", None),
+        ("0,97", None),
+        ('0.97"}', 0.97),
+        ("0.9.7.1", None),
+    ],
+)
+def test_accuracy(said: str, accuracy: float | None) -> None:
+    log = read(f"Accuracy at step 480: 0.5\nAccuracy at step 490: {said}")
+    assert log.last == accuracy
+    assert (log.no_accuracy is None) is (accuracy is not None)
+    assert log.accuracy[0] == {"step": 480, "accuracy": 0.5}
+
+
+def test_frames_of_a_line_count_in_their_order() -> None:
+    """Findings D2; moby/moby#19645, tqdm/tqdm#1319 and argoproj/argo-workflows#7671 show lines written over."""
+    log = WorkloadLog()
+    told = log.feed("Accuracy at step 0: 0.1\rAccuracy at step 480: 0.95\rAccuracy at step 490: 0.97\r\n")
+    assert told == {"step": 490, "accuracy": 0.97}
+    assert log.last == 0.97
+    assert log.tail == ["Accuracy at step 490: 0.97"]
+
+
+def test_colours_do_not_hide_an_accuracy() -> None:
+    log = WorkloadLog()
+    log.feed(log_text(b"Accuracy at step 490: \x1b[32m0.97\x1b[0m"))
+    assert log.last == 0.97
+
+
+def test_several_on_one_line() -> None:
+    log = read("Accuracy at step 0: 0.1, Accuracy at step 10: 0.9; done")
+    assert [entry["accuracy"] for entry in log.accuracy] == [0.1, 0.9]
+
+
+def test_memory_is_bounded() -> None:
+    log = WorkloadLog()
+    for step in range(3 * MOST_ACCURACIES):
+        log.feed(f"Accuracy at step {step}: {0.99 if step == 7 else 0.5}" + " " * 5000)
+    assert len(log.accuracy) <= MOST_ACCURACIES
+    assert log.accuracy[-1]["step"] == 3 * MOST_ACCURACIES - 1
+    assert log.best == 0.99
+    assert max(map(len, log.tail)) < 2100
