@@ -124,11 +124,13 @@ HEALTH = {
     "NVLinkStatusInactive": "NVLink 3 is down",
     "NVIDIAGRIDStatusInvalid": "GRID licence is not valid",
     "UnhealthyNvidiaDevicePlugin": "the service is down",
+    "GpuNvlinkWatch": "not recognised",  # NVIDIA/aicr#2641: no name of AKS
 }
 TOLD = {
     "IBLinkFlapping": "mlx5_0 flaps",
     "GPUClockThrottling": "thermal slowdown",
     "UnhealthyNvidiaDCGMServices": "the exporter is down",
+    "KernelDeadlock": "docker hung",
 }
 
 

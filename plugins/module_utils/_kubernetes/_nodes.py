@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope, Problem
@@ -36,6 +38,17 @@ HEALTH_CONDITIONS: dict[str, tuple[bool, str]] = {
     "UnhealthyNvidiaDCGMServices": (False, "GPU metrics of the node are missing; GPUs work without them."),
 }
 """Condition → whether it keeps GPUs from working when it is True, and what to do."""
+
+_HEALTH_WORDS = frozenset({"ready", "healthy", "available"})
+_NEGATIONS = frozenset({"not", "un", "non", "never"})
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_ABOUT_GPUS = re.compile(
+    r"gpu|xid|nvlink|nvswitch|nvidia|nvml|dcgm|cuda|infiniband|rdma|roce|mellanox|mlx|accelerat|imex|"
+    r"fabric-?manager|double-?bit",
+    re.IGNORECASE,
+)
+_ABOUT_GPUS_WORD = re.compile(r"(?i:ib|ecc|mig)|IB(?!M$)[A-Z]+")
+_WATCHED_ELSEWHERE = frozenset({"Ready", "VMEventScheduled"})
 
 _PASSING_TAINTS = frozenset(
     {
@@ -108,6 +121,87 @@ def count_of(quantity: Any) -> int:
         return int(min(parse_quantity(quantity or 0), 2**63 - 1))
     except (ValueError, ArithmeticError):
         return 0
+
+
+@dataclass(frozen=True)
+class Ailment:
+    """A condition of a node that says that something is wrong.
+
+    Attributes:
+        kind: The type of the condition.
+        message: Its type, status, reason and message.
+        advice: What to do.
+        blocking: Whether it counts against the GPUs of the node.
+    """
+
+    kind: str
+    message: str
+    advice: str
+    blocking: bool
+
+
+def is_about_gpus(kind: str) -> bool:
+    """True when the type of a condition is about GPUs, their links, InfiniBand, or NVIDIA's services.
+
+    The names are not stable: AKS documents ``XIDErrors`` and ``GPUXIDErrors``, and its nodes say ``XIDError``
+    (Azure/AgentBaker#8797).
+
+    Args:
+        kind: The type of the condition.
+    """
+    return bool(_ABOUT_GPUS.search(kind)) or any(_ABOUT_GPUS_WORD.fullmatch(word) for word in _WORD.findall(kind))
+
+
+def ailment_of(condition: Mapping[str, Any]) -> Ailment | None:
+    """Returns what a condition of a node says is wrong; None when it is well, or judged elsewhere, as Ready is.
+
+    A condition is bad when it is True, unless its name states health (``GPUHealthy``), which is bad when it is False.
+
+    Args:
+        condition: With ``type``, ``status``, ``reason`` and ``message``.
+    """
+    kind, status = str(condition.get("type")), str(condition.get("status"))
+    gpus = is_about_gpus(kind)
+    if kind in _WATCHED_ELSEWHERE or status == ("True" if _states_health(kind) else "False"):
+        return None
+    said = kind if status == "True" else f"{kind} is {status}"
+    message = f"{said}: {condition.get('reason')}: {condition.get('message')}"
+    if status not in ("True", "False"):
+        advice = "What checks this did not come to a result."
+        return Ailment(kind, message, advice, blocking=False) if gpus else None
+    known = _KNOWN_CONDITIONS.get(_bare(kind)) if gpus else None
+    if known is not None:
+        return Ailment(kind, message, known[1], known[0])
+    if gpus:
+        advice = "This condition is not recognised. Its name is about GPUs, so it counts against the node."
+        return Ailment(kind, message, advice, blocking=True)
+    return Ailment(kind, message, _OTHER_ADVICE.get(kind, "This condition is not recognised."), blocking=False)
+
+
+def _states_health(kind: str) -> bool:
+    words = [word.lower() for word in _WORD.findall(kind)]
+    return bool(words) and words[-1] in _HEALTH_WORDS and not _NEGATIONS & set(words[-2:-1])
+
+
+def _bare(kind: str) -> str:
+    """The name of a condition without what its spellings differ in: letter case, a first GPU, a plural."""
+    return kind.lower().removeprefix("gpu").removesuffix("s")
+
+
+_KNOWN_CONDITIONS = {_bare(kind): what for kind, what in HEALTH_CONDITIONS.items()}
+
+# https://learn.microsoft.com/azure/aks/node-problem-detector lists what AKS's nodes report.
+_OTHER_ADVICE = {
+    "DiskPressure": "The node is short of disk space: Pods are evicted, and none is scheduled there.",
+    "MemoryPressure": "The node is short of memory: Pods are evicted.",
+    "PIDPressure": "The node runs out of process IDs.",
+    "NetworkUnavailable": "The network of the node is not set up.",
+    "ReadonlyFilesystem": "A disk of the node can't be written to: reimage the node.",
+    "FilesystemCorruptionProblem": "A file system of the node is corrupt: reimage the node.",
+    "KernelDeadlock": "The kernel of the node hangs: reboot the node.",
+    "KubeletProblem": "The kubelet of the node does not work.",
+    "ContainerRuntimeProblem": "The container runtime of the node does not work.",
+}
 
 
 def quantity(node: dict[str, Any], kind: str, resource: str) -> int:
@@ -189,11 +283,10 @@ def node_problems(node: dict[str, Any], *, partitioned: bool = False) -> list[Pr
     elif any(taint.get("key") == "node.cloudprovider.kubernetes.io/uninitialized" for taint in taints_of(node)):
         problems.append(Problem(subject, "Uninitialized", "Azure's cloud controller has not taken it in yet"))
     for condition in (node.get("status") or {}).get("conditions") or []:
-        kind = str(condition.get("type"))
-        if kind in HEALTH_CONDITIONS and condition.get("status") == "True":
-            blocking, advice = HEALTH_CONDITIONS[kind]
-            message = f"{kind}: {condition.get('reason')}: {condition.get('message')}"
-            problems.append(Problem(subject, kind, message, advice, Hope.LITTLE, blocking=blocking))
+        ailment = ailment_of(condition)
+        if ailment is not None:
+            kind, words = ailment.kind, ailment.message
+            problems.append(Problem(subject, kind, words, ailment.advice, Hope.LITTLE, blocking=ailment.blocking))
     state = labels_of(node).get("nvidia.com/mig.config.state")
     if state in ("pending", "rebooting"):
         problems.append(Problem(subject, "MigReboot", f"its GPUs are being partitioned (mig.config.state is {state})"))
