@@ -80,6 +80,12 @@ class Expectation:
         """The nodes that are meant."""
         return f"{POOL_LABEL}={self.node_pool}" if self.node_pool else ACCELERATOR_LABEL
 
+    @property
+    def work_under_way(self) -> str:
+        """What Azure is doing with the pool, such as ``UpgradingNodeImageVersion``; empty when nothing is known."""
+        state = str(self.pool_value("provisioning_state") or "")
+        return "" if state in ("Succeeded", "Failed", "Canceled") else state
+
     def pool_value(self, *keys: str) -> Any:
         """Returns what Azure says under nested keys, or None."""
         value: Any = self.pool
@@ -140,8 +146,9 @@ def evaluate(
         if not is_over(pod) and (pod.get("spec") or {}).get("nodeName"):
             in_use[pod["spec"]["nodeName"]] += requested(pod, expected.resource)
     problems = _pool_problems(expected, [node for node in found if not is_leaving(node)])
+    partitioned = bool(expected.pool_value("gpu_instance_profile"))
     for node in found:
-        problems += node_problems(node, partitioned=bool(expected.pool_value("gpu_instance_profile")))
+        problems += node_problems(node, partitioned=partitioned, azure_says=expected.work_under_way)
         if is_ready(node) and not is_leaving(node):
             problems += _second_plugin(expected, node, plugins, pods)
             problems += _gpu_problems(expected, node, plugins, pods, list(events))

@@ -18,6 +18,7 @@ ACCELERATOR_LABEL = "kubernetes.azure.com/accelerator"
 SIZE_LABEL = "node.kubernetes.io/instance-type"
 IMAGE_LABEL = "kubernetes.azure.com/node-image-version"
 MANAGED_LABEL = "kubernetes.azure.com/dcgm-exporter"
+UPGRADE_LABEL = "kubernetes.azure.com/upgrade-status"
 SPOT_LABEL = "kubernetes.azure.com/scalesetpriority"
 
 # https://learn.microsoft.com/azure/aks/gpu-health-monitoring and the managed GPU experience's conditions.
@@ -262,12 +263,13 @@ def node_result(
     }
 
 
-def node_problems(node: dict[str, Any], *, partitioned: bool = False) -> list[Problem]:
+def node_problems(node: dict[str, Any], *, partitioned: bool = False, azure_says: str = "") -> list[Problem]:
     """Returns what is wrong with a node itself: not with its GPUs' count.
 
     Args:
         node: As the API server returns it.
         partitioned: Its GPUs are to be partitioned (MIG), for which it reboots.
+        azure_says: What Azure is doing with its pool, such as ``UpgradingNodeImageVersion``; empty for nothing.
     """
     subject = f"Node {name_of(node)}"
     if is_leaving(node):
@@ -276,10 +278,7 @@ def node_problems(node: dict[str, Any], *, partitioned: bool = False) -> list[Pr
     if not is_ready(node):
         problems.append(_not_ready(subject, node, partitioned))
     elif (node.get("spec") or {}).get("unschedulable"):
-        advice = f"If nobody works on it: kubectl uncordon {name_of(node)}"
-        problems.append(
-            Problem(subject, "Cordoned", "it is cordoned, so nothing is scheduled on it", advice, Hope.LITTLE)
-        )
+        problems.append(_cordoned(subject, node, azure_says))
     elif any(taint.get("key") == "node.cloudprovider.kubernetes.io/uninitialized" for taint in taints_of(node)):
         problems.append(Problem(subject, "Uninitialized", "Azure's cloud controller has not taken it in yet"))
     for condition in (node.get("status") or {}).get("conditions") or []:
@@ -415,6 +414,22 @@ def _matches(expression: dict[str, Any], values: dict[str, str]) -> bool:
         return int(value or "") > int(wanted[0]) if operator == "Gt" else int(value or "") < int(wanted[0])
     except ValueError:
         return False
+
+
+def _cordoned(subject: str, node: dict[str, Any], azure_says: str) -> Problem:
+    """https://learn.microsoft.com/azure/aks/how-does-upgrade-happen: an upgrade cordons one node after the other."""
+    text = "it is cordoned, so nothing is scheduled on it"
+    if labels_of(node).get(UPGRADE_LABEL) == "Quarantined":
+        advice = (
+            f"AKS could not drain it for an upgrade ({UPGRADE_LABEL}=Quarantined). Remove what blocks the drain, "
+            "often a PodDisruptionBudget, and start the upgrade again."
+        )
+        return Problem(subject, "Cordoned", text, advice, Hope.LITTLE)
+    if azure_says:
+        advice = "AKS cordons the nodes of a pool while it works on it; it lifts that by itself."
+        return Problem(subject, "Cordoned", f"{text}; Azure says: {azure_says}", advice)
+    advice = f"If nobody works on it: kubectl uncordon {name_of(node)}"
+    return Problem(subject, "Cordoned", text, advice, Hope.LITTLE)
 
 
 def _not_ready(subject: str, node: dict[str, Any], partitioned: bool) -> Problem:

@@ -160,6 +160,46 @@ def test_cordoned() -> None:
 
 
 @pytest.mark.parametrize(
+    "state",
+    [
+        "UpgradingNodeImageVersion",  # Azure/AKS#3439: the node image upgrade that cordons
+        # Version upgrades: https://learn.microsoft.com/azure/aks/how-does-upgrade-happen, Azure/AKS#3927, Azure/AKS#4340
+        "Upgrading",
+        "Updating",  # https://learn.microsoft.com/rest/api/aks/agent-pools/get
+        "Scaling",
+    ],
+)
+def test_a_node_that_azure_has_cordoned_is_waited_for(state: str) -> None:
+    problem = only(judge(node(unschedulable=True), pods=[plugin_pod()], pool={"provisioning_state": state}))
+    assert (problem.cause, problem.hope) == ("Cordoned", Hope.GOOD)
+    assert f"Azure says: {state}" in problem.message
+    assert "uncordon" not in problem.advice
+
+
+@pytest.mark.parametrize("state", ["Succeeded", "Canceled", None])
+def test_a_cordoned_node_that_azure_does_not_work_on(state: str | None) -> None:
+    problem = only(judge(node(unschedulable=True), pods=[plugin_pod()], pool={"provisioning_state": state}))
+    assert (problem.cause, problem.hope) == ("Cordoned", Hope.LITTLE)
+    assert f"kubectl uncordon {NAME}" in problem.advice
+
+
+def test_a_failed_upgrade_leaves_its_node_cordoned() -> None:
+    """Azure/AKS#3439: the pool Failed, and the node stayed cordoned."""
+    verdict = judge(node(unschedulable=True), pods=[plugin_pod()], pool={"provisioning_state": "Failed"})
+    assert causes(verdict) == ["PoolFailed", "Cordoned"]
+    assert "uncordon" in verdict.problems[1].advice
+
+
+def test_a_node_that_an_upgrade_could_not_drain() -> None:
+    """Azure/azure-rest-api-specs#28919, undrainableNodeBehavior Cordon: the label, and the node stays cordoned."""
+    labels = {"kubernetes.azure.com/upgrade-status": "Quarantined"}
+    pool = {"provisioning_state": "Canceled"}
+    problem = only(judge(node(unschedulable=True, labels=labels), pods=[plugin_pod()], pool=pool))
+    assert (problem.cause, problem.hope) == ("Cordoned", Hope.LITTLE)
+    assert "could not drain it" in problem.advice
+
+
+@pytest.mark.parametrize(
     ("name", "done"),
     [("GPUMissing", False), ("XIDErrors", False), ("UnhealthyNvidiaDevicePlugin", False), ("GPUClockThrottling", True)],
 )
