@@ -226,7 +226,7 @@ def gpu_resources(node: dict[str, Any]) -> dict[str, int]:
 def node_result(
     node: dict[str, Any],
     resource: str,
-    in_use: int,
+    in_use: int | None,
     device_plugin: str | None = None,
     gpus_from: str | None = None,
     daemon_sets: Sequence[str] = (),
@@ -236,9 +236,10 @@ def node_result(
     Args:
         node: As the API server returns it.
         resource: The resource that is counted.
-        in_use: How many of it Pods hold.
+        in_use: How many of it Pods and ResourceClaims hold; None when that is not known.
         device_plugin: The running device plugin Pod of the node, ``namespace/name``.
-        gpus_from: Who offers its GPUs, ``daemon_set``, ``managed`` or ``node``; None when it offers none.
+        gpus_from: Who offers its GPUs, ``daemon_set``, ``managed``, ``dra`` or ``node``; None when it offers none, or
+            when that is not known.
         daemon_sets: DaemonSets of device plugins that are meant for it, each ``namespace/name``.
     """
     labels = labels_of(node)
@@ -251,7 +252,7 @@ def node_result(
         "capacity": quantity(node, "capacity", resource),
         "allocatable": quantity(node, "allocatable", resource),
         "in_use": in_use,
-        "free": max(0, quantity(node, "allocatable", resource) - in_use),
+        "free": None if in_use is None else max(0, quantity(node, "allocatable", resource) - in_use),
         "device_plugin": device_plugin,
         "gpus_from": gpus_from,
         "daemon_sets": list(daemon_sets),
@@ -295,28 +296,37 @@ def node_problems(node: dict[str, Any], *, partitioned: bool = False, azure_says
     return problems
 
 
-def future_node(pool: Mapping[str, Any], stack: str | None) -> dict[str, Any]:
+def future_node(pool: Mapping[str, Any], stack: str | None, live: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
     """Returns what Kubernetes will say of a new GPU node, as far as it decides which Pods are put there.
 
-    Labels that something in the cluster adds later, such as those of node feature discovery, are not foreseen.
+    Its labels are those that AKS has put on a live node of the cluster, with what differs by pool. Of those that
+    something in the cluster adds, node feature discovery's for NVIDIA's devices are foreseen where it runs.
 
     Args:
         pool: Its pool as ``aks.gpu.node_pool`` returns it, or a part of that.
         stack: The ``gpu_stack`` of the pool, or None.
+        live: Nodes of the cluster.
     """
     nvidia = (pool.get("gpu_profile") or {}).get("nvidia") or {}
     tags = {str(key).lower(): str(text).lower() for key, text in (pool.get("tags") or {}).items()}
     managed = nvidia.get("management_mode") == "Managed" or tags.get("enablemanagedgpuexperience") == "true"
     spot = str(pool.get("scale_set_priority")) == "Spot"
+    # Grace, the processor beside GB200 and GB300, is of Arm; all other GPU sizes are not.
+    arch = "arm64" if re.search(r"_gb\d", str(pool.get("vm_size")).lower()) else "amd64"
+    system = str(pool.get("os_type") or "Linux").lower()
     known = {
+        **_labels_of_cluster(live),
         POOL_LABEL: pool.get("name"),
         "agentpool": pool.get("name"),
         SIZE_LABEL: pool.get("vm_size"),
+        "beta.kubernetes.io/instance-type": pool.get("vm_size"),
         SPOT_LABEL: "spot" if spot else None,
         MANAGED_LABEL: "enabled" if stack == "managed" or managed else None,
         "kubernetes.azure.com/mode": str(pool.get("mode") or "User").lower(),
-        "kubernetes.io/os": str(pool.get("os_type") or "Linux").lower(),
-        "kubernetes.io/arch": "amd64",
+        "kubernetes.io/os": system,
+        "beta.kubernetes.io/os": system,
+        "kubernetes.io/arch": arch,
+        "beta.kubernetes.io/arch": arch,
         "accelerator": "nvidia",
         ACCELERATOR_LABEL: "nvidia",
         **(pool.get("node_labels") or {}),
@@ -328,25 +338,53 @@ def future_node(pool: Mapping[str, Any], stack: str | None) -> dict[str, Any]:
     }
 
 
+_LABELS_OF_POOL = re.compile(
+    r"kubernetes\.azure\.com/(?:agentpool|mode|accelerator|scalesetpriority|dcgm-exporter|node-image-version|os-sku.*|"
+    r"storageprofile|storagetier|sku-.*|security-type|kata.*|fips.*|upgrade-status|.*gpu.*)"
+)
+_LABELS_OF_CLUSTER = re.compile(
+    r"kubernetes\.azure\.com/.*|kubernetes\.io/role|node-role\.kubernetes\.io/.*|"
+    r"(?:topology\.kubernetes\.io|failure-domain\.beta\.kubernetes\.io)/region"
+)
+_DISCOVERY = "feature.node.kubernetes.io/"
+_DISCOVERED = ("pci-10de.present", "pci-0300_10de.present", "pci-0302_10de.present")
+
+
+def _labels_of_cluster(live: Sequence[dict[str, Any]]) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    for node in live:
+        for key, value in labels_of(node).items():
+            if _LABELS_OF_CLUSTER.fullmatch(key) and not _LABELS_OF_POOL.fullmatch(key):
+                labels.setdefault(key, value)
+            if key.startswith(_DISCOVERY):
+                labels |= {f"{_DISCOVERY}{name}": "true" for name in _DISCOVERED}
+            if key == "nvidia.com/gpu.present":
+                labels[key] = value
+    return labels
+
+
 def _taint_of(text: str) -> dict[str, str]:
     front, _colon, effect = text.rpartition(":")
     key, _equals, value = front.partition("=")
     return {"key": key, "value": value, "effect": effect}
 
 
-def placement_obstacle(template: dict[str, Any], node: dict[str, Any]) -> tuple[str, str] | None:
+def placement_obstacle(
+    template: dict[str, Any], node: dict[str, Any], *, open_labels: bool = False
+) -> tuple[str, str] | None:
     """Returns why a DaemonSet makes no Pod for a node, as a cause and in words; None when it does.
 
     Args:
         template: The Pod template of the DaemonSet.
         node: The node.
+        open_labels: The node may get more labels than it has, so that one that it lacks is no obstacle.
     """
     spec = template.get("spec") or {}
     labels = labels_of(node)
     for key, value in (spec.get("nodeSelector") or {}).items():
-        if labels.get(key) != value:
+        if labels.get(key) != value and not (open_labels and _may_come(key, labels)):
             return "NotSelected", f"its nodeSelector wants the label {key}={value}, which the node does not have"
-    if not _affine(spec, node):
+    if not _affine(spec, node, open_labels):
         return "NotSelected", "its node affinity does not match the labels of the node"
     taints = untolerated(spec, node)
     if taints:
@@ -380,7 +418,12 @@ def tolerates(toleration: dict[str, Any], taint: dict[str, Any]) -> bool:
     return toleration.get("key") == taint.get("key") and (toleration.get("value") or "") == (taint.get("value") or "")
 
 
-def _affine(spec: dict[str, Any], node: dict[str, Any]) -> bool:
+def _may_come(key: str, labels: dict[str, str]) -> bool:
+    """True for a label that is not there and that something may still add; those that AKS adds by itself are known."""
+    return key not in labels and key not in (SPOT_LABEL, MANAGED_LABEL)
+
+
+def _affine(spec: dict[str, Any], node: dict[str, Any], open_labels: bool) -> bool:
     required = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
         "requiredDuringSchedulingIgnoredDuringExecution"
     )
@@ -389,19 +432,21 @@ def _affine(spec: dict[str, Any], node: dict[str, Any]) -> bool:
     fields = {"metadata.name": name_of(node)}
     return any(
         (term.get("matchExpressions") or term.get("matchFields"))
-        and _all_match(term.get("matchExpressions") or [], labels_of(node))
-        and _all_match(term.get("matchFields") or [], fields)
+        and _all_match(term.get("matchExpressions") or [], labels_of(node), open_labels)
+        and _all_match(term.get("matchFields") or [], fields, False)
         for term in required.get("nodeSelectorTerms") or []
     )
 
 
-def _all_match(expressions: Iterable[dict[str, Any]], values: dict[str, str]) -> bool:
-    return all(_matches(expression, values) for expression in expressions)
+def _all_match(expressions: Iterable[dict[str, Any]], values: dict[str, str], open_labels: bool) -> bool:
+    return all(_matches(expression, values, open_labels) for expression in expressions)
 
 
-def _matches(expression: dict[str, Any], values: dict[str, str]) -> bool:
+def _matches(expression: dict[str, Any], values: dict[str, str], open_labels: bool) -> bool:
     value = values.get(expression["key"])
     operator, wanted = expression["operator"], expression.get("values") or []
+    if open_labels and operator in ("Exists", "In", "Gt", "Lt") and _may_come(expression["key"], values):
+        return True
     if operator == "Exists":
         return value is not None
     if operator == "DoesNotExist":

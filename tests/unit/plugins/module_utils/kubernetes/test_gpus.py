@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpu_sources import is_device_plugin
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpus import (
     Expectation,
     Verdict,
     evaluate,
     expectation_of,
-    is_device_plugin,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import (
     count_of,
@@ -163,7 +163,7 @@ def test_cordoned() -> None:
     "state",
     [
         "UpgradingNodeImageVersion",  # Azure/AKS#3439: the node image upgrade that cordons
-        # Version upgrades: https://learn.microsoft.com/azure/aks/how-does-upgrade-happen, Azure/AKS#3927, Azure/AKS#4340
+        # Version upgrades: https://learn.microsoft.com/azure/aks/how-does-upgrade-happen, Azure/AKS#3927 and #4340
         "Upgrading",
         "Updating",  # https://learn.microsoft.com/rest/api/aks/agent-pools/get
         "Scaling",
@@ -284,7 +284,9 @@ MANAGED = {"kubernetes.azure.com/dcgm-exporter": "enabled"}
 def test_a_plugin_beside_the_nodes_own(stack: str | None, labels: dict[str, str]) -> None:
     verdict = judge(node(labels=labels), pods=[plugin_pod({"phase": "Running"})], stack=stack)
     assert (only(verdict).cause, verdict.done) == ("TwoDevicePlugins", False)
-    assert judge(node(labels=labels), stack=stack).done
+    meant = judge(node(labels=labels), stack=stack)
+    assert (only(meant).cause, meant.done) == ("TwoDevicePlugins", False)
+    assert judge(node(labels=labels), plugins=[], stack=stack).done
 
 
 def test_managed_gpus_are_managed_whatever_else_is_there() -> None:
