@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
@@ -53,6 +53,9 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems impo
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import describe
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import Reach, connect, observe
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State
+
+FIRST_LOOK_SECONDS = 60.0
+"""The first look at a cluster may take so long, also where nothing is waited for."""
 
 
 @dataclass(frozen=True)
@@ -618,19 +621,25 @@ def plan_wait(task: Task, expected: Expectation, reach: Reach | None = None) -> 
     """
     client = connect(task, reach)
     with observe(client, watched(expected)) as watch:
-        state = next(iter(watch.states(task.deadline(60.0))))
+        state = next(iter(watch.states(task.deadline(max(FIRST_LOOK_SECONDS, task.params["wait_timeout"])))))
     verdict = judge(expected, state)
-    wait = None if verdict.done else lambda: _wait(task, client, expected)
+    known = verdict, state
+    wait = None if verdict.done else lambda: _wait(task, client, expected, known)
     return Plan(changed=False, result=_result(verdict, state), apply=wait)
 
 
-def _wait(task: Task, client: Client, expected: Expectation) -> dict[str, Any]:
+def _wait(task: Task, client: Client, expected: Expectation, known: tuple[Verdict, State]) -> dict[str, Any]:
     deadline = task.deadline(task.params["wait_timeout"])
-    return await_gpus(client, expected, deadline, task.progress, task.params["grace"])
+    return await_gpus(client, expected, deadline, task.progress, task.params["grace"], known)
 
 
 def await_gpus(
-    client: Client, expected: Expectation, deadline: Deadline, progress: Callable[[str], None], grace: float
+    client: Client,
+    expected: Expectation,
+    deadline: Deadline,
+    progress: Callable[[str], None],
+    grace: float,
+    known: tuple[Verdict, State] | None = None,
 ) -> dict[str, Any]:
     """Watches a pool until its GPUs can be used, and returns what was found.
 
@@ -640,28 +649,34 @@ def await_gpus(
         deadline: The end of the wait.
         progress: Told how far it is.
         grace: Seconds after which a problem that hardly ever passes ends the wait.
+        known: What an earlier look has found. It stands until the cluster has been read again.
 
     Raises:
         WaitFailed: The time is up, or waiting does not help; the problems are in the message.
     """
     patience = Patience(grace)
-    verdict: Verdict | None = None
-    state = State()
-    with observe(client, watched(expected)) as watch:
-        for state in watch.states(deadline):
-            verdict = judge(expected, state)
-            if verdict.done:
-                return _result(verdict, state)
-            progress(_line(verdict, state))
-            hopeless = patience.hopeless(problem for problem in verdict.problems if problem.blocking)
-            if hopeless and not state.lost:
-                waited = duration_text(deadline.elapsed)
-                head = f"{expected.subject}: its GPUs can't be used, and waiting does not help (waited {waited})."
-                raise _failure(head, client, verdict, state)
+    verdict, state = known or (None, State())
+    unread = ""
+    try:
+        with observe(client, watched(expected)) as watch:
+            for state in watch.states(deadline):
+                verdict = judge(expected, state)
+                if verdict.done:
+                    return _result(verdict, state)
+                progress(_line(verdict, state))
+                hopeless = patience.hopeless(problem for problem in verdict.problems if problem.blocking)
+                if hopeless and not state.lost:
+                    waited = duration_text(deadline.elapsed)
+                    head = f"{expected.subject}: its GPUs can't be used, and waiting does not help (waited {waited})."
+                    raise _failure(head, client, verdict, state)
+    except DeadlineExceeded as error:
+        if verdict is None:
+            raise
+        unread = f" Since the first look the cluster could not be read again: {error}"
     if verdict is None:
         raise Failure(f"{expected.subject}: nothing could be seen within {duration_text(deadline.seconds)}.")
     raise _failure(
-        f"{expected.subject}: its GPUs could not be used within {duration_text(deadline.seconds)}.",
+        f"{expected.subject}: its GPUs could not be used within {duration_text(deadline.seconds)}.{unread}",
         client,
         verdict,
         state,
