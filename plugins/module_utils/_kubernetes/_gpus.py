@@ -159,6 +159,7 @@ class _Seen:
         self.pods: dict[str | None, list[dict[str, Any]]] = {}
         self.warnings: dict[str | None, list[dict[str, Any]]] = {}
         self.in_use = Counter[str]()
+        self._plugin_pods: dict[str | None, list[dict[str, Any]]] = {}
         self._uids = {each["metadata"].get("uid") for each in self.plugins}
         slices = list(found.get("resource_slices", ()))
         claimed = claimed_devices(slices, found.get("resource_claims", ()))
@@ -168,7 +169,10 @@ class _Seen:
         for pod in found.get("pods", ()):
             if _owners(pod) & passed_over:
                 continue
-            self.pods.setdefault(_node_of(pod), []).append(pod)
+            where = _node_of(pod)
+            self.pods.setdefault(where, []).append(pod)
+            if self._is_plugin_pod(pod):
+                self._plugin_pods.setdefault(where, []).append(pod)
             if not is_over(pod) and (pod.get("spec") or {}).get("nodeName"):
                 self.in_use[pod["spec"]["nodeName"]] += requested(pod, expected.resource)
         for event in found.get("events", ()):
@@ -185,7 +189,7 @@ class _Seen:
 
     def running_plugin(self, node: dict[str, Any]) -> str | None:
         """Returns the device plugin Pod that runs on a node, as ``namespace/name``."""
-        for pod in self._plugin_pods(node):
+        for pod in self._plugin_pods.get(name_of(node), []):
             if (pod.get("status") or {}).get("phase") == "Running":
                 return name_with_namespace(pod)
         return None
@@ -199,21 +203,21 @@ class _Seen:
         meant = self.meant(node, self.rivals)
         uids = {each["metadata"].get("uid") for each in meant}
         sources = [f"DaemonSet {name}" for name in names(meant)]
-        sources += [f"Pod {name_with_namespace(pod)}" for pod in self._plugin_pods(node) if not _owners(pod) & uids]
+        sources += [
+            f"Pod {name_with_namespace(pod)}"
+            for pod in self._plugin_pods.get(name_of(node), [])
+            if not _owners(pod) & uids
+        ]
         if name_of(node) in self._sliced and not any(is_dra_driver(each) for each in meant):
             sources.append(f"ResourceSlices of {DRA_DRIVER}")
         if _brings_plugin(expected, node):
             sources.append("the device plugin of the node itself")
         return sources
 
-    def _plugin_pods(self, node: dict[str, Any]) -> list[dict[str, Any]]:
-        return [
-            pod
-            for pod in self.pods.get(name_of(node), [])
-            if not pod["metadata"].get("deletionTimestamp")
-            and not is_over(pod)
-            and (_owners(pod) & self._uids or is_device_plugin(pod))
-        ]
+    def _is_plugin_pod(self, pod: dict[str, Any]) -> bool:
+        if pod["metadata"].get("deletionTimestamp") or is_over(pod):
+            return False
+        return bool(_owners(pod) & self._uids) or is_device_plugin(pod)
 
 
 def evaluate(
