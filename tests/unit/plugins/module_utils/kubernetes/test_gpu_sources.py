@@ -26,7 +26,7 @@ POOL_LABELS = {
 }
 
 
-def node(gpus: int = 1, name: str = NAME, **labels: str) -> dict[str, Any]:
+def node(gpus: int = 1, name: str = NAME, /, **labels: str) -> dict[str, Any]:
     amounts = {GPU: str(gpus)} if gpus else {}
     ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "m"}
     return {
@@ -96,9 +96,9 @@ AMD = daemon_set("kube-system/amdgpu-device-plugin-daemonset", "rocm/k8s-device-
 
 
 def judged(*nodes: dict[str, Any], daemon_sets: Any = (), pods: Any = (), **more: Any) -> Verdict:
-    expected = {key: more.pop(key) for key in ("pool", "stack", "ignored") if key in more}
-    wanted = Expectation(**{"node_pool": "gpunp", "gpus_per_node": 1, **expected})
-    return evaluate(wanted, nodes, daemon_sets, pods, **more)
+    expected: dict[str, Any] = {key: more.pop(key) for key in ("pool", "stack", "ignored") if key in more}
+    options: dict[str, Any] = {"node_pool": "gpunp", "gpus_per_node": 1, **expected}
+    return evaluate(Expectation(**options), nodes, daemon_sets, pods, **more)
 
 
 def two(verdict: Verdict) -> str:
@@ -416,7 +416,7 @@ def test_the_operators_own_words(status: dict[str, Any], says: str) -> None:
 
 
 def seconds_for(count: int) -> float:
-    nodes = [node(name=f"n{number}") for number in range(count)]
+    nodes = [node(1, f"n{number}") for number in range(count)]
     pods = []
     for number in range(3 * count):
         pod = pod_of(plugin(), f"gpu-resources/p{number}")

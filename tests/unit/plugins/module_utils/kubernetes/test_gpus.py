@@ -452,6 +452,25 @@ def test_requested_takes_the_larger_of_init_and_main() -> None:
 
 
 @pytest.mark.parametrize(
+    ("before", "gpus", "held"),
+    [
+        # volcano-sh/volcano#5829, kubernetes-sigs/karpenter#479; as KEP-753 adds them up
+        pytest.param([("Always", 1)], [2], 3, id="a sidecar beside the main container"),
+        pytest.param([("Always", 1), (None, 4)], [2], 5, id="an init container beside the sidecar before it"),
+        pytest.param([(None, 4), ("Always", 1)], [2], 4, id="an init container before the sidecar"),
+        pytest.param([("Always", 1), ("Always", 1)], [1, 1], 4, id="two of each"),
+    ],
+)
+def test_requested_counts_sidecars(before: list[tuple[str | None, int]], gpus: list[int], held: int) -> None:
+    def container(count: int, policy: str | None = None) -> dict[str, Any]:
+        more = {"restartPolicy": policy} if policy else {}
+        return {"name": "c", "resources": {"limits": {GPU: str(count)}}, **more}
+
+    init = [container(count, policy) for policy, count in before]
+    assert requested({"spec": {"initContainers": init, "containers": [container(each) for each in gpus]}}, GPU) == held
+
+
+@pytest.mark.parametrize(
     ("quantity", "count"),
     [
         # The forms of https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
