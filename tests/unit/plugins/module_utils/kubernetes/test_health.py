@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.aks.gpu.plugins.module_utils._evidence import _page
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._judge import Asked, Found, checks_of
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpus import Expectation, Verdict, evaluate
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope
@@ -65,6 +66,31 @@ def test_a_gpu_condition_counts_whatever_its_exact_name(kind: str, status: str) 
     holds, line = health_of(verdict)
     assert holds is False
     assert kind in line
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "ill"),
+    [
+        ("XIDError", "True", True),
+        ("GPUHealthy", "False", True),
+        ("GPUHealthy", "True", False),
+        ("Ready", "True", False),
+    ],
+)
+def test_the_page_of_the_evidence_says_so(kind: str, status: str, ill: bool) -> None:
+    """aws/eks-node-monitoring-agent#272 has a condition that is well when it is True."""
+    node = {
+        **dict.fromkeys(("vm_size", "node_image_version", "driver_version", "cuda_version", "probe", "gpus_from")),
+        "name": NAME,
+        "ready": True,
+        "capacity": 1,
+        "allocatable": 1,
+        "in_use": 0,
+        "device_plugin": None,
+        "kubelet_version": None,
+        "conditions": [{"type": kind, "status": status, "reason": "R", "message": "m"}],
+    }
+    assert bool(_page._node(node)["health"]) is ill
 
 
 @pytest.mark.parametrize("kind", ["XIDError", "GPUXIDErrors", "XIDErrors"])
