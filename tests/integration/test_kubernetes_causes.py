@@ -232,6 +232,18 @@ def test_gpus_that_dra_hands_out(cluster: Cluster) -> None:
         objects.delete_cluster_custom_object(*where, "gpus")
 
 
+def test_a_daemon_set_for_every_node_of_aks(cluster: Cluster) -> None:
+    """KAITO's (kaito-project/kaito) selects a label that AKS puts on each node; one of the system pool has it."""
+    term = {"matchExpressions": [{"key": "kubernetes.azure.com/cluster", "operator": "Exists"}]}
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
+    cluster.plug(affinity={"nodeAffinity": required})
+    pool = {"vm_size": "Standard_NC4as_T4_v3", "node_taints": ["sku=gpu:NoSchedule"], "node_labels": {"agentpool": "b"}}
+    found = run("wait_for_gpus", {"kubeconfig": cluster.kubeconfig, "pool": pool}, check=True)
+    assert found["pool_device_plugins"] == ["default/plugin"]
+    ignored = {"kubeconfig": cluster.kubeconfig, "pool": pool, "ignored_daemon_sets": ["default/plugin"]}
+    assert run("wait_for_gpus", ignored, check=True)["pool_device_plugins"] == []
+
+
 def test_daemon_sets_that_may_not_be_listed(cluster: Cluster, tmp_path: Path) -> None:
     """An identity that may list Nodes and Pods only: what it may not see is unknown."""
     rights = kubernetes.client.RbacAuthorizationV1Api(cluster.core.api_client)
