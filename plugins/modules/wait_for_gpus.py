@@ -54,6 +54,13 @@ options:
       - Who brings the device plugin. It decides what is looked for when GPUs are missing.
     type: str
     choices: [device_plugin, gpu_image, managed, operator]
+  ignored_daemon_sets:
+    description:
+      - DaemonSets to pass over, each as C(namespace/name), when one is taken for a device plugin that hands out no GPUs
+        of NVIDIA, or none on these nodes.
+    type: list
+    elements: str
+    default: []
   pool:
     description:
       - What M(aks.gpu.node_pool) or M(aks.gpu.node_pool_info) returned for the pool, so that a pool that
@@ -130,12 +137,12 @@ nodes:
       returned: always
       sample: 1
     in_use:
-      description: How many of them Pods hold.
+      description: How many of them Pods and ResourceClaims hold. Null when Pods may not be listed.
       type: int
       returned: always
       sample: 0
     free:
-      description: How many of them Pods may have and none holds.
+      description: How many of them Pods may have and none holds. Null when Pods may not be listed.
       type: int
       returned: always
       sample: 1
@@ -147,13 +154,16 @@ nodes:
     gpus_from:
       description:
         - Who offers its GPUs. V(managed) on a node with managed GPUs, else V(daemon_set) when a device plugin's
-          DaemonSet is meant for it, else V(node), as with the AKS GPU image. Null when it offers none.
+          DaemonSet is meant for it, else V(node), as with the AKS GPU image. V(dra) when NVIDIA's DRA driver hands them
+          out, and nothing else does. Null when it offers none, or when DaemonSets may not be listed.
       type: str
       returned: always
-      choices: [daemon_set, managed, node]
+      choices: [daemon_set, managed, dra, node]
       sample: daemon_set
     daemon_sets:
-      description: The DaemonSets of device plugins that make a Pod for it, each as C(namespace/name).
+      description:
+        - The DaemonSets of device plugins, and of NVIDIA's DRA driver, that make a Pod for it, each as
+          C(namespace/name).
       type: list
       elements: str
       returned: always
@@ -256,7 +266,7 @@ expected:
       sample: nvidia.com/gpu
 device_plugins:
   description:
-    - The DaemonSets of device plugins in the cluster, whatever they are called, each as C(namespace/name).
+    - The DaemonSets that hand out NVIDIA's GPUs in the cluster, whatever they are called, each as C(namespace/name).
   returned: when the cluster could be looked at
   type: list
   elements: str
@@ -264,13 +274,29 @@ device_plugins:
 pool_device_plugins:
   description:
     - Those that would make a Pod for a new node of O(pool), by its labels and taints. Without O(pool), none.
+    - The labels of a new node are those that AKS has put on a node of the cluster, with what differs by pool.
   returned: when the cluster could be looked at
   type: list
   elements: str
   sample: [gpu-resources/nvidia-device-plugin-daemonset]
+possible_device_plugins:
+  description:
+    - DaemonSets that may put another device plugin on a new node of O(pool). They select a label that can't be
+      foreseen, or register devices at the kubelet of which nothing says what they are.
+  returned: when the cluster could be looked at
+  type: list
+  elements: str
+  sample: []
 cluster_policies:
   description:
     - The ClusterPolicies of NVIDIA's GPU Operator in the cluster, by name.
+  returned: when the cluster could be looked at
+  type: list
+  elements: str
+  sample: []
+gpu_clusters:
+  description:
+    - The GPUClusters of NVIDIA's GPU Operator in the cluster, by name. With one, the operator hands GPUs out by DRA.
   returned: when the cluster could be looked at
   type: list
   elements: str
@@ -302,6 +328,7 @@ ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
             "resource_name": {"type": "str", "default": "nvidia.com/gpu"},
             "vm_size": {"type": "str"},
             "gpu_stack": {"type": "str", "choices": ["device_plugin", "gpu_image", "managed", "operator"]},
+            "ignored_daemon_sets": {"type": "list", "elements": "str", "default": []},
             "pool": {"type": "dict"},
             "wait_timeout": {"type": "int", "default": 1800},
             "grace": {"type": "int", "default": 300},

@@ -16,7 +16,7 @@ from typing import Any
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import BY_OPTION, observed
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._stacks import DRIVER, MANAGEMENT, stack_of
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._vm_sizes import NVIDIA, facts
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._vm_sizes import AMD, facts
 
 Facts = dict[str, Any]
 """The variables of one cluster, by name."""
@@ -95,7 +95,7 @@ def gpu_pool_facts(profile: Mapping[str, Any]) -> Facts | None:
         "gpus": None if size.gpus is None else count * size.gpus,
         "gpu_model": size.model,
         "gpu_vendor": size.vendor,
-        "gpu_stack": (stack.name if stack else WITHOUT_STACK) if size.vendor == NVIDIA else None,
+        "gpu_stack": (stack.name if stack else WITHOUT_STACK) if size.vendor != AMD else None,
         "gpu_instance_profile": profile.get("gpuInstanceProfile"),
         "scale_set_priority": profile.get("scaleSetPriority") or "Regular",
         "provisioning_state": profile.get("provisioningState"),

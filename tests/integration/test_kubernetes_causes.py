@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import kubernetes.client
 import pytest
 import yaml
 from harness import Json
@@ -127,11 +128,13 @@ HEALTH = {
     "NVLinkStatusInactive": "NVLink 3 is down",
     "NVIDIAGRIDStatusInvalid": "GRID licence is not valid",
     "UnhealthyNvidiaDevicePlugin": "the service is down",
+    "GpuNvlinkWatch": "not recognised",  # NVIDIA/aicr#2641: no name of AKS
 }
 TOLD = {
     "IBLinkFlapping": "mlx5_0 flaps",
     "GPUClockThrottling": "thermal slowdown",
     "UnhealthyNvidiaDCGMServices": "the exporter is down",
+    "KernelDeadlock": "docker hung",
 }
 
 
@@ -205,8 +208,66 @@ def test_mig_node_reboots_and_offers_slices_of_another_name(plugged: Cluster) ->
 def test_two_device_plugins(plugged: Cluster) -> None:
     plugged.until(lambda: plugged.gpus()["nodes"][0]["device_plugin"])
     explains(
-        plugged.gpus(gpu_stack="managed", gpus_per_node=1, nodes=2), "TwoDevicePlugins", "default/plugin-", "twice"
+        plugged.gpus(gpu_stack="managed", gpus_per_node=1, nodes=2),
+        "TwoDevicePlugins",
+        "DaemonSet default/plugin",
+        "the device plugin of the node itself",
     )
+
+
+def test_gpus_that_dra_hands_out(cluster: Cluster) -> None:
+    """ResourceSlices as NVIDIA's DRA driver publishes them (resource.k8s.io/v1), alone and beside a device plugin."""
+    node = node_of(cluster)
+    objects = kubernetes.client.CustomObjectsApi(cluster.core.api_client)
+    where = ("resource.k8s.io", "v1", "resourceslices")
+    pool = {"name": node, "generation": 1, "resourceSliceCount": 1}
+    spec = {"driver": "gpu.nvidia.com", "nodeName": node, "pool": pool, "devices": [{"name": "gpu-0"}]}
+    body = {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice", "metadata": {"name": "gpus"}, "spec": spec}
+    objects.create_cluster_custom_object(*where, body)
+    try:
+        explains(cluster.gpus(), "HandedOutByDra", "handed out by DRA (ResourceSlices of gpu.nvidia.com)")
+        cluster.plug()
+        cluster.until(lambda: cluster.gpus(wait_timeout=1)["nodes"][0]["device_plugin"])
+        explains(cluster.gpus(), "TwoDevicePlugins", "DaemonSet default/plugin, ResourceSlices of gpu.nvidia.com")
+    finally:
+        objects.delete_cluster_custom_object(*where, "gpus")
+
+
+def test_a_daemon_set_for_every_node_of_aks(cluster: Cluster) -> None:
+    """KAITO's (kaito-project/kaito) selects a label that AKS puts on each node; one of the system pool has it."""
+    term = {"matchExpressions": [{"key": "kubernetes.azure.com/cluster", "operator": "Exists"}]}
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
+    cluster.plug(affinity={"nodeAffinity": required})
+    pool = {"vm_size": "Standard_NC4as_T4_v3", "node_taints": ["sku=gpu:NoSchedule"], "node_labels": {"agentpool": "b"}}
+    found = run("wait_for_gpus", {"kubeconfig": cluster.kubeconfig, "pool": pool}, check=True)
+    assert found["pool_device_plugins"] == ["default/plugin"]
+    ignored = {"kubeconfig": cluster.kubeconfig, "pool": pool, "ignored_daemon_sets": ["default/plugin"]}
+    assert run("wait_for_gpus", ignored, check=True)["pool_device_plugins"] == []
+
+
+def test_daemon_sets_that_may_not_be_listed(cluster: Cluster, tmp_path: Path) -> None:
+    """An identity that may list Nodes and Pods only: what it may not see is unknown."""
+    rights = kubernetes.client.RbacAuthorizationV1Api(cluster.core.api_client)
+    rule = {"apiGroups": [""], "resources": ["nodes", "pods"], "verbs": ["get", "list", "watch"]}
+    cluster.core.create_namespaced_service_account("default", {"metadata": {"name": "narrow"}})
+    rights.create_cluster_role({"metadata": {"name": "narrow"}, "rules": [rule]})
+    subject = {"kind": "ServiceAccount", "name": "narrow", "namespace": "default"}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "narrow"}
+    rights.create_cluster_role_binding({"metadata": {"name": "narrow"}, "roleRef": role, "subjects": [subject]})
+    try:
+        token = cluster.core.create_namespaced_service_account_token("narrow", "default", {"spec": {}}).status.token
+        config = yaml.safe_load(Path(cluster.kubeconfig).read_text())
+        for user in config["users"]:
+            user["user"] = {"token": token}
+        path = tmp_path / "narrow"
+        path.write_text(yaml.safe_dump(config))
+        result = cluster.gpus(kubeconfig=str(path))
+        explains(result, "PluginUnknown", "DaemonSets can't be listed", "Not looked at: ")
+        assert {"daemon_sets", "events"} <= set(result["not_looked_at"])
+    finally:
+        rights.delete_cluster_role_binding("narrow")
+        rights.delete_cluster_role("narrow")
+        cluster.core.delete_namespaced_service_account("narrow", "default")
 
 
 def test_node_that_has_to_bring_its_gpus(cluster: Cluster) -> None:

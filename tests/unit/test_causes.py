@@ -17,7 +17,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._workload_log 
 
 ROOT = Path(__file__).parents[2]
 ROOM = ROOT / "plugins" / "module_utils" / "_kubernetes"
-SOURCES = [ROOM / f"_{name}.py" for name in ("gpus", "nodes", "pods", "jobs", "workload_log")]
+SOURCES = [ROOM / f"_{name}.py" for name in ("gpus", "gpu_sources", "nodes", "pods", "jobs", "workload_log")]
 TESTS = [ROOT / "tests" / "integration" / f"test_kubernetes_{name}.py" for name in ("waits", "causes")]
 TABLES = ("GPUs of a node pool", "Jobs")
 

@@ -29,7 +29,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._evidence._judge import (
     headline_of,
     verdict_of,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import HEALTH_CONDITIONS
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import ailment_of, is_about_gpus
 
 FORMAT, VERSION = "aks.gpu/evidence", 1
 FOLDER = "clusters"
@@ -189,7 +189,9 @@ def _nodes(found: Found) -> list[dict[str, Any]]:
             "conditions": [
                 dict(condition)
                 for condition in node.get("conditions") or []
-                if condition.get("type") in HEALTH_CONDITIONS or condition.get("type") == "Ready"
+                if condition.get("type") == "Ready"
+                or is_about_gpus(str(condition.get("type")))
+                or ailment_of(condition)
             ],
             "driver_version": (probes.get(node["name"]) or {}).get("driver_version"),
             "cuda_version": (probes.get(node["name"]) or {}).get("cuda_version"),

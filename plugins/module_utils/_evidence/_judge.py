@@ -13,7 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import ACCELERATOR_LABEL, HEALTH_CONDITIONS
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import (
+    ACCELERATOR_LABEL,
+    ailment_of,
+    is_about_gpus,
+)
 
 WORKS, FAULTY, UNSEEN, IDLE = "works", "does_not_work", "not_looked_at", "idle"
 VERDICTS = {
@@ -124,24 +128,36 @@ def _node_checks(asked: Asked, found: Found) -> list[Check]:
     if asked.gpu_stack == "device_plugin":
         plugged = sum(bool(node.get("device_plugin")) for node in nodes)
         line = f"nodes with a running device plugin: {plugged} of {total}"
-        checks.append(Check("device_plugin", plugged == total, line))
+        if plugged < total and {"daemon_sets", "pods"} & set(found.gpus.get("not_looked_at") or ()):
+            line = f"{line}; of the others it is not known, for DaemonSets or Pods may not be listed"
+            checks.append(Check("device_plugin", None, line))
+        else:
+            checks.append(Check("device_plugin", plugged == total, line))
     return [*checks, _health(nodes)]
 
 
 def _health(nodes: Sequence[Facts]) -> Check:
     ill: list[str] = []
+    open_: list[str] = []
     telling = 0
     blocking = False
     for node in nodes:
-        known = [each for each in node.get("conditions") or [] if each.get("type") in HEALTH_CONDITIONS]
+        known = [each for each in node.get("conditions") or [] if is_about_gpus(str(each.get("type")))]
         telling += bool(known)
         for condition in known:
-            if condition.get("status") == "True":
-                ill.append(f"{node['name']}: {condition['type']}")
-                blocking = blocking or HEALTH_CONDITIONS[str(condition["type"])][0]
+            ailment = ailment_of(condition)
+            if ailment is None:
+                continue
+            status = condition.get("status")
+            said = f"{node['name']}: {ailment.kind}" + ("" if status == "True" else f" is {status}")
+            (ill if status in ("True", "False") else open_).append(said)
+            blocking = blocking or ailment.blocking
+    unclear = f"; without a result: {listed(open_)}" if open_ else ""
     if ill:
         kind = "" if blocking else ", none of which keeps GPUs from working"
-        return Check("health", not blocking, f"GPU health conditions that are True: {listed(ill)}{kind}")
+        return Check("health", not blocking, f"GPU health conditions that are not well: {listed(ill)}{kind}{unclear}")
+    if open_:
+        return Check("health", None, f"GPU health conditions without a result: {listed(open_)}")
     if not telling:
         return Check("health", None, "GPU health conditions: no node reports any")
     return Check(

@@ -26,6 +26,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._evidence._judge import (
 )
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._libraries import environment
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._template import PAGE, SCRIPT, STYLE
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import ailment_of
 
 BADGES = {WORKS: "Works", FAULTY: "Does not work", UNSEEN: "Not looked at", IDLE: "No nodes now"}
 ORDER = {FAULTY: 0, UNSEEN: 1, IDLE: 2, WORKS: 3}
@@ -258,7 +259,7 @@ def _node(node: dict[str, Any]) -> dict[str, Any]:
     tried = asked if probe and probe["seen"] is not None else 0
     squares = ["p"] * min(passed, tried) + ["f"] * max(0, tried - passed) + ["h"] * held
     squares = (squares + ["u"] * max(0, count - len(squares)))[:MOST_SQUARES]
-    ill = [c for c in node["conditions"] if c["type"] != "Ready" and c["status"] == "True"]
+    ill = [ailment for ailment in map(ailment_of, node["conditions"]) if ailment is not None]
     if not probe:
         result = "not probed"
     elif probe["problem"]:
@@ -279,7 +280,7 @@ def _node(node: dict[str, Any]) -> dict[str, Any]:
         "driver": str(node["driver_version"] or NONE_TOLD),
         "cuda": str(node["cuda_version"] or NONE_TOLD),
         "image": str(node["node_image_version"] or NONE_TOLD),
-        "health": listed(f"{c['type']}: {c['message'] or c['reason']}" for c in ill) if ill else "",
+        "health": listed(ailment.message for ailment in ill),
     }
 
 

@@ -8,15 +8,28 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import WaitFailed
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpu_sources import (
+    DRA_DRIVER,
+    allocated_gpus,
+    claimed_devices,
+    hands_out_gpus,
+    is_device_plugin,
+    is_dra_driver,
+    may_be_device_plugin,
+    meant_for,
+    name_with_namespace,
+    names,
+    sliced_devices,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._logs import with_log_tails
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import (
     ACCELERATOR_LABEL,
@@ -41,11 +54,8 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources imp
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import Reach, connect, observe
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State
 
-_PLUGIN_IMAGE = re.compile(r"k8s-device-plugin|(?:nvidia|gpu)[^/]*device-plugin|device-plugin[^/]*(?:nvidia|gpu)")
-_OTHER_PLUGIN = re.compile(r"rdma|sriov|sgx|fuse|kvm|fpga|smarter|habana|qat")
-_PLUGIN_DIRECTORY = "/var/lib/kubelet/device-plugins"
-_BESIDE_PLUGIN = re.compile(r"mps-control-daemon|gpu-feature-discovery|config-manager")
-"""Other programs of the device plugin's image."""
+FIRST_LOOK_SECONDS = 60.0
+"""The first look at a cluster may take so long, also where nothing is waited for."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,7 @@ class Expectation:
         vm_size: The pool's size, for messages.
         stack: The ``gpu_stack`` of the pool, where it is known: who brings the device plugin.
         pool: What Azure says of the pool, as ``aks.gpu.node_pool`` returns it; empty when unknown.
+        ignored: DaemonSets to pass over, each ``namespace/name``.
     """
 
     node_pool: str | None = None
@@ -69,6 +80,7 @@ class Expectation:
     vm_size: str | None = None
     stack: str | None = None
     pool: dict[str, Any] = field(default_factory=dict)
+    ignored: frozenset[str] = frozenset()
 
     @property
     def subject(self) -> str:
@@ -79,6 +91,12 @@ class Expectation:
     def label_selector(self) -> str:
         """The nodes that are meant."""
         return f"{POOL_LABEL}={self.node_pool}" if self.node_pool else ACCELERATOR_LABEL
+
+    @property
+    def work_under_way(self) -> str:
+        """What Azure is doing with the pool, such as ``UpgradingNodeImageVersion``; empty when nothing is known."""
+        state = str(self.pool_value("provisioning_state") or "")
+        return "" if state in ("Succeeded", "Failed", "Canceled") else state
 
     def pool_value(self, *keys: str) -> Any:
         """Returns what Azure says under nested keys, or None."""
@@ -101,6 +119,9 @@ class Verdict:
         device_plugins: DaemonSets of device plugins in the cluster, each ``namespace/name``.
         pool_device_plugins: Those that would make a Pod for a new node of the expected pool.
         cluster_policies: The ClusterPolicies of NVIDIA's GPU Operator, by name.
+        possible_device_plugins: DaemonSets that may put a second device plugin on a new node of the expected pool: by a
+            label that can't be foreseen, or because nothing says which devices they register.
+        gpu_clusters: The GPUClusters of NVIDIA's GPU Operator, by name.
     """
 
     nodes: list[dict[str, Any]]
@@ -111,6 +132,92 @@ class Verdict:
     device_plugins: list[str] = field(default_factory=list)
     pool_device_plugins: list[str] = field(default_factory=list)
     cluster_policies: list[str] = field(default_factory=list)
+    possible_device_plugins: list[str] = field(default_factory=list)
+    gpu_clusters: list[str] = field(default_factory=list)
+
+
+class _Seen:
+    """What is in the cluster, so that a look at one node costs as much as what is on it.
+
+    Args:
+        expected: What the pool is to offer.
+        found: The objects of each collection, by the names of ``watched``.
+        unknown: The collections that could not be read.
+    """
+
+    def __init__(self, expected: Expectation, found: Mapping[str, Iterable[dict[str, Any]]], unknown: Set[str]) -> None:
+        every = [each for each in found.get("daemon_sets", ()) if name_with_namespace(each) not in expected.ignored]
+        passed_over = {
+            each["metadata"].get("uid")
+            for each in found.get("daemon_sets", ())
+            if name_with_namespace(each) in expected.ignored
+        }
+        self.unknown = unknown
+        self.plugins = [each for each in every if is_device_plugin(each)]
+        self.drivers = [each for each in every if is_dra_driver(each)]
+        self.unclear = [each for each in every if may_be_device_plugin(each)]
+        self.pods: dict[str | None, list[dict[str, Any]]] = {}
+        self.warnings: dict[str | None, list[dict[str, Any]]] = {}
+        self.in_use = Counter[str]()
+        self._plugin_pods: dict[str | None, list[dict[str, Any]]] = {}
+        self._uids = {each["metadata"].get("uid") for each in self.plugins}
+        slices = list(found.get("resource_slices", ()))
+        claimed = claimed_devices(slices, found.get("resource_claims", ()))
+        self._sliced = sliced_devices(slices)
+        # GPUs of which nothing says that they are free are not.
+        self.in_use.update(self._sliced if "resource_claims" in unknown else claimed)
+        for pod in found.get("pods", ()):
+            if _owners(pod) & passed_over:
+                continue
+            where = _node_of(pod)
+            self.pods.setdefault(where, []).append(pod)
+            if self._is_plugin_pod(pod):
+                self._plugin_pods.setdefault(where, []).append(pod)
+            if not is_over(pod) and (pod.get("spec") or {}).get("nodeName"):
+                self.in_use[pod["spec"]["nodeName"]] += requested(pod, expected.resource)
+        for event in found.get("events", ()):
+            self.warnings.setdefault((event.get("involvedObject") or {}).get("uid"), []).append(event)
+
+    @property
+    def rivals(self) -> list[dict[str, Any]]:
+        """The DaemonSets that hand out GPUs."""
+        return self.plugins + self.drivers
+
+    def meant(self, node: dict[str, Any], daemon_sets: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Returns those of the DaemonSets that make a Pod for a node."""
+        return meant_for(node, daemon_sets)
+
+    def running_plugin(self, node: dict[str, Any]) -> str | None:
+        """Returns the device plugin Pod that runs on a node, as ``namespace/name``."""
+        for pod in self._plugin_pods.get(name_of(node), []):
+            if (pod.get("status") or {}).get("phase") == "Running":
+                return name_with_namespace(pod)
+        return None
+
+    def by_dra(self, node: dict[str, Any]) -> bool:
+        """True when NVIDIA's DRA driver hands out the GPUs of a node."""
+        return name_of(node) in self._sliced or bool(self.meant(node, self.drivers))
+
+    def sources(self, expected: Expectation, node: dict[str, Any]) -> list[str]:
+        """Returns all that hands out the GPUs of a node, in words."""
+        meant = self.meant(node, self.rivals)
+        uids = {each["metadata"].get("uid") for each in meant}
+        sources = [f"DaemonSet {name}" for name in names(meant)]
+        sources += [
+            f"Pod {name_with_namespace(pod)}"
+            for pod in self._plugin_pods.get(name_of(node), [])
+            if not _owners(pod) & uids
+        ]
+        if name_of(node) in self._sliced and not any(is_dra_driver(each) for each in meant):
+            sources.append(f"ResourceSlices of {DRA_DRIVER}")
+        if _brings_plugin(expected, node):
+            sources.append("the device plugin of the node itself")
+        return sources
+
+    def _is_plugin_pod(self, pod: dict[str, Any]) -> bool:
+        if pod["metadata"].get("deletionTimestamp") or is_over(pod):
+            return False
+        return bool(_owners(pod) & self._uids) or is_device_plugin(pod)
 
 
 def evaluate(
@@ -120,6 +227,9 @@ def evaluate(
     pods: Iterable[dict[str, Any]],
     events: Iterable[dict[str, Any]] = (),
     cluster_policies: Iterable[dict[str, Any]] = (),
+    *,
+    unknown: Set[str] = frozenset(),
+    **more: Iterable[dict[str, Any]],
 ) -> Verdict:
     """Judges a pool by what is in the cluster.
 
@@ -131,23 +241,23 @@ def evaluate(
             their node's admission.
         events: Warnings about DaemonSets.
         cluster_policies: Those of NVIDIA's GPU Operator.
+        unknown: The collections that could not be read, by the names of ``watched``.
+        more: ``gpu_clusters``, ``resource_slices``, ``resource_claims`` and ``system_nodes``.
     """
     found = sorted(nodes, key=name_of)
-    pods = list(pods)
-    plugins = [item for item in daemon_sets if is_device_plugin(item)]
-    in_use = Counter[str]()
-    for pod in pods:
-        if not is_over(pod) and (pod.get("spec") or {}).get("nodeName"):
-            in_use[pod["spec"]["nodeName"]] += requested(pod, expected.resource)
-    problems = _pool_problems(expected, [node for node in found if not is_leaving(node)])
-    for node in found:
-        problems += node_problems(node, partitioned=bool(expected.pool_value("gpu_instance_profile")))
-        if is_ready(node) and not is_leaving(node):
-            problems += _second_plugin(expected, node, plugins, pods)
-            problems += _gpu_problems(expected, node, plugins, pods, list(events))
-        problems += _rejected(node, pods)
-    problems.sort(key=lambda problem: problem.cause != "SpotEviction")  # it explains what else is missing
+    collections = {"daemon_sets": list(daemon_sets), "pods": pods, "events": events, **more}
+    seen = _Seen(expected, collections, unknown)
+    operators = _Operators(list(cluster_policies), list(more.get("gpu_clusters", ())))
     staying = [node for node in found if not is_leaving(node)]
+    problems = _pool_problems(expected, staying)
+    partitioned = bool(expected.pool_value("gpu_instance_profile"))
+    for node in found:
+        problems += node_problems(node, partitioned=partitioned, azure_says=expected.work_under_way)
+        if is_ready(node) and not is_leaving(node):
+            problems += _more_than_one(expected, node, seen)
+            problems += _gpu_problems(expected, node, seen, operators)
+        problems += _rejected(node, seen.pods.get(name_of(node), []))
+    problems.sort(key=lambda problem: problem.cause != "SpotEviction")  # it explains what else is missing
     good = [node for node in staying if _usable(expected, node)]
     done = len(good) >= expected.nodes and not any(problem.blocking for problem in problems)
     wanted = f"{expected.gpus_per_node or 'some'} {expected.resource} each"
@@ -158,84 +268,82 @@ def evaluate(
         node_result(
             node,
             expected.resource,
-            in_use[name_of(node)],
-            _running_plugin(node, plugins, pods),
-            _gpus_from(node, plugins),
-            _names(_meant_for(node, plugins)),
+            None if "pods" in unknown else seen.in_use[name_of(node)],
+            seen.running_plugin(node),
+            _gpus_from(node, seen),
+            names(seen.meant(node, seen.rivals)),
         )
         for node in found
     ]
-    to_come = _meant_for(future_node(expected.pool, expected.stack), plugins) if expected.pool else []
-    policies = sorted(name_of(policy) for policy in cluster_policies)
-    return Verdict(results, problems, done, summary, expected, _names(plugins), _names(to_come), policies)
+    to_come: list[dict[str, Any]] = []
+    possible: list[dict[str, Any]] = []
+    if expected.pool:
+        future = future_node(expected.pool, expected.stack, [*more.get("system_nodes", ()), *found])
+        to_come = seen.meant(future, seen.rivals)
+        likely = meant_for(future, seen.rivals + seen.unclear, open_labels=True)
+        possible = [each for each in likely if each not in to_come]
+    return Verdict(
+        results,
+        problems,
+        done,
+        summary,
+        expected,
+        names(seen.rivals),
+        names(to_come),
+        sorted(name_of(policy) for policy in operators.policies),
+        names(possible),
+        sorted(name_of(each) for each in operators.clusters),
+    )
 
 
-def is_device_plugin(workload: dict[str, Any]) -> bool:
-    """True for a DaemonSet, or a Pod, that advertises GPUs to the kubelet.
+@dataclass(frozen=True)
+class _Operators:
+    policies: list[dict[str, Any]]
+    clusters: list[dict[str, Any]]
 
-    Args:
-        workload: A DaemonSet or a Pod.
-    """
-    spec = workload.get("spec") or {}
-    spec = (spec.get("template") or {}).get("spec") or spec
-    images = [
-        str(container.get("image"))
-        for container in spec.get("containers") or []
-        if not _BESIDE_PLUGIN.search(str([container.get("command"), container.get("args")]))
-    ]
-    if not images:
-        return False
-    if any(_PLUGIN_IMAGE.search(image) for image in images):
-        return True
-    paths = [str((volume.get("hostPath") or {}).get("path")) for volume in spec.get("volumes") or []]
-    own = any(path.rstrip("/").startswith(_PLUGIN_DIRECTORY) for path in paths)
-    return own and not any(_OTHER_PLUGIN.search(image) for image in images)
-
-
-def _running_plugin(node: dict[str, Any], plugins: list[dict[str, Any]], pods: list[dict[str, Any]]) -> str | None:
-    for pod in pods:
-        running = (pod.get("status") or {}).get("phase") == "Running" and not pod["metadata"].get("deletionTimestamp")
-        if running and _node_of(pod) == name_of(node) and any(_owned_by(pod, plugin) for plugin in plugins):
-            return f"{pod['metadata'].get('namespace')}/{pod['metadata']['name']}"
-    return None
-
-
-def _names(plugins: list[dict[str, Any]]) -> list[str]:
-    return sorted(f"{plugin['metadata'].get('namespace')}/{plugin['metadata']['name']}" for plugin in plugins)
-
-
-def _meant_for(node: dict[str, Any], plugins: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns the DaemonSets that make a Pod for a node."""
-    return [
-        plugin
-        for plugin in plugins
-        if placement_obstacle((plugin.get("spec") or {}).get("template") or {}, node) is None
-    ]
+    def words(self) -> str:
+        """Returns what NVIDIA's GPU Operator says of itself; empty when it says nothing."""
+        said = []
+        for kind, found in (("ClusterPolicy", self.policies), ("GPUCluster", self.clusters)):
+            for each in found:
+                status = each.get("status") or {}
+                reasons = [
+                    f"{condition.get('reason')}: {condition['message']}"
+                    for condition in status.get("conditions") or []
+                    if condition.get("message")
+                    and (condition.get("type") == "Ready" or condition.get("status") == "True")
+                ]
+                words = ([str(status["state"])] if status.get("state") else []) + reasons
+                if words:
+                    said.append(f"{kind} {name_of(each)} says: {', '.join(words)}")
+        return "; ".join(said)
 
 
 def _brings_plugin(expected: Expectation, node: dict[str, Any]) -> bool:
     return expected.stack in ("managed", "gpu_image") or labels_of(node).get(MANAGED_LABEL) == "enabled"
 
 
-def _second_plugin(
-    expected: Expectation, node: dict[str, Any], plugins: list[dict[str, Any]], pods: list[dict[str, Any]]
-) -> list[Problem]:
-    """Says that a DaemonSet's device plugin runs beside the one that a node brings."""
-    running = _running_plugin(node, plugins, pods)
-    if running is None or not _brings_plugin(expected, node):
+def _more_than_one(expected: Expectation, node: dict[str, Any], seen: _Seen) -> list[Problem]:
+    """Says that the GPUs of a node are handed out twice, however it came to that."""
+    sources = seen.sources(expected, node)
+    if len(sources) < 2:
         return []
-    text = f"device plugin Pod {running} runs on it, although the node brings a device plugin of its own"
-    advice = "Remove its DaemonSet, or keep it off these nodes: two device plugins on one node hand out each GPU twice."
-    return [Problem(f"Node {name_of(node)}", "TwoDevicePlugins", text, advice, Hope.NONE)]
+    text = f"its GPUs are handed out by more than one: {', '.join(sources)}"
+    advice = "Each hands out every GPU. Remove all but one, or keep them off these nodes by labels or taints."
+    # A Pod that a DaemonSet has left behind goes when the garbage collector comes to it.
+    hope = Hope.LITTLE if any(source.startswith("Pod ") for source in sources) else Hope.NONE
+    return [Problem(f"Node {name_of(node)}", "TwoDevicePlugins", text, advice, hope)]
 
 
-def _gpus_from(node: dict[str, Any], plugins: list[dict[str, Any]]) -> str | None:
+def _gpus_from(node: dict[str, Any], seen: _Seen) -> str | None:
     """Says who offers the GPUs of a node: AKS, a DaemonSet that is meant for it, or, where there is none, its image."""
     if not any(quantity(node, "allocatable", name) for name in gpu_resources(node)):
-        return None
+        return "dra" if seen.by_dra(node) else None
     if labels_of(node).get(MANAGED_LABEL) == "enabled":
         return "managed"
-    return "daemon_set" if _meant_for(node, plugins) else "node"
+    if seen.meant(node, seen.plugins) or seen.running_plugin(node):
+        return "daemon_set"
+    return None if "daemon_sets" in seen.unknown else "node"
 
 
 def _usable(expected: Expectation, node: dict[str, Any]) -> bool:
@@ -279,19 +387,13 @@ def _pool_problems(expected: Expectation, staying: list[dict[str, Any]]) -> list
     return problems
 
 
-def _gpu_problems(
-    expected: Expectation,
-    node: dict[str, Any],
-    plugins: list[dict[str, Any]],
-    pods: list[dict[str, Any]],
-    events: list[dict[str, Any]],
-) -> list[Problem]:
+def _gpu_problems(expected: Expectation, node: dict[str, Any], seen: _Seen, operators: _Operators) -> list[Problem]:
     subject, resource = f"Node {name_of(node)}", expected.resource
     capacity, allocatable = quantity(node, "capacity", resource), quantity(node, "allocatable", resource)
     wanted = expected.gpus_per_node or 1
     if allocatable >= wanted:
         return []
-    causes = _plugin_problems(expected, node, plugins, pods, events)
+    causes = _plugin_problems(expected, node, seen, operators)
     if capacity and allocatable < capacity:
         text = f"{allocatable} of its {capacity} {resource} can be allocated"
         advice = "Its device plugin is gone, or reports the others as unhealthy."
@@ -314,13 +416,8 @@ def _nothing_registered(subject: str, resource: str) -> Problem:
     return Problem(subject, "CapacityZero", f"it offers no {resource} yet", advice, Hope.LITTLE)
 
 
-def _plugin_problems(
-    expected: Expectation,
-    node: dict[str, Any],
-    plugins: list[dict[str, Any]],
-    pods: list[dict[str, Any]],
-    events: list[dict[str, Any]],
-) -> list[Problem]:
+def _plugin_problems(expected: Expectation, node: dict[str, Any], seen: _Seen, operators: _Operators) -> list[Problem]:
+    plugins = seen.plugins
     subject = f"Node {name_of(node)}"
     driver = expected.pool_value("gpu_profile", "driver")
     if driver == "None" and expected.stack != "operator":
@@ -329,15 +426,17 @@ def _plugin_problems(
         return [Problem(subject, "DriverNone", text, advice, Hope.LITTLE if plugins else Hope.NONE)]
     if _brings_plugin(expected, node):
         return []
-    meant = _meant_for(node, plugins)
+    meant = seen.meant(node, plugins)
+    if seen.by_dra(node) and not meant:
+        text = f"its GPUs are handed out by DRA (ResourceSlices of {DRA_DRIVER}), not as {expected.resource}"
+        advice = "Keep NVIDIA's DRA driver off these nodes, or let workloads ask by ResourceClaims."
+        return [Problem(subject, "HandedOutByDra", text, advice, Hope.LITTLE)]
     obstacles: list[Problem] = []
     for plugin in meant or plugins:
         mine = [
             pod
-            for pod in pods
-            if _owned_by(pod, plugin)
-            and _node_of(pod) == name_of(node)
-            and not pod["metadata"].get("deletionTimestamp")
+            for pod in seen.pods.get(name_of(node), [])
+            if _owned_by(pod, plugin) and not pod["metadata"].get("deletionTimestamp")
         ]
         if mine:
             return [problem for pod in mine for problem in _plugin_pod_problems(subject, pod, node, expected.resource)]
@@ -351,15 +450,20 @@ def _plugin_problems(
             text = f"{describe({'kind': 'DaemonSet', **plugin})} makes no Pod for it: {words}"
             obstacles.append(Problem(subject, cause, text, advice, Hope.LITTLE))
             continue
-        obstacles += _failed_creation(subject, plugin, events)
+        obstacles += _failed_creation(subject, plugin, seen.warnings.get(plugin["metadata"]["uid"], []))
     if obstacles or plugins:
         return obstacles or [
             Problem(subject, "NoPluginPod", "the device plugin's DaemonSet has made no Pod for it yet")
         ]
+    if "daemon_sets" in seen.unknown:
+        text = "whether a device plugin is meant for it is not known: DaemonSets can't be listed"
+        advice = "Let this identity list DaemonSets and Pods in all namespaces, as docs/azure.md says."
+        return [Problem(subject, "PluginUnknown", text, advice, Hope.LITTLE)]
     text = "there is no device plugin in the cluster"
+    said = operators.words()
     if expected.stack == "operator":
         advice = "NVIDIA's GPU Operator makes it when it has found the node; if not, the logs of its Pods say why."
-        return [Problem(subject, "NoDevicePlugin", text, advice)]
+        return [Problem(subject, "NoDevicePlugin", f"{text}; {said}" if said else text, advice)]
     advice = "Apply the device plugin's DaemonSet (role aks.gpu.device_plugin), or choose another gpu_stack."
     return [Problem(subject, "NoDevicePlugin", text, advice, Hope.LITTLE)]
 
@@ -394,11 +498,9 @@ def _plugin_pod_problems(subject: str, pod: dict[str, Any], node: dict[str, Any]
 
 
 def _failed_creation(subject: str, plugin: dict[str, Any], events: list[dict[str, Any]]) -> list[Problem]:
-    uid = plugin["metadata"]["uid"]
-    mine = [event for event in events if (event.get("involvedObject") or {}).get("uid") == uid]
-    if not mine:
+    if not events:
         return []
-    last = max(mine, key=lambda event: str(event.get("lastTimestamp") or ""))
+    last = max(events, key=lambda event: str(event.get("lastTimestamp") or ""))
     text = (
         f"{describe({'kind': 'DaemonSet', **plugin})} can't make its Pod: {last.get('reason')}: {last.get('message')}"
     )
@@ -407,11 +509,7 @@ def _failed_creation(subject: str, plugin: dict[str, Any], events: list[dict[str
 
 
 def _rejected(node: dict[str, Any], pods: list[dict[str, Any]]) -> list[Problem]:
-    mine = [
-        pod
-        for pod in pods
-        if _node_of(pod) == name_of(node) and (pod.get("status") or {}).get("reason") == "UnexpectedAdmissionError"
-    ]
+    mine = [pod for pod in pods if (pod.get("status") or {}).get("reason") == "UnexpectedAdmissionError"]
     if not mine:
         return []
     said = (mine[0].get("status") or {}).get("message")
@@ -422,7 +520,11 @@ def _rejected(node: dict[str, Any], pods: list[dict[str, Any]]) -> list[Problem]
 
 
 def _owned_by(pod: dict[str, Any], owner: dict[str, Any]) -> bool:
-    return any(ref.get("uid") == owner["metadata"]["uid"] for ref in pod["metadata"].get("ownerReferences") or [])
+    return owner["metadata"]["uid"] in _owners(pod)
+
+
+def _owners(pod: dict[str, Any]) -> set[Any]:
+    return {reference.get("uid") for reference in pod["metadata"].get("ownerReferences") or []}
 
 
 def _node_of(pod: dict[str, Any]) -> str | None:
@@ -467,6 +569,7 @@ def expectation_of(params: dict[str, Any], *, gpus_of_size: Callable[[str], int 
         vm_size=vm_size,
         stack=params["gpu_stack"],
         pool=pool,
+        ignored=frozenset(params.get("ignored_daemon_sets") or ()),
     )
 
 
@@ -479,21 +582,37 @@ def watched(expected: Expectation) -> dict[str, Query]:
             return pod
         return None
 
-    return {
+    def allocated_claim(claim: dict[str, Any]) -> dict[str, Any] | None:
+        return claim if allocated_gpus(claim) else None
+
+    queries = {
         "nodes": Query("/api/v1/nodes", label_selector=expected.label_selector),
         "daemon_sets": Query(
-            "/apis/apps/v1/daemonsets", optional=True, keep=lambda found: found if is_device_plugin(found) else None
+            "/apis/apps/v1/daemonsets",
+            optional=True,
+            keep=lambda found: found if hands_out_gpus(found) or may_be_device_plugin(found) else None,
         ),
         "pods": Query("/api/v1/pods", optional=True, keep=pod_that_matters),
         "events": Query("/api/v1/events", field_selector="type=Warning,involvedObject.kind=DaemonSet", optional=True),
         "cluster_policies": Query("/apis/nvidia.com/v1/clusterpolicies", optional=True),
+        "gpu_clusters": Query("/apis/nvidia.com/v1alpha1/gpuclusters", optional=True),
+        "resource_slices": Query(
+            "/apis/resource.k8s.io/v1/resourceslices", field_selector=f"spec.driver={DRA_DRIVER}", optional=True
+        ),
+        "resource_claims": Query("/apis/resource.k8s.io/v1/resourceclaims", optional=True, keep=allocated_claim),
     }
+    if expected.pool and not expected.node_pool:
+        # Before the pool is there: what AKS's nodes are called in this cluster.
+        queries["system_nodes"] = Query(
+            "/api/v1/nodes", label_selector="kubernetes.azure.com/mode=system", optional=True
+        )
+    return queries
 
 
 def judge(expected: Expectation, state: State) -> Verdict:
     """Judges a pool by the state of a watch."""
-    names = ("nodes", "daemon_sets", "pods", "events", "cluster_policies")
-    return evaluate(expected, *(state.all(name) for name in names))
+    found = {name: state.all(name) for name in watched(expected)}
+    return evaluate(expected, **found, unknown=state.denied.keys())
 
 
 def plan_wait(task: Task, expected: Expectation, reach: Reach | None = None) -> Plan:
@@ -506,19 +625,25 @@ def plan_wait(task: Task, expected: Expectation, reach: Reach | None = None) -> 
     """
     client = connect(task, reach)
     with observe(client, watched(expected)) as watch:
-        state = next(iter(watch.states(task.deadline(60.0))))
+        state = next(iter(watch.states(task.deadline(max(FIRST_LOOK_SECONDS, task.params["wait_timeout"])))))
     verdict = judge(expected, state)
-    wait = None if verdict.done else lambda: _wait(task, client, expected)
+    known = verdict, state
+    wait = None if verdict.done else lambda: _wait(task, client, expected, known)
     return Plan(changed=False, result=_result(verdict, state), apply=wait)
 
 
-def _wait(task: Task, client: Client, expected: Expectation) -> dict[str, Any]:
+def _wait(task: Task, client: Client, expected: Expectation, known: tuple[Verdict, State]) -> dict[str, Any]:
     deadline = task.deadline(task.params["wait_timeout"])
-    return await_gpus(client, expected, deadline, task.progress, task.params["grace"])
+    return await_gpus(client, expected, deadline, task.progress, task.params["grace"], known)
 
 
 def await_gpus(
-    client: Client, expected: Expectation, deadline: Deadline, progress: Callable[[str], None], grace: float
+    client: Client,
+    expected: Expectation,
+    deadline: Deadline,
+    progress: Callable[[str], None],
+    grace: float,
+    known: tuple[Verdict, State] | None = None,
 ) -> dict[str, Any]:
     """Watches a pool until its GPUs can be used, and returns what was found.
 
@@ -528,28 +653,34 @@ def await_gpus(
         deadline: The end of the wait.
         progress: Told how far it is.
         grace: Seconds after which a problem that hardly ever passes ends the wait.
+        known: What an earlier look has found. It stands until the cluster has been read again.
 
     Raises:
         WaitFailed: The time is up, or waiting does not help; the problems are in the message.
     """
     patience = Patience(grace)
-    verdict: Verdict | None = None
-    state = State()
-    with observe(client, watched(expected)) as watch:
-        for state in watch.states(deadline):
-            verdict = judge(expected, state)
-            if verdict.done:
-                return _result(verdict, state)
-            progress(_line(verdict, state))
-            hopeless = patience.hopeless(problem for problem in verdict.problems if problem.blocking)
-            if hopeless and not state.lost:
-                waited = duration_text(deadline.elapsed)
-                head = f"{expected.subject}: its GPUs can't be used, and waiting does not help (waited {waited})."
-                raise _failure(head, client, verdict, state)
+    verdict, state = known or (None, State())
+    unread = ""
+    try:
+        with observe(client, watched(expected)) as watch:
+            for state in watch.states(deadline):
+                verdict = judge(expected, state)
+                if verdict.done:
+                    return _result(verdict, state)
+                progress(_line(verdict, state))
+                hopeless = patience.hopeless(problem for problem in verdict.problems if problem.blocking)
+                if hopeless and not state.lost:
+                    waited = duration_text(deadline.elapsed)
+                    head = f"{expected.subject}: its GPUs can't be used, and waiting does not help (waited {waited})."
+                    raise _failure(head, client, verdict, state)
+    except DeadlineExceeded as error:
+        if verdict is None:
+            raise
+        unread = f" Since the first look the cluster could not be read again: {error}"
     if verdict is None:
         raise Failure(f"{expected.subject}: nothing could be seen within {duration_text(deadline.seconds)}.")
     raise _failure(
-        f"{expected.subject}: its GPUs could not be used within {duration_text(deadline.seconds)}.",
+        f"{expected.subject}: its GPUs could not be used within {duration_text(deadline.seconds)}.{unread}",
         client,
         verdict,
         state,
@@ -601,6 +732,8 @@ def _result(verdict: Verdict, state: State) -> dict[str, Any]:
         },
         "device_plugins": verdict.device_plugins,
         "pool_device_plugins": verdict.pool_device_plugins,
+        "possible_device_plugins": verdict.possible_device_plugins,
         "cluster_policies": verdict.cluster_policies,
+        "gpu_clusters": verdict.gpu_clusters,
         "not_looked_at": sorted(state.denied),
     }

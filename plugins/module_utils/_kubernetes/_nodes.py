@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope, Problem
@@ -16,6 +18,7 @@ ACCELERATOR_LABEL = "kubernetes.azure.com/accelerator"
 SIZE_LABEL = "node.kubernetes.io/instance-type"
 IMAGE_LABEL = "kubernetes.azure.com/node-image-version"
 MANAGED_LABEL = "kubernetes.azure.com/dcgm-exporter"
+UPGRADE_LABEL = "kubernetes.azure.com/upgrade-status"
 SPOT_LABEL = "kubernetes.azure.com/scalesetpriority"
 
 # https://learn.microsoft.com/azure/aks/gpu-health-monitoring and the managed GPU experience's conditions.
@@ -36,6 +39,17 @@ HEALTH_CONDITIONS: dict[str, tuple[bool, str]] = {
     "UnhealthyNvidiaDCGMServices": (False, "GPU metrics of the node are missing; GPUs work without them."),
 }
 """Condition → whether it keeps GPUs from working when it is True, and what to do."""
+
+_HEALTH_WORDS = frozenset({"ready", "healthy", "available"})
+_NEGATIONS = frozenset({"not", "un", "non", "never"})
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_ABOUT_GPUS = re.compile(
+    r"gpu|xid|nvlink|nvswitch|nvidia|nvml|dcgm|cuda|infiniband|rdma|roce|mellanox|mlx|accelerat|imex|"
+    r"fabric-?manager|double-?bit",
+    re.IGNORECASE,
+)
+_ABOUT_GPUS_WORD = re.compile(r"(?i:ib|ecc|mig)|IB(?!M$)[A-Z]+")
+_WATCHED_ELSEWHERE = frozenset({"Ready", "VMEventScheduled"})
 
 _PASSING_TAINTS = frozenset(
     {
@@ -110,6 +124,87 @@ def count_of(quantity: Any) -> int:
         return 0
 
 
+@dataclass(frozen=True)
+class Ailment:
+    """A condition of a node that says that something is wrong.
+
+    Attributes:
+        kind: The type of the condition.
+        message: Its type, status, reason and message.
+        advice: What to do.
+        blocking: Whether it counts against the GPUs of the node.
+    """
+
+    kind: str
+    message: str
+    advice: str
+    blocking: bool
+
+
+def is_about_gpus(kind: str) -> bool:
+    """True when the type of a condition is about GPUs, their links, InfiniBand, or NVIDIA's services.
+
+    The names are not stable: AKS documents ``XIDErrors`` and ``GPUXIDErrors``, and its nodes say ``XIDError``
+    (Azure/AgentBaker#8797).
+
+    Args:
+        kind: The type of the condition.
+    """
+    return bool(_ABOUT_GPUS.search(kind)) or any(_ABOUT_GPUS_WORD.fullmatch(word) for word in _WORD.findall(kind))
+
+
+def ailment_of(condition: Mapping[str, Any]) -> Ailment | None:
+    """Returns what a condition of a node says is wrong; None when it is well, or judged elsewhere, as Ready is.
+
+    A condition is bad when it is True, unless its name states health (``GPUHealthy``), which is bad when it is False.
+
+    Args:
+        condition: With ``type``, ``status``, ``reason`` and ``message``.
+    """
+    kind, status = str(condition.get("type")), str(condition.get("status"))
+    gpus = is_about_gpus(kind)
+    if kind in _WATCHED_ELSEWHERE or status == ("True" if _states_health(kind) else "False"):
+        return None
+    said = kind if status == "True" else f"{kind} is {status}"
+    message = f"{said}: {condition.get('reason')}: {condition.get('message')}"
+    if status not in ("True", "False"):
+        advice = "What checks this did not come to a result."
+        return Ailment(kind, message, advice, blocking=False) if gpus else None
+    known = _KNOWN_CONDITIONS.get(_bare(kind)) if gpus else None
+    if known is not None:
+        return Ailment(kind, message, known[1], known[0])
+    if gpus:
+        advice = "This condition is not recognised. Its name is about GPUs, so it counts against the node."
+        return Ailment(kind, message, advice, blocking=True)
+    return Ailment(kind, message, _OTHER_ADVICE.get(kind, "This condition is not recognised."), blocking=False)
+
+
+def _states_health(kind: str) -> bool:
+    words = [word.lower() for word in _WORD.findall(kind)]
+    return bool(words) and words[-1] in _HEALTH_WORDS and not _NEGATIONS & set(words[-2:-1])
+
+
+def _bare(kind: str) -> str:
+    """The name of a condition without what its spellings differ in: letter case, a first GPU, a plural."""
+    return kind.lower().removeprefix("gpu").removesuffix("s")
+
+
+_KNOWN_CONDITIONS = {_bare(kind): what for kind, what in HEALTH_CONDITIONS.items()}
+
+# https://learn.microsoft.com/azure/aks/node-problem-detector lists what AKS's nodes report.
+_OTHER_ADVICE = {
+    "DiskPressure": "The node is short of disk space: Pods are evicted, and none is scheduled there.",
+    "MemoryPressure": "The node is short of memory: Pods are evicted.",
+    "PIDPressure": "The node runs out of process IDs.",
+    "NetworkUnavailable": "The network of the node is not set up.",
+    "ReadonlyFilesystem": "A disk of the node can't be written to: reimage the node.",
+    "FilesystemCorruptionProblem": "A file system of the node is corrupt: reimage the node.",
+    "KernelDeadlock": "The kernel of the node hangs: reboot the node.",
+    "KubeletProblem": "The kubelet of the node does not work.",
+    "ContainerRuntimeProblem": "The container runtime of the node does not work.",
+}
+
+
 def quantity(node: dict[str, Any], kind: str, resource: str) -> int:
     """Returns how many of a countable resource a node has.
 
@@ -131,7 +226,7 @@ def gpu_resources(node: dict[str, Any]) -> dict[str, int]:
 def node_result(
     node: dict[str, Any],
     resource: str,
-    in_use: int,
+    in_use: int | None,
     device_plugin: str | None = None,
     gpus_from: str | None = None,
     daemon_sets: Sequence[str] = (),
@@ -141,9 +236,10 @@ def node_result(
     Args:
         node: As the API server returns it.
         resource: The resource that is counted.
-        in_use: How many of it Pods hold.
+        in_use: How many of it Pods and ResourceClaims hold; None when that is not known.
         device_plugin: The running device plugin Pod of the node, ``namespace/name``.
-        gpus_from: Who offers its GPUs, ``daemon_set``, ``managed`` or ``node``; None when it offers none.
+        gpus_from: Who offers its GPUs, ``daemon_set``, ``managed``, ``dra`` or ``node``; None when it offers none, or
+            when that is not known.
         daemon_sets: DaemonSets of device plugins that are meant for it, each ``namespace/name``.
     """
     labels = labels_of(node)
@@ -156,7 +252,7 @@ def node_result(
         "capacity": quantity(node, "capacity", resource),
         "allocatable": quantity(node, "allocatable", resource),
         "in_use": in_use,
-        "free": max(0, quantity(node, "allocatable", resource) - in_use),
+        "free": None if in_use is None else max(0, quantity(node, "allocatable", resource) - in_use),
         "device_plugin": device_plugin,
         "gpus_from": gpus_from,
         "daemon_sets": list(daemon_sets),
@@ -168,12 +264,13 @@ def node_result(
     }
 
 
-def node_problems(node: dict[str, Any], *, partitioned: bool = False) -> list[Problem]:
+def node_problems(node: dict[str, Any], *, partitioned: bool = False, azure_says: str = "") -> list[Problem]:
     """Returns what is wrong with a node itself: not with its GPUs' count.
 
     Args:
         node: As the API server returns it.
         partitioned: Its GPUs are to be partitioned (MIG), for which it reboots.
+        azure_says: What Azure is doing with its pool, such as ``UpgradingNodeImageVersion``; empty for nothing.
     """
     subject = f"Node {name_of(node)}"
     if is_leaving(node):
@@ -182,18 +279,14 @@ def node_problems(node: dict[str, Any], *, partitioned: bool = False) -> list[Pr
     if not is_ready(node):
         problems.append(_not_ready(subject, node, partitioned))
     elif (node.get("spec") or {}).get("unschedulable"):
-        advice = f"If nobody works on it: kubectl uncordon {name_of(node)}"
-        problems.append(
-            Problem(subject, "Cordoned", "it is cordoned, so nothing is scheduled on it", advice, Hope.LITTLE)
-        )
+        problems.append(_cordoned(subject, node, azure_says))
     elif any(taint.get("key") == "node.cloudprovider.kubernetes.io/uninitialized" for taint in taints_of(node)):
         problems.append(Problem(subject, "Uninitialized", "Azure's cloud controller has not taken it in yet"))
     for condition in (node.get("status") or {}).get("conditions") or []:
-        kind = str(condition.get("type"))
-        if kind in HEALTH_CONDITIONS and condition.get("status") == "True":
-            blocking, advice = HEALTH_CONDITIONS[kind]
-            message = f"{kind}: {condition.get('reason')}: {condition.get('message')}"
-            problems.append(Problem(subject, kind, message, advice, Hope.LITTLE, blocking=blocking))
+        ailment = ailment_of(condition)
+        if ailment is not None:
+            kind, words = ailment.kind, ailment.message
+            problems.append(Problem(subject, kind, words, ailment.advice, Hope.LITTLE, blocking=ailment.blocking))
     state = labels_of(node).get("nvidia.com/mig.config.state")
     if state in ("pending", "rebooting"):
         problems.append(Problem(subject, "MigReboot", f"its GPUs are being partitioned (mig.config.state is {state})"))
@@ -203,28 +296,37 @@ def node_problems(node: dict[str, Any], *, partitioned: bool = False) -> list[Pr
     return problems
 
 
-def future_node(pool: Mapping[str, Any], stack: str | None) -> dict[str, Any]:
+def future_node(pool: Mapping[str, Any], stack: str | None, live: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
     """Returns what Kubernetes will say of a new GPU node, as far as it decides which Pods are put there.
 
-    Labels that something in the cluster adds later, such as those of node feature discovery, are not foreseen.
+    Its labels are those that AKS has put on a live node of the cluster, with what differs by pool. Of those that
+    something in the cluster adds, node feature discovery's for NVIDIA's devices are foreseen where it runs.
 
     Args:
         pool: Its pool as ``aks.gpu.node_pool`` returns it, or a part of that.
         stack: The ``gpu_stack`` of the pool, or None.
+        live: Nodes of the cluster.
     """
     nvidia = (pool.get("gpu_profile") or {}).get("nvidia") or {}
     tags = {str(key).lower(): str(text).lower() for key, text in (pool.get("tags") or {}).items()}
     managed = nvidia.get("management_mode") == "Managed" or tags.get("enablemanagedgpuexperience") == "true"
     spot = str(pool.get("scale_set_priority")) == "Spot"
+    # Grace, the processor beside GB200 and GB300, is of Arm; all other GPU sizes are not.
+    arch = "arm64" if re.search(r"_gb\d", str(pool.get("vm_size")).lower()) else "amd64"
+    system = str(pool.get("os_type") or "Linux").lower()
     known = {
+        **_labels_of_cluster(live),
         POOL_LABEL: pool.get("name"),
         "agentpool": pool.get("name"),
         SIZE_LABEL: pool.get("vm_size"),
+        "beta.kubernetes.io/instance-type": pool.get("vm_size"),
         SPOT_LABEL: "spot" if spot else None,
         MANAGED_LABEL: "enabled" if stack == "managed" or managed else None,
         "kubernetes.azure.com/mode": str(pool.get("mode") or "User").lower(),
-        "kubernetes.io/os": str(pool.get("os_type") or "Linux").lower(),
-        "kubernetes.io/arch": "amd64",
+        "kubernetes.io/os": system,
+        "beta.kubernetes.io/os": system,
+        "kubernetes.io/arch": arch,
+        "beta.kubernetes.io/arch": arch,
         "accelerator": "nvidia",
         ACCELERATOR_LABEL: "nvidia",
         **(pool.get("node_labels") or {}),
@@ -236,25 +338,53 @@ def future_node(pool: Mapping[str, Any], stack: str | None) -> dict[str, Any]:
     }
 
 
+_LABELS_OF_POOL = re.compile(
+    r"kubernetes\.azure\.com/(?:agentpool|mode|accelerator|scalesetpriority|dcgm-exporter|node-image-version|os-sku.*|"
+    r"storageprofile|storagetier|sku-.*|security-type|kata.*|fips.*|upgrade-status|.*gpu.*)"
+)
+_LABELS_OF_CLUSTER = re.compile(
+    r"kubernetes\.azure\.com/.*|kubernetes\.io/role|node-role\.kubernetes\.io/.*|"
+    r"(?:topology\.kubernetes\.io|failure-domain\.beta\.kubernetes\.io)/region"
+)
+_DISCOVERY = "feature.node.kubernetes.io/"
+_DISCOVERED = ("pci-10de.present", "pci-0300_10de.present", "pci-0302_10de.present")
+
+
+def _labels_of_cluster(live: Sequence[dict[str, Any]]) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    for node in live:
+        for key, value in labels_of(node).items():
+            if _LABELS_OF_CLUSTER.fullmatch(key) and not _LABELS_OF_POOL.fullmatch(key):
+                labels.setdefault(key, value)
+            if key.startswith(_DISCOVERY):
+                labels |= {f"{_DISCOVERY}{name}": "true" for name in _DISCOVERED}
+            if key == "nvidia.com/gpu.present":
+                labels[key] = value
+    return labels
+
+
 def _taint_of(text: str) -> dict[str, str]:
     front, _colon, effect = text.rpartition(":")
     key, _equals, value = front.partition("=")
     return {"key": key, "value": value, "effect": effect}
 
 
-def placement_obstacle(template: dict[str, Any], node: dict[str, Any]) -> tuple[str, str] | None:
+def placement_obstacle(
+    template: dict[str, Any], node: dict[str, Any], *, open_labels: bool = False
+) -> tuple[str, str] | None:
     """Returns why a DaemonSet makes no Pod for a node, as a cause and in words; None when it does.
 
     Args:
         template: The Pod template of the DaemonSet.
         node: The node.
+        open_labels: The node may get more labels than it has, so that one that it lacks is no obstacle.
     """
     spec = template.get("spec") or {}
     labels = labels_of(node)
     for key, value in (spec.get("nodeSelector") or {}).items():
-        if labels.get(key) != value:
+        if labels.get(key) != value and not (open_labels and _may_come(key, labels)):
             return "NotSelected", f"its nodeSelector wants the label {key}={value}, which the node does not have"
-    if not _affine(spec, node):
+    if not _affine(spec, node, open_labels):
         return "NotSelected", "its node affinity does not match the labels of the node"
     taints = untolerated(spec, node)
     if taints:
@@ -288,7 +418,12 @@ def tolerates(toleration: dict[str, Any], taint: dict[str, Any]) -> bool:
     return toleration.get("key") == taint.get("key") and (toleration.get("value") or "") == (taint.get("value") or "")
 
 
-def _affine(spec: dict[str, Any], node: dict[str, Any]) -> bool:
+def _may_come(key: str, labels: dict[str, str]) -> bool:
+    """True for a label that is not there and that something may still add; those that AKS adds by itself are known."""
+    return key not in labels and key not in (SPOT_LABEL, MANAGED_LABEL)
+
+
+def _affine(spec: dict[str, Any], node: dict[str, Any], open_labels: bool) -> bool:
     required = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
         "requiredDuringSchedulingIgnoredDuringExecution"
     )
@@ -297,19 +432,21 @@ def _affine(spec: dict[str, Any], node: dict[str, Any]) -> bool:
     fields = {"metadata.name": name_of(node)}
     return any(
         (term.get("matchExpressions") or term.get("matchFields"))
-        and _all_match(term.get("matchExpressions") or [], labels_of(node))
-        and _all_match(term.get("matchFields") or [], fields)
+        and _all_match(term.get("matchExpressions") or [], labels_of(node), open_labels)
+        and _all_match(term.get("matchFields") or [], fields, False)
         for term in required.get("nodeSelectorTerms") or []
     )
 
 
-def _all_match(expressions: Iterable[dict[str, Any]], values: dict[str, str]) -> bool:
-    return all(_matches(expression, values) for expression in expressions)
+def _all_match(expressions: Iterable[dict[str, Any]], values: dict[str, str], open_labels: bool) -> bool:
+    return all(_matches(expression, values, open_labels) for expression in expressions)
 
 
-def _matches(expression: dict[str, Any], values: dict[str, str]) -> bool:
+def _matches(expression: dict[str, Any], values: dict[str, str], open_labels: bool) -> bool:
     value = values.get(expression["key"])
     operator, wanted = expression["operator"], expression.get("values") or []
+    if open_labels and operator in ("Exists", "In", "Gt", "Lt") and _may_come(expression["key"], values):
+        return True
     if operator == "Exists":
         return value is not None
     if operator == "DoesNotExist":
@@ -322,6 +459,22 @@ def _matches(expression: dict[str, Any], values: dict[str, str]) -> bool:
         return int(value or "") > int(wanted[0]) if operator == "Gt" else int(value or "") < int(wanted[0])
     except ValueError:
         return False
+
+
+def _cordoned(subject: str, node: dict[str, Any], azure_says: str) -> Problem:
+    """https://learn.microsoft.com/azure/aks/how-does-upgrade-happen: an upgrade cordons one node after the other."""
+    text = "it is cordoned, so nothing is scheduled on it"
+    if labels_of(node).get(UPGRADE_LABEL) == "Quarantined":
+        advice = (
+            f"AKS could not drain it for an upgrade ({UPGRADE_LABEL}=Quarantined). Remove what blocks the drain, "
+            "often a PodDisruptionBudget, and start the upgrade again."
+        )
+        return Problem(subject, "Cordoned", text, advice, Hope.LITTLE)
+    if azure_says:
+        advice = "AKS cordons the nodes of a pool while it works on it; it lifts that by itself."
+        return Problem(subject, "Cordoned", f"{text}; Azure says: {azure_says}", advice)
+    advice = f"If nobody works on it: kubectl uncordon {name_of(node)}"
+    return Problem(subject, "Cordoned", text, advice, Hope.LITTLE)
 
 
 def _not_ready(subject: str, node: dict[str, Any], partitioned: bool) -> Problem:

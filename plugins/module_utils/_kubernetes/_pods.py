@@ -48,7 +48,11 @@ def pod_problems(pod: dict[str, Any], events: Iterable[dict[str, Any]] = ()) -> 
 
 
 def requested(pod: dict[str, Any], resource: str) -> int:
-    """Returns how many of a resource a Pod holds; a container's limit counts where it makes no request."""
+    """Returns how many of a resource a Pod holds; a container's limit counts where it makes no request.
+
+    Sidecars, init containers that restart, run beside what comes after them.
+    https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/#resource-sharing-within-containers
+    """
     spec = pod.get("spec") or {}
 
     def of(container: dict[str, Any]) -> int:
@@ -56,9 +60,12 @@ def requested(pod: dict[str, Any], resource: str) -> int:
         value = (resources.get("requests") or {}).get(resource, (resources.get("limits") or {}).get(resource, 0))
         return count_of(value)
 
-    together = sum(of(container) for container in spec.get("containers") or [])
-    alone = max((of(container) for container in spec.get("initContainers") or []), default=0)
-    return max(together, alone)
+    beside, most = 0, 0
+    for container in spec.get("initContainers") or []:
+        if container.get("restartPolicy") == "Always":
+            beside += of(container)
+        most = max(most, beside + (0 if container.get("restartPolicy") == "Always" else of(container)))
+    return max(most, beside + sum(of(container) for container in spec.get("containers") or []))
 
 
 def is_over(pod: dict[str, Any]) -> bool:

@@ -23,11 +23,11 @@ INSTANCES = {"MIG1g": 7, "MIG2g": 3, "MIG3g": 2, "MIG4g": 1, "MIG7g": 1}
 _MEMORY: tuple[tuple[str, dict[str, int]], ...] = (
     (r"nd\d+asr_v4", {"MIG1g": 5, "MIG2g": 10, "MIG3g": 20, "MIG4g": 20, "MIG7g": 40}),
     (
-        r"nc\d+ads_a100_v4|nd\d+amsr_a100_v4|nd\d+isr_h100_v5",
+        r"nc\d+ads_a100_v4|nd\d+amsr_a100_v4|nd\d+isrf?_h100_v5",
         {"MIG1g": 10, "MIG2g": 20, "MIG3g": 40, "MIG4g": 40, "MIG7g": 80},
     ),
     (r"nc\d+adi?s_h100_v5", {"MIG1g": 12, "MIG2g": 24, "MIG3g": 47, "MIG4g": 47, "MIG7g": 94}),
-    (r"nd\d+isr_h200_v5", {"MIG1g": 18, "MIG2g": 35, "MIG3g": 71, "MIG4g": 71, "MIG7g": 141}),
+    (r"nd\d+isrf?_h200_v5", {"MIG1g": 18, "MIG2g": 35, "MIG3g": 71, "MIG4g": 71, "MIG7g": 141}),
 )
 """Memory of an instance in GB, as its name has it, by the sizes whose GPU it is."""
 

@@ -30,7 +30,7 @@ class Family:
         model: The GPU.
         vendor: ``nvidia`` or ``amd``.
         gpus: GPUs of a size, by the number in its name; a partitioned GPU counts as the one device that a node sees.
-        mig: Whether the GPU can be split into MIG instances.
+        mig: Whether the GPU can be split into MIG instances; None when that is not known.
         retired: The day on which Azure took the series off, or None.
         successor: What to take instead of a retired size.
     """
@@ -39,7 +39,7 @@ class Family:
     model: str
     vendor: str
     gpus: dict[int, int]
-    mig: bool = False
+    mig: bool | None = False
     retired: str | None = None
     successor: str | None = None
 
@@ -49,12 +49,26 @@ FAMILIES: tuple[Family, ...] = (
     Family(r"nc\d+ads_a100_v4", "NVIDIA A100", NVIDIA, {24: 1, 48: 2, 96: 4}, mig=True),
     Family(r"nc\d+ads_h100_v5", "NVIDIA H100", NVIDIA, {40: 1}, mig=True),
     Family(r"nc\d+adis_h100_v5", "NVIDIA H100", NVIDIA, {80: 2}, mig=True),
+    # Of confidential computing, with the whole GPU.
+    Family(r"ncc\d+ads_h100_v5", "NVIDIA H100", NVIDIA, {40: 1}, mig=None),
+    # From 24 to 72 vCPUs a fraction of a GPU, which the node sees as one device.
+    Family(
+        r"nc\d+l?ds_xl_rtxpro6000bse_v6",
+        "NVIDIA RTX PRO 6000",
+        NVIDIA,
+        {24: 1, 36: 1, 72: 1, 128: 1, 144: 1, 256: 2, 288: 2},
+        mig=None,
+    ),
     Family(r"nd\d+rs_v2", "NVIDIA V100", NVIDIA, {40: 8}),
     Family(r"nd\d+am?sr(_a100)?_v4", "NVIDIA A100", NVIDIA, {96: 8}, mig=True),
-    Family(r"nd\d+isr_h100_v5", "NVIDIA H100", NVIDIA, {96: 8}, mig=True),
-    Family(r"nd\d+isr_h200_v5", "NVIDIA H200", NVIDIA, {96: 8}, mig=True),
+    Family(r"nd\d+isrf?_h100_v5", "NVIDIA H100", NVIDIA, {96: 8}, mig=True),
+    Family(r"nd\d+isrf?_h200_v5", "NVIDIA H200", NVIDIA, {96: 8}, mig=True),
+    Family(r"nd\d+isrf?(_ndr)?_gb200_v6", "NVIDIA GB200", NVIDIA, {128: 4}, mig=None),
+    Family(r"nd\d+isrf?(_ndr)?_gb300_v6", "NVIDIA GB300", NVIDIA, {128: 4}, mig=None),
     Family(r"nv\d+adm?s_a10_v5", "NVIDIA A10", NVIDIA, {6: 1, 12: 1, 18: 1, 36: 1, 72: 2}),
     Family(r"nd\d+isr_mi300x_v5", "AMD Instinct MI300X", AMD, {96: 8}),
+    Family(r"nv\d+adm?s_v710_v5", "AMD Radeon Pro V710", AMD, {4: 1, 8: 1, 12: 1, 24: 1, 28: 1}),
+    Family(r"ng\d+adm?s_v620_v1", "AMD Radeon PRO V620", AMD, {8: 1, 16: 1, 32: 1}),
     Family(r"nc(6|12|24)r?(_promo)?", "Tesla K80", NVIDIA, {6: 1, 12: 2, 24: 4}, False, "2023-08-31", MINIMUM_SIZE),
     Family(r"nc\d+r?s_v2", "Tesla P100", NVIDIA, {6: 1, 12: 2, 24: 4}, False, "2023-08-31", MINIMUM_SIZE),
     Family(r"nd(6|12|24)r?s", "Tesla P40", NVIDIA, {6: 1, 12: 2, 24: 4}, False, "2023-08-31", MINIMUM_SIZE),
@@ -67,6 +81,13 @@ FAMILIES: tuple[Family, ...] = (
         r"nv\d+as_v4", "AMD Radeon Instinct MI25", AMD, {4: 1, 8: 1, 16: 1, 32: 1}, False, "2026-09-30", MINIMUM_SIZE
     ),
 )
+
+
+_VENDORS = (
+    (re.compile(r"_(?:mi\d|v6\d\d|v7\d\d)"), AMD),
+    (re.compile(r"_(?:t\d|a\d{2,3}|h\d{3}|g?b\d{3}|l\d{1,2}s?|rtx\w*)(?:_|$)"), NVIDIA),
+)
+"""What stands for the GPU in the name of a size → its vendor."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +116,8 @@ class SizeFacts:
 def facts(name: str) -> SizeFacts:
     """Returns what is known of a size from its name alone.
 
-    A name that begins with ``Standard_NC``, ``ND``, ``NG`` or ``NV`` is a GPU size even if it is too new for the
-    table; any other has no GPUs.
+    A name that begins with ``Standard_NC``, ``NCC``, ``ND``, ``NG`` or ``NV`` is a GPU size even if it is too new for
+    the table; any other has no GPUs. The vendor of one that is not in the table is known where the name says the GPU.
 
     Args:
         name: Such as ``Standard_NC4as_T4_v3``; letter case is ignored.
@@ -107,7 +128,6 @@ def facts(name: str) -> SizeFacts:
         if re.fullmatch(family.pattern, short):
             gpus = family.gpus.get(int(number.group(1))) if number else None
             return SizeFacts(name, gpus, family.model, family.vendor, family.mig, family.retired, family.successor)
-    if re.match(r"n[cdgv]\d", short):
-        vendor = AMD if re.search(r"_(mi\d|v620)", short) else NVIDIA
-        return SizeFacts(name, None, None, vendor)
+    if re.match(r"n(?:cc?|[dgv])\d", short):
+        return SizeFacts(name, None, None, next((vendor for sign, vendor in _VENDORS if sign.search(short)), None))
     return SizeFacts(name, 0, mig=False)

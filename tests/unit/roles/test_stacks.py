@@ -86,6 +86,55 @@ def test_a_second_device_plugin_is_refused(met: str, stack: str) -> None:
     assert text.endswith("Two device plugins on one node would hand out each GPU twice.")
 
 
+def also(there: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {**there, **more}
+
+
+def test_a_node_that_is_there_is_better_than_what_is_foreseen() -> None:
+    """NVIDIA/k8s-device-plugin#708, #1213: NVIDIA's chart selects labels that come with node feature discovery."""
+    there = found(node("gpunp", "daemon_set", OURS, THEIRS), plugins=(OURS,))
+    assert THEIRS in variable("device_plugin", "device_plugin_problems", device_plugin_found=there)[0]
+
+
+def test_gpus_that_dra_hands_out_are_refused() -> None:
+    """Azure/AKS#5962; a node of another pool is none of ours."""
+    assert (
+        "NVIDIA's DRA driver hands out the GPUs of aks-gpunp"
+        in variable("device_plugin", "device_plugin_problems", device_plugin_found=found(node("gpunp", "dra")))[0]
+    )
+    assert not variable("device_plugin", "device_plugin_problems", device_plugin_found=found(node("other", "dra")))
+
+
+@pytest.mark.parametrize("stack", ["device_plugin", "managed", "gpu_image"])
+def test_an_operator_in_dra_mode_is_refused(stack: str) -> None:
+    """NVIDIA/gpu-operator#2571, #2696: GPUCluster instead of ClusterPolicy."""
+    there = also(found(), gpu_clusters=["gpu-cluster"])
+    problems = variable("device_plugin", "device_plugin_problems", gpu_stack=stack, device_plugin_found=there)
+    assert "GPUCluster gpu-cluster" in problems[0]
+
+
+def test_what_can_not_be_foreseen_is_warned_of() -> None:
+    there = also(found(plugins=(OURS,)), possible_device_plugins=[THEIRS])
+    assert variable("device_plugin", "device_plugin_problems", device_plugin_found=there) == []
+    (warning,) = variable("device_plugin", "device_plugin_warnings", device_plugin_found=there)
+    assert warning.startswith(f"{THEIRS} may put another device plugin")
+    assert variable("device_plugin", "device_plugin_warnings", device_plugin_found=found()) == []
+
+
+def test_what_may_not_be_listed_is_not_known() -> None:
+    """With GPUs and no DaemonSet in sight, a second run took the nodes for ones of the GPU image."""
+    there = also(found(node("gpunp", None)), not_looked_at=["daemon_sets", "events"])
+    assert variable("device_plugin", "device_plugin_problems", device_plugin_found=there) == []
+    (warning,) = variable("device_plugin", "device_plugin_warnings", device_plugin_found=there)
+    assert "may not list DaemonSets in all namespaces" in warning
+
+
+def test_the_plugin_stays_where_it_is_not_known_who_needs_it() -> None:
+    used = also(found({**node("gpunp", None), "capacity": 1}, {**node("cpu", None), "name": "aks-cpu", "capacity": 0}))
+    used["not_looked_at"] = ["daemon_sets"]
+    assert variable("device_plugin", "device_plugin_still_used", device_plugin_used=used) == ["aks-gpunp"]
+
+
 @pytest.mark.parametrize("gpus_from", ["node", "managed"])
 @pytest.mark.parametrize("pool", ["gpunp", "other"])
 def test_the_articles_manifest_reaches_every_pool(gpus_from: str, pool: str) -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpu_sources import is_device_plugin
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpus import (
     Expectation,
     Verdict,
     evaluate,
     expectation_of,
-    is_device_plugin,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import (
     count_of,
@@ -160,6 +160,46 @@ def test_cordoned() -> None:
 
 
 @pytest.mark.parametrize(
+    "state",
+    [
+        "UpgradingNodeImageVersion",  # Azure/AKS#3439: the node image upgrade that cordons
+        # Version upgrades: https://learn.microsoft.com/azure/aks/how-does-upgrade-happen, Azure/AKS#3927 and #4340
+        "Upgrading",
+        "Updating",  # https://learn.microsoft.com/rest/api/aks/agent-pools/get
+        "Scaling",
+    ],
+)
+def test_a_node_that_azure_has_cordoned_is_waited_for(state: str) -> None:
+    problem = only(judge(node(unschedulable=True), pods=[plugin_pod()], pool={"provisioning_state": state}))
+    assert (problem.cause, problem.hope) == ("Cordoned", Hope.GOOD)
+    assert f"Azure says: {state}" in problem.message
+    assert "uncordon" not in problem.advice
+
+
+@pytest.mark.parametrize("state", ["Succeeded", "Canceled", None])
+def test_a_cordoned_node_that_azure_does_not_work_on(state: str | None) -> None:
+    problem = only(judge(node(unschedulable=True), pods=[plugin_pod()], pool={"provisioning_state": state}))
+    assert (problem.cause, problem.hope) == ("Cordoned", Hope.LITTLE)
+    assert f"kubectl uncordon {NAME}" in problem.advice
+
+
+def test_a_failed_upgrade_leaves_its_node_cordoned() -> None:
+    """Azure/AKS#3439: the pool Failed, and the node stayed cordoned."""
+    verdict = judge(node(unschedulable=True), pods=[plugin_pod()], pool={"provisioning_state": "Failed"})
+    assert causes(verdict) == ["PoolFailed", "Cordoned"]
+    assert "uncordon" in verdict.problems[1].advice
+
+
+def test_a_node_that_an_upgrade_could_not_drain() -> None:
+    """Azure/azure-rest-api-specs#28919, undrainableNodeBehavior Cordon: the label, and the node stays cordoned."""
+    labels = {"kubernetes.azure.com/upgrade-status": "Quarantined"}
+    pool = {"provisioning_state": "Canceled"}
+    problem = only(judge(node(unschedulable=True, labels=labels), pods=[plugin_pod()], pool=pool))
+    assert (problem.cause, problem.hope) == ("Cordoned", Hope.LITTLE)
+    assert "could not drain it" in problem.advice
+
+
+@pytest.mark.parametrize(
     ("name", "done"),
     [("GPUMissing", False), ("XIDErrors", False), ("UnhealthyNvidiaDevicePlugin", False), ("GPUClockThrottling", True)],
 )
@@ -244,7 +284,9 @@ MANAGED = {"kubernetes.azure.com/dcgm-exporter": "enabled"}
 def test_a_plugin_beside_the_nodes_own(stack: str | None, labels: dict[str, str]) -> None:
     verdict = judge(node(labels=labels), pods=[plugin_pod({"phase": "Running"})], stack=stack)
     assert (only(verdict).cause, verdict.done) == ("TwoDevicePlugins", False)
-    assert judge(node(labels=labels), stack=stack).done
+    meant = judge(node(labels=labels), stack=stack)
+    assert (only(meant).cause, meant.done) == ("TwoDevicePlugins", False)
+    assert judge(node(labels=labels), plugins=[], stack=stack).done
 
 
 def test_managed_gpus_are_managed_whatever_else_is_there() -> None:
@@ -407,6 +449,25 @@ def test_requested_takes_the_larger_of_init_and_main() -> None:
         }
     }
     assert requested(pod, GPU) == 4
+
+
+@pytest.mark.parametrize(
+    ("before", "gpus", "held"),
+    [
+        # volcano-sh/volcano#5829, kubernetes-sigs/karpenter#479; as KEP-753 adds them up
+        pytest.param([("Always", 1)], [2], 3, id="a sidecar beside the main container"),
+        pytest.param([("Always", 1), (None, 4)], [2], 5, id="an init container beside the sidecar before it"),
+        pytest.param([(None, 4), ("Always", 1)], [2], 4, id="an init container before the sidecar"),
+        pytest.param([("Always", 1), ("Always", 1)], [1, 1], 4, id="two of each"),
+    ],
+)
+def test_requested_counts_sidecars(before: list[tuple[str | None, int]], gpus: list[int], held: int) -> None:
+    def container(count: int, policy: str | None = None) -> dict[str, Any]:
+        more = {"restartPolicy": policy} if policy else {}
+        return {"name": "c", "resources": {"limits": {GPU: str(count)}}, **more}
+
+    init = [container(count, policy) for policy, count in before]
+    assert requested({"spec": {"initContainers": init, "containers": [container(each) for each in gpus]}}, GPU) == held
 
 
 @pytest.mark.parametrize(

@@ -415,3 +415,34 @@ def test_spot_has_a_quota_of_its_own() -> None:
 def test_what_a_name_tells(name: str, gpus: int | None, model: str | None, retired: str | None) -> None:
     known = facts(name)
     assert (known.gpus, known.model, known.retired) == (gpus, model, retired)
+
+
+@pytest.mark.parametrize(
+    ("name", "gpus", "vendor", "model"),
+    [
+        # https://learn.microsoft.com/azure/virtual-machines/sizes/gpu-accelerated/nvadsv710-v5-series
+        ("Standard_NV4ads_V710_v5", 1, "amd", "AMD Radeon Pro V710"),
+        ("Standard_NV28adms_V710_v5", 1, "amd", "AMD Radeon Pro V710"),
+        # …/ngads-v620-series
+        ("Standard_NG32adms_V620_v1", 1, "amd", "AMD Radeon PRO V620"),
+        # …/nccadsh100v5-series
+        ("Standard_NCC40ads_H100_v5", 1, "nvidia", "NVIDIA H100"),
+        # …/nc-rtxpro6000-bse-v6-series: a quarter, a half, one, two
+        ("Standard_NC24lds_xl_RTXPRO6000BSE_v6", 1, "nvidia", "NVIDIA RTX PRO 6000"),
+        ("Standard_NC72ds_xl_RTXPRO6000BSE_v6", 1, "nvidia", "NVIDIA RTX PRO 6000"),
+        ("Standard_NC144lds_xl_RTXPRO6000BSE_v6", 1, "nvidia", "NVIDIA RTX PRO 6000"),
+        ("Standard_NC288ds_xl_RTXPRO6000BSE_v6", 2, "nvidia", "NVIDIA RTX PRO 6000"),
+        # …/nd-gb200-v6-series, …/nd-gb300-v6-series
+        ("Standard_ND128isr_NDR_GB200_v6", 4, "nvidia", "NVIDIA GB200"),
+        ("Standard_ND128isr_GB300_v6", 4, "nvidia", "NVIDIA GB300"),
+        ("standard_nd96isrf_h100_v5", 8, "nvidia", "NVIDIA H100"),  # Azure/ai-infrastructure-on-azure
+        # Not in the table: what the name says, and no more.
+        ("Standard_NC8ads_A10_v4", None, "nvidia", None),  # Azure/AgentBaker, its list of GPU sizes
+        ("Standard_ND96isr_MI400X_v6", None, "amd", None),
+        ("Standard_NV16ads_X9_v7", None, None, None),
+        ("Standard_NP20s", 0, None, None),  # FPGAs: …/sizes/fpga-accelerated/np-family
+    ],
+)
+def test_vendors_and_fractions(name: str, gpus: int | None, vendor: str | None, model: str | None) -> None:
+    known = facts(name)
+    assert (known.gpus, known.vendor, known.model) == (gpus, vendor, model)
