@@ -91,7 +91,7 @@ def summary(results: Sequence[Result], unknown: Sequence[Unwitnessed]) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Compare, print the table, and return the exit status."""
-    parser = argparse.ArgumentParser(prog="make witness", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(prog="make witness", description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--recording", type=Path, help="exchanges, one JSON object a line, instead of the sandbox's")
     parser.add_argument("--tables", type=Path, default=FOLDER, help="the folder of witnesses.yml and tables/")
     parser.add_argument("--keep", type=Path, help="write the sandbox's exchanges there")

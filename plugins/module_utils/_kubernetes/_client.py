@@ -151,7 +151,8 @@ class Client:
         # What is packed arrives in blocks, long after it happened.
         headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
         answer = self._send("GET", path, query, headers, None, silence_seconds, stream=True)
-        assert answer.stream is not None
+        if answer.stream is None:
+            raise AssertionError("a request for a stream is answered with one")
         return answer.stream
 
     def _answered(

