@@ -84,7 +84,8 @@ def fields_of(model: Any) -> dict[str, tuple[Any, bool]]:
 
 def is_model(hint: Any) -> bool:
     """Is it one of the SDK's models?"""
-    return isinstance(hint, type) and issubclass(hint, _models._Model)  # type: ignore[attr-defined]
+    plain = isinstance(hint, type) and typing.get_origin(hint) is None  # on Python 3.10 list[str] is a type, too
+    return plain and issubclass(hint, _models._Model)  # type: ignore[attr-defined]
 
 
 def _fields(model: Any) -> dict[str, Any]:

@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.module_utils import basic
 from ansible_collections.aks.gpu.plugins.modules import manifest, wait_for_gpus
 from ansible_collections.aks.gpu.plugins.plugin_utils import _isolation
 
+INJECTED = "_ansible_inject_invocation"
 MASK = "********"
 PLANTED = [f"pl4nted-{number}-value" for number in range(1, 13)]
 SERVER = "https://127.0.0.1:9"
@@ -63,7 +65,10 @@ def kubeconfig(**changes: Any) -> dict[str, Any]:
 
 def run(module: Any, folder: Path, **options: Any) -> tuple[str, dict[str, Any]]:
     """Returns all that a module printed, and its result."""
-    arguments = json.dumps({"ANSIBLE_MODULE_ARGS": {**options, "_ansible_verbosity": 5, "_ansible_diff": True}})
+    inner = {"_ansible_verbosity": 5, "_ansible_diff": True}
+    if INJECTED in Path(basic.__file__).read_text():  # newer releases of ansible-core show the options when asked to
+        inner[INJECTED] = True
+    arguments = json.dumps({"ANSIBLE_MODULE_ARGS": {**options, **inner}})
     lines: list[str] = []
     ended = _isolation.call_main(
         module.main,

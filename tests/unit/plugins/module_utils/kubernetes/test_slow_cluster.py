@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import http.server
-import io
 import json
 import threading
 import time
@@ -17,8 +16,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.aks.gpu.plugins.modules import wait_for_gpus
+from ansible_collections.aks.gpu.plugins.plugin_utils import _isolation
 
 CONDITION = {"type": "Ready", "status": "False", "reason": "KubeletNotReady", "message": "container runtime is down"}
 NODE = {
@@ -71,12 +70,17 @@ def kubeconfig(tmp_path: Path) -> Iterator[str]:
     server.server_close()
 
 
-def test_a_verdict_that_is_known_is_kept(kubeconfig: str) -> None:
-    output = io.StringIO()
+def test_a_verdict_that_is_known_is_kept(kubeconfig: str, tmp_path: Path) -> None:
     options = {"kubeconfig": kubeconfig, "node_pool": "gpunp", "wait_timeout": 1}
-    with patch_module_args(options), contextlib.redirect_stdout(output), pytest.raises(SystemExit):
-        wait_for_gpus.main()
-    result = json.loads(output.getvalue().strip().splitlines()[-1])
+    ended = _isolation.call_main(
+        wait_for_gpus.main,
+        json.dumps({"ANSIBLE_MODULE_ARGS": options}).encode(),
+        environment={},
+        working_directory=str(tmp_path),
+        parent_directory=str(tmp_path),
+        show=lambda _line: None,
+    )
+    result = json.loads(ended.stdout.strip().splitlines()[-1])
     assert result["failed"]
     assert "NotReady: KubeletNotReady: container runtime is down" in result["msg"]
     assert "could not be read again" in result["msg"]
