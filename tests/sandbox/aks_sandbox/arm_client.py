@@ -74,3 +74,9 @@ class Arm:
         response = self.ask("DELETE", self.pool(name))
         if response.status_code != 204:
             assert self.wait(response)["status"] == "Succeeded"
+
+    def delete_all(self) -> None:
+        """DELETE every pool but the cluster's first one, and wait."""
+        for pool in self.ask("GET", self.cluster + "/agentPools").json()["value"]:
+            if pool["name"] != "nodepool1":
+                self.delete(pool["name"])

@@ -26,9 +26,7 @@ def arm(sandbox: Sandbox) -> Iterator[Arm]:
     arm = Arm(sandbox)
     yield arm
     sandbox.clear_faults()
-    for pool in arm.ask("GET", arm.cluster + "/agentPools").json()["value"]:
-        if pool["name"] != "nodepool1":
-            arm.delete(pool["name"])
+    arm.delete_all()
 
 
 def refused(response: Any, status: int, code: str) -> dict[str, Any]:

@@ -30,9 +30,7 @@ def arm(sandbox: Sandbox) -> Iterator[Arm]:
     arm = Arm(sandbox, "owner")
     yield arm
     sandbox.clear_faults()
-    for pool in arm.ask("GET", arm.cluster + "/agentPools").json()["value"]:
-        if pool["name"] != "nodepool1":
-            arm.delete(pool["name"])
+    arm.delete_all()
 
 
 def shown(properties: dict[str, Any]) -> tuple[int, str, str]:
