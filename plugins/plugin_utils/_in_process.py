@@ -17,6 +17,7 @@ why.
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import importlib
 import io
@@ -115,6 +116,7 @@ def load(name: str, package: str = MODULES) -> LoadedModule:
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             module = importlib.import_module(f"{package}.{name}")
+        gc.freeze()  # a worker's collector would copy every page that holds what was imported here
         return LoadedModule(module.main, module.__file__ or "")
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the module then fails in its own process, for its task alone
         return LoadedModule(None, problem=f"the module can't be imported here ({type(error).__name__}: {error})")
