@@ -159,7 +159,7 @@ options:
   availability_zones:
     description: Zones of the region, or V(auto) to leave the choice to AKS. Only taken at creation.
     type: list
-    elements: str
+    elements: raw
   os_type:
     description: V(Linux) or V(Windows). Only taken at creation.
     type: str
@@ -236,10 +236,10 @@ options:
     suboptions:
       max_surge:
         description: Nodes added for the time of an upgrade, as a number or a percentage.
-        type: str
+        type: raw
       max_unavailable:
         description: Nodes that may be missing during an upgrade, as a number or a percentage.
-        type: str
+        type: raw
       drain_timeout_in_minutes:
         description: How long a node may take to drain.
         type: int

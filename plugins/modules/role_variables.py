@@ -16,7 +16,8 @@ description:
   - Only what is set is judged, and what must be set. So it costs a fleet little, and it can stand in a play of its own
     before the roles, whose own judgement then need not be repeated (C(rolespec_validate=false)).
   - Warns of a variable that no role takes, and whose name is nearly that of one that a role takes.
-  - Empty text is an unset variable, but for those that say which way all goes, such as C(node_pool_state).
+  - Null, empty text and whitespace are an unset variable.
+  - Refuses a number or a boolean for a variable that is text, because its spelling may be lost.
 extends_documentation_fragment:
   - aks.gpu.attributes.reads
 options:

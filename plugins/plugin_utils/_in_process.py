@@ -45,17 +45,18 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._files import PRI
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import RUN_DIRECTORY_VARIABLE, SINCE_VARIABLE
 from ansible_collections.aks.gpu.plugins.module_utils._evidence import _steps
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import one_line
-from ansible_collections.aks.gpu.plugins.plugin_utils import _fleet_progress, _isolation
+from ansible_collections.aks.gpu.plugins.plugin_utils import _fleet_progress, _isolation, _role_variables
 
 display = Display()
 
-OLDEST_CORE, NEWEST_CORE = (2, 16), (2, 21)
+OLDEST_CORE, NEWEST_CORE = (2, 16), (2, 22)
 """The releases of ansible-core that the in-process way is tested with."""
 
 RUN_DIRECTORY: str = vars(constants)["DEFAULT_LOCAL_TMP"]
 """Made for this run by Ansible in the main process (0700), shared by the workers, removed by Ansible at the end."""
 
 SETTING = "aks_gpu_in_process"
+COLLECTION = "aks.gpu"
 MODULES = "ansible_collections.aks.gpu.plugins.modules"
 BATCH_SECONDS = 10.0
 """How long a task waits for another host of its batch to note when they began it."""
@@ -75,6 +76,7 @@ def load_templating() -> None:
     with contextlib.suppress(AnsibleError, KeyError):
         filter_loader.get("ansible.builtin.bool")
         filter_loader.get("aks.gpu.listed")
+        filter_loader.get("aks.gpu.or_else")
         filter_loader.get("aks.gpu.absolute_path")
         test_loader.get("ansible.builtin.skipped")
 
@@ -113,6 +115,7 @@ def load(name: str, package: str = MODULES) -> LoadedModule:
         return LoadedModule(None, problem=f"{SETTING.upper()} is never")
     load_templating()
     _load_serialisation()
+    _role_variables.read_all()
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             module = importlib.import_module(f"{package}.{name}")
@@ -145,6 +148,9 @@ class InProcessAction(NormalAction):
         started = time.time()
         self._task_vars = task_vars or {}
         self._environment = {}
+        wrong = self._wrong_variables_of_role()
+        if wrong:
+            return {"failed": True, "msg": f"{'. '.join(wrong)}.", "argument_errors": wrong}
         self._since = self._new_enough()
         obstacle = self._obstacle()
         self._in_process = obstacle is None
@@ -155,6 +161,20 @@ class InProcessAction(NormalAction):
             result["_ansible_no_log"] = True
         self._note(started, result)
         return result
+
+    def _wrong_variables_of_role(self) -> list[str]:
+        """Returns what is wrong with the variables of the role of this collection that the task belongs to.
+
+        Here and not by ansible-core, which refuses what AWX hands over for a question without an answer: empty text for
+        a boolean, a number or a choice (``meta/argument_specs`` of the roles says how that is kept from happening). As
+        there, ``rolespec_validate: false`` switches it off.
+        """
+        role = self._task._role
+        collection, _dot, name = str(role.get_name() if role else "").rpartition(".")
+        if collection != COLLECTION or not role._should_validate:
+            return []
+        entry = str(role._from_files.get("tasks", _role_variables.MAIN)).removesuffix(".yml")
+        return _role_variables.wrong_variables_of_entry(name, entry, self._task_vars, self._templar.template)
 
     def _note(self, started: float, result: Mapping[str, Any]) -> None:
         """Notes the step for the timeline that aks.gpu.evidence makes."""

@@ -15,11 +15,12 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.yaml import yaml_load
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._values import is_unset, misread_texts
 
 ROLES = Path(__file__).parents[2] / "roles"
 SPECIFICATION = "meta/argument_specs.yml"
-NEVER_EMPTY = ("_state", "_gpu_stack")
-"""How variables end that say which way all goes: of the others, empty text is an unset one, as AWX hands it on."""
+MAIN = "main"
+"""The entry point whose options are those of the whole role."""
 
 SHARED = "gpu_stack"
 """The variable that is the default of each role's own, whose rules are its, too."""
@@ -33,12 +34,19 @@ class Role:
     """What a role says of its variables.
 
     Attributes:
-        options: Those that the entry point ``main`` takes, each with what it may be.
+        entries: What each entry point takes: variables, each with what it may be.
+        defaults: The role's own values of variables, with their templates.
         names: The names of all that it has, those among them that are not its users'.
     """
 
-    options: dict[str, dict[str, Any]]
+    entries: dict[str, dict[str, dict[str, Any]]]
+    defaults: dict[str, Any]
     names: frozenset[str]
+
+    @property
+    def options(self) -> dict[str, dict[str, Any]]:
+        """What the entry point ``main`` takes."""
+        return self.entries[MAIN]
 
 
 @cache
@@ -57,17 +65,20 @@ def role_of(name: str) -> Role:
 
 
 def _read(role: Path) -> Role:
-    entries = yaml_load((role / SPECIFICATION).read_bytes())["argument_specs"]
-    options = {
-        option: {key: rule[key] for key in rule if key != "description"}
-        for option, rule in entries["main"]["options"].items()
+    entries = {
+        name: {
+            option: {key: rule[key] for key in rule if key not in ("description", "default")}
+            for option, rule in (entry.get("options") or {}).items()
+        }
+        for name, entry in yaml_load((role / SPECIFICATION).read_bytes())["argument_specs"].items()
     }
-    names = {option for entry in entries.values() for option in entry.get("options") or {}}
-    for folder in ("defaults", "vars"):
-        path = role / folder / "main.yml"
-        if path.exists():
-            names |= set(yaml_load(path.read_bytes()) or {})
-    return Role(options, frozenset(names))
+    defaults, own = (_variables(role / folder / "main.yml") for folder in ("defaults", "vars"))
+    named = {option for options in entries.values() for option in options}
+    return Role(entries, defaults, frozenset(named | defaults.keys() | own.keys()))
+
+
+def _variables(path: Path) -> dict[str, Any]:
+    return dict(yaml_load(path.read_bytes()) or {}) if path.exists() else {}
 
 
 def wrong_variables(
@@ -83,12 +94,39 @@ def wrong_variables(
     Raises:
         KeyError: The collection has no such role.
     """
-    known = _known(roles)
+    return _wrong(_known(roles), variables, templated)
+
+
+def wrong_variables_of_entry(
+    role: str, entry: str, variables: Mapping[str, Any], templated: Callable[[dict[str, Any]], dict[str, Any]]
+) -> list[str]:
+    """Returns what is wrong with the variables of one role, where it runs: its own defaults are passed over.
+
+    Args:
+        role: The role, by name.
+        entry: The entry point, such as ``main``. One that is not described takes what ``main`` takes.
+        variables: The variables of a host.
+        templated: Returns variables with their templates filled in.
+
+    Raises:
+        KeyError: The collection has no such role.
+    """
+    known = role_of(role)
+    nothing = object()
+    told = {name: value for name, value in variables.items() if value != known.defaults.get(name, nothing)}
+    return _wrong(known.entries.get(entry, known.options), told, templated)
+
+
+def _wrong(
+    known: Mapping[str, dict[str, Any]],
+    variables: Mapping[str, Any],
+    templated: Callable[[dict[str, Any]], dict[str, Any]],
+) -> list[str]:
     concerned = {name: rule for name, rule in known.items() if rule.get("required") or name in variables}
     values = templated({name: variables[name] for name in concerned if name in variables})
-    answered = {name: value for name, value in values.items() if value != "" or name.endswith(NEVER_EMPTY)}
-    found = ArgumentSpecValidator(concerned).validate(answered)
-    return list(found.error_messages)
+    answered = {name: value for name, value in values.items() if not is_unset(value)}
+    misread = [text.rstrip(".") for text in misread_texts(concerned, answered)]
+    return [*misread, *ArgumentSpecValidator(concerned).validate(answered).error_messages]
 
 
 def misspelt_variables(roles: Sequence[str], names: Iterable[str]) -> list[str]:

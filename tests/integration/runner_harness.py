@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from aks_sandbox.testing import Sandbox
+from awx_variables import extra_variables
 from environment import ROOT, virtual_environment
 
 Json = dict[str, Any]
@@ -95,6 +96,7 @@ class Job:
         inventory: As `ansible-inventory --list` has it; AWX sends it as a script that prints it.
         environment: What the job's credentials set.
         extra_vars: Of the template and the survey.
+        template_vars: Those of them that the template itself says: AWX does not mark their texts.
         arguments: Words of the command line, such as --limit.
     """
 
@@ -106,6 +108,7 @@ class Job:
     environment: Mapping[str, str]
     extra_vars: Mapping[str, Any] = field(default_factory=dict)
     arguments: Sequence[str] = ()
+    template_vars: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         sent = self.sent
@@ -114,10 +117,10 @@ class Job:
         shutil.copytree(self.project, sent / "project")
         for name, content in (
             ("envvars", dict(self.environment)),
-            ("extravars", dict(self.extra_vars)),
             ("settings", SETTINGS),
         ):
             (sent / "env" / name).write_text(json.dumps(content))
+        (sent / "env" / "extravars").write_text(extra_variables(self.extra_vars, self.template_vars))
         (sent / "env" / "cmdline").write_text(" ".join(self.arguments))
         script = sent / "inventory" / "hosts"
         script.write_text(f"#! /usr/bin/env python3\n# -*- coding: utf-8 -*-\nprint({json.dumps(self.inventory)!r})\n")

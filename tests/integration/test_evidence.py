@@ -168,7 +168,7 @@ def test_a_cluster_that_does_not_work(sandbox: Sandbox, ansible: Ansible, tmp_pa
 def test_one_report_of_a_fleet(sandbox: Sandbox, ansible: Ansible, tmp_path: Path) -> None:
     """Of two clusters one is not there: the other goes on, and the report has both, with what failed and why."""
     directory = tmp_path / "evidence"
-    said = {"gpu_verify_evidence_directory": str(directory), "gpu_verify_job": "", "gpu_verify_probe": False}
+    said = {"gpu_verify_evidence_directory": str(directory), "gpu_verify_job": "none", "gpu_verify_probe": False}
     inventory = fleet(sandbox, sandbox.cluster, "nobody")
     run = ansible.playbook("aks.gpu.site", {**said, "mnist_state": "absent"}, inventory=inventory, fails=True)
     assert {host: stats["failures"] for host, stats in run.stats.items()} == {sandbox.cluster: 0, "nobody": 1}

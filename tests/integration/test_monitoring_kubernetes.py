@@ -108,7 +108,7 @@ def test_metrics_follow_from_the_pods(sandbox: Sandbox, cluster: Monitored, tmp_
     assert not made["failed"], made["msg"]
     ansible = Ansible(sandbox, tmp_path)
     place = {"aks_resource_group": sandbox.resource_group, "aks_cluster_name": cluster.name}
-    started = ansible.playbook("aks.gpu.site", {**place, "gpu_verify_job": ""})
+    started = ansible.playbook("aks.gpu.site", {**place, "gpu_verify_job": "none"})
     assert started.stats["localhost"]["failures"] == 0
 
     def busy() -> Json | None:
@@ -147,7 +147,7 @@ def test_the_exporter_is_scraped(sandbox: Sandbox, cluster: Monitored, tmp_path:
     variables = {
         "aks_resource_group": sandbox.resource_group,
         "aks_cluster_name": cluster.name,
-        "gpu_monitoring_container_insights": "",
+        "gpu_monitoring_container_insights": "keep",
         "gpu_monitoring_prometheus": True,
         "gpu_monitoring_azure_monitor_workspace": "metrics-one",
     }

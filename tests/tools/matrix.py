@@ -45,15 +45,19 @@ CORES = {
     "2.19": ("3.11", "3.12", "3.13"),
     "2.20": ("3.12", "3.13", "3.14"),
     "2.21": ("3.12", "3.13", "3.14"),
+    "2.22": ("3.13", "3.14", "3.15"),
 }
-"""Pythons that each ansible-core runs on as the controller (Ansible's support matrix)."""
+"""Pythons that each ansible-core runs on as the controller (Ansible's support matrix, and what its package says)."""
+
+YET_TO_COME = ("2.22",)
+"""Releases of ansible-core of which the registry may have no more than a candidate."""
 
 OLDER = ("2.16", "2.17", "2.18")
 CLIENTS = ("36.0.3",)
 """Releases of the package kubernetes: the last one before its new generator."""
 
 KUBERNETES = ("1.34.4", "1.36.3", "1.37.2")
-COLUMNS = ("sanity", "unit", "runner", "fleet", "main job")
+COLUMNS = ("sanity", "unit", "runner", "fleet", "surveys", "main job")
 UNIT_TESTS_NEED = ("pytest", "pytest-asyncio", "hypothesis", "jsonschema", "junitparser", "PySocks")
 """Besides the sandbox's own requirements: some tests compare with what the sandbox takes."""
 
@@ -104,7 +108,13 @@ def environment_of(row: Row, interpreter: str) -> Path:
         ours = [line.replace(">=", "==") for line in ours]
     if row.client:
         ours = [f"kubernetes=={row.client}" if line.startswith("kubernetes") else line for line in ours]
-    wanted = [f"ansible-core~={row.core}.0", *ours, *UNIT_TESTS_NEED, *requirements("tests/sandbox/requirements.txt")]
+    candidate = "rc1" if row.core in YET_TO_COME else ""
+    wanted = [
+        f"ansible-core~={row.core}.0{candidate}",
+        *ours,
+        *UNIT_TESTS_NEED,
+        *requirements("tests/sandbox/requirements.txt"),
+    ]
 
     def install(pip: Pip) -> None:
         pip("install", *wanted)
@@ -156,6 +166,10 @@ class Checks:
         """What a fleet's workers share, Ansible's keywords and strategies, site.yml on six clusters."""
         self._integration(run, "test_snapshot.py", "test_fleet_plays.py", "test_fleet_site.py")
 
+    def surveys(self, run: Run) -> None:
+        """AWX's extra variables: each survey answered with nothing at all, in whole runs."""
+        self._integration(run, "test_awx_unanswered.py")
+
     def _integration(self, run: Run, *files: str) -> None:
         """Integration tests: pytest in the test environment drives this row's ansible-playbook."""
         environment = {**tool_environment(self.sandbox_python), "AKS_GPU_TEST_ANSIBLE": str(self.python.parent)}
@@ -181,6 +195,7 @@ class Checks:
             "unit": self.unit,
             "runner": self.runner,
             "fleet": self.fleet,
+            "surveys": self.surveys,
             "main job": self.main_job,
         }
 

@@ -28,6 +28,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, Progress
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._secrets import MASK
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._values import misread_texts, without_unset
 
 Kept = TypeVar("Kept")
 
@@ -163,7 +164,10 @@ class Task:
 
 
 class _Module(AnsibleModule):
-    """Takes empty text for an unset option, as AWX answers what was not asked; a required one is left to its module.
+    """Takes null, empty text and whitespace for an unset option, and refuses a number or a boolean for text.
+
+    AWX hands over what is empty for a question without an answer. A text that has become a number is looked for before
+    Ansible makes text of the number again.
 
     Secrets inside of options are masked before the options are validated, because a refusal shows the options too. An
     option that the module does not have may hold anything, so its value is not shown.
@@ -172,9 +176,12 @@ class _Module(AnsibleModule):
     def __init__(self, spec: ArgumentSpec, supports_check_mode: bool) -> None:
         self._spec = spec
         self._shown: dict[str, Any] = {}
+        self._misread: list[str] = []
         super().__init__(  # type: ignore[no-untyped-call]
             supports_check_mode=supports_check_mode, **spec.module_arguments()
         )
+        if self._misread:
+            self.fail_json(msg=f"{' '.join(self._misread)} Nothing was changed.", argument_errors=self._misread)
 
     def exit_json(self, **kwargs: Any) -> NoReturn:
         """Ends the module with a result."""
@@ -207,13 +214,8 @@ class _Module(AnsibleModule):
     def _load_params(self) -> None:
         super()._load_params()  # type: ignore[no-untyped-call]
         self._seal()
-        optional = {
-            name
-            for option, rules in self.argument_spec.items()
-            for name in (option, *rules.get("aliases", ()))
-            if not rules.get("required")
-        }
-        self.params = {name: value for name, value in self.params.items() if value != "" or name not in optional}
+        self.params = without_unset(self.argument_spec, self.params)
+        self._misread = misread_texts(self.argument_spec, self.params)
 
 
 def run_directory() -> str | None:

@@ -76,7 +76,7 @@ class Field:
     Attributes:
         option: The way to the option.
         path: The way to the field under ``properties`` in ARM.
-        type: The Ansible type.
+        type: The Ansible type; ``raw`` for text that may be a number.
         kind: How values are compared.
         choices: The values that Azure knows, in its spelling; any letter case is accepted. Empty: any value.
         immutable: True when AKS takes a value only at creation.
@@ -165,9 +165,9 @@ FIELDS: tuple[Field, ...] = (
     _row("capacity_reservation_group_id", "capacityReservationGroupID", kind=Kind.IDENTIFIER),
     _row("proximity_placement_group_id", "proximityPlacementGroupID", kind=Kind.IDENTIFIER),
     _row("host_group_id", "hostGroupID", kind=Kind.IDENTIFIER, immutable=True),
-    _row("upgrade_settings.max_surge", "upgradeSettings.maxSurge"),
+    _row("upgrade_settings.max_surge", "upgradeSettings.maxSurge", "raw"),
     # Whether AKS returns these depends on the API version, the priority of the pool and what was sent.
-    _row("upgrade_settings.max_unavailable", "upgradeSettings.maxUnavailable", default="0"),
+    _row("upgrade_settings.max_unavailable", "upgradeSettings.maxUnavailable", "raw", default="0"),
     _row("upgrade_settings.drain_timeout_in_minutes", "upgradeSettings.drainTimeoutInMinutes", "int", default=30),
     _row(
         "upgrade_settings.node_soak_duration_in_minutes",
@@ -234,7 +234,7 @@ def option_spec() -> dict[str, dict[str, Any]]:
             level = level.setdefault(part, {"type": "dict", "options": {}})["options"]
         entry: dict[str, Any] = {"type": field.type}
         if field.type == "list":
-            entry["elements"] = "str"
+            entry["elements"] = "raw" if field.kind is Kind.ZONES else "str"
         level[field.option[-1]] = entry
     return spec
 
@@ -263,7 +263,7 @@ def canonical(field: Field, value: Any) -> Any:
         return {str(key): _plain(text) for key, text in value.items()}
     if field.kind in (Kind.ZONES, Kind.TAINTS) and isinstance(value, Iterable) and not isinstance(value, str):
         return list(dict.fromkeys(str(item).strip() for item in value))
-    return value
+    return str(value) if field.type == "raw" else value
 
 
 def _plain(value: Any) -> str:

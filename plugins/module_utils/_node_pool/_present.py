@@ -14,6 +14,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec, items
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._values import misread_texts, without_unset
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS, CLUSTER_OPTIONS
 from ansible_collections.aks.gpu.plugins.module_utils._azure._client import Answer
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
@@ -166,12 +167,12 @@ def with_settings(params: Mapping[str, Any]) -> dict[str, Any]:
     """
     given = {
         name: items(value) if name in LISTS and isinstance(value, (str, list, tuple)) else value
-        for name, value in (params["settings"] or {}).items()
-        if value is not None and value != ""
+        for name, value in without_unset(SETTINGS, params["settings"] or {}).items()
     }
+    misread = misread_texts(SETTINGS, given)
     found = ArgumentSpecValidator(SETTINGS).validate(given)
-    if found.error_messages:
-        raise Failure(f"settings: {'. '.join(found.error_messages)}.")
+    if misread or found.error_messages:
+        raise Failure(f"settings: {' '.join([*misread, *(f'{text}.' for text in found.error_messages)])}")
     return {**params, **{name: found.validated_parameters[name] for name in given}}
 
 

@@ -106,7 +106,7 @@ def test_device_plugin_of_today() -> None:
 
 def test_one_for_all_gpu_nodes() -> None:
     """It has the article's name, and so its selector: another one could not be applied over that."""
-    daemonset = plugin(device_plugin_node_pool="")["DaemonSet"]
+    daemonset = plugin(device_plugin_node_pool="*")["DaemonSet"]
     assert daemonset["metadata"]["name"] == article("daemonset")["metadata"]["name"]
     assert daemonset["spec"]["selector"] == article("daemonset")["spec"]["selector"]
     assert "agentpool" not in json.dumps(daemonset)

@@ -13,8 +13,10 @@ from ansible_collections.aks.gpu.plugins.plugin_utils._role_variables import (
     misspelt_variables,
     role_of,
     wrong_variables,
+    wrong_variables_of_entry,
 )
 
+ROLE_NAMES = sorted(path.name for path in ROLES.iterdir() if path.is_dir())
 CLUSTER = {"aks_resource_group": "myResourceGroup", "aks_cluster_name": "myAKSCluster"}
 
 
@@ -36,10 +38,43 @@ def test_everything_that_is_wrong_is_named() -> None:
     assert "somebody" not in said
 
 
-def test_empty_text_is_an_unset_variable_but_for_what_says_which_way_all_goes() -> None:
-    assert wrong({**CLUSTER, "node_pool_wait": "", "node_pool_wait_timeout": ""}) == []
-    assert "node_pool_state" in wrong({**CLUSTER, "node_pool_state": ""})[0]
-    assert "aks_cluster_name" in wrong({**CLUSTER, "aks_cluster_name": ""})[0]
+@pytest.mark.parametrize("nothing", [None, "", " ", "\n"])
+@pytest.mark.parametrize("role", ROLE_NAMES)
+def test_every_variable_may_be_unset_but_for_what_is_required(role: str, nothing: Any) -> None:
+    options = role_of(role).options
+    required = {name for name, rule in options.items() if rule.get("required")}
+    assert wrong({**dict.fromkeys(options, nothing), **dict.fromkeys(required, "x")}, role) == []
+    for name in required:
+        (said,) = wrong({**dict.fromkeys(required, "x"), name: nothing}, role)
+        assert said == f"missing required arguments: {name}"
+
+
+@pytest.mark.parametrize(
+    ("value", "described"), [(1.3, "the number 1.3"), (34, "the number 34"), (True, "the boolean true")]
+)
+@pytest.mark.parametrize("role", ROLE_NAMES)
+def test_a_text_that_has_become_something_else_is_refused(role: str, value: Any, described: str) -> None:
+    """What ansible-core 2.19.14 to 2.22.0rc1 make of AWX's '1.30', '0042' and 'true'."""
+    options = role_of(role).options
+    required = {name for name, rule in options.items() if rule.get("required")}
+    texts = {name for name, rule in options.items() if rule["type"] == "str"}
+    assert texts
+    for name in texts:
+        said = wrong({**dict.fromkeys(required, "x"), name: value}, role)
+        assert any(text.startswith(f"{name} is text, but {described} has arrived") for text in said)
+
+
+def test_where_a_role_runs_its_own_values_are_passed_over_and_its_entry_point_counts() -> None:
+    role = role_of("gpu_verify")
+    told = {**role.defaults, **CLUSTER}
+
+    def said(entry: str, **more: Any) -> list[str]:
+        return wrong_variables_of_entry("gpu_verify", entry, {**told, **more}, lambda values: values)
+
+    assert said("main") == said("failed") == said("report") == []
+    assert "gpu_verify_wait_timeout" in said("main", gpu_verify_wait_timeout="soon")[0]
+    assert said("report", aks_cluster_name="", gpu_verify_wait_timeout="soon") == []
+    assert said("main", aks_cluster_name="") == ["missing required arguments: aks_cluster_name"]
 
 
 def test_the_shared_variable_is_judged_with_the_others() -> None:
@@ -80,7 +115,7 @@ def test_only_variables_that_matter_are_templated() -> None:
     assert "node_pool_wait" in said[0]
 
 
-@pytest.mark.parametrize("role", sorted(path.name for path in ROLES.iterdir() if path.is_dir()))
+@pytest.mark.parametrize("role", ROLE_NAMES)
 def test_every_role_can_be_judged(role: str) -> None:
     assert role_of(role).options
     assert not any("description" in rule for rule in role_of(role).options.values())

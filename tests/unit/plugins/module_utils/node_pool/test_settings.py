@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import option_values
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._present import SETTINGS, with_settings
 
 BESIDE = {"name": "gpunp", "count": 1, "wait": True, "settings": None}
@@ -42,7 +43,25 @@ def test_what_is_empty_is_left_out_but_for_empty_lists_and_maps() -> None:
 
 @pytest.mark.parametrize("zones", ["1, 2,", [1, "2 "], ("1", "", "2")])
 def test_lists_may_be_text(zones: Any) -> None:
-    assert with_settings({**BESIDE, "settings": {"availability_zones": zones}})["availability_zones"] == ["1", "2"]
+    found = option_values(with_settings({**BESIDE, "settings": {"availability_zones": zones}}))
+    assert found["availability_zones",] == ["1", "2"]
+
+
+@pytest.mark.parametrize("nothing", [None, "", "  ", "\n"])
+def test_what_awx_hands_over_without_an_answer_is_left_out(nothing: Any) -> None:
+    """'' from ansible-core 2.18 and older, None since 2.19."""
+    assert with_settings({**BESIDE, "settings": dict.fromkeys(SETTINGS, nothing)}) == {
+        **BESIDE,
+        "settings": dict.fromkeys(SETTINGS, nothing),
+    }
+
+
+def test_a_version_that_has_become_a_number_is_refused() -> None:
+    """AWX's '1.30' is 1.3 with ansible-core 2.19 and newer."""
+    with pytest.raises(Failure, match=r"orchestrator_version is text, but the number 1\.3 has arrived.*1\.30\.4"):
+        with_settings({**BESIDE, "settings": {"orchestrator_version": 1.3}})
+    kept = {"orchestrator_version": "1.30", "vm_size": "0042"}
+    assert with_settings({**BESIDE, "settings": kept}) == {**BESIDE, "settings": kept, **kept}
 
 
 @pytest.mark.parametrize(
