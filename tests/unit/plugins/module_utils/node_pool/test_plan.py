@@ -236,7 +236,7 @@ def test_a_stopped_pool_takes_no_change_but_a_start() -> None:
     assert planned(pool, count=1).action == "nothing"
     refused = planned(pool, count=2, node_labels={"a": "b"})
     assert refused.action == "refuse"
-    assert "power_state: Running" in refused.problems[0]
+    assert "power_state=Running" in refused.problems[0]
     decision = planned(pool, count=2, power_state="Running")
     assert [step.options for step in decision.steps] == [(("power_state",),), (("count",),)]
 
