@@ -44,6 +44,15 @@ options:
         run. For a C(rescue), because Ansible runs no further play when all hosts have failed.
     type: list
     elements: str
+  run:
+    description:
+      - The name of the run, which RV(handed_on) hands on.
+    type: str
+  job:
+    description:
+      - The number of the job in AWX. With it, what became of the hosts is handed on in a variable of this job, so that
+        jobs at once, such as slices, don't take each other's place.
+    type: str
 requirements:
   - Jinja2, which ansible-core brings
 seealso:
@@ -131,6 +140,17 @@ run_summary:
   returned: always
   type: dict
   contains: *summary
+handed_on:
+  description:
+    - The variables for what comes next in a workflow, for C(set_stats).
+    - C(aks_gpu_summary) is RV(run_summary). With O(job), C(aks_gpu_summary_<job>) is the same with C(hosts), the
+      verdict of each host. With O(run), C(aks_gpu_run) is that name.
+  returned: always
+  type: dict
+  sample:
+    aks_gpu_summary: {"clusters": 100, "works": 98}
+    aks_gpu_summary_57: {"clusters": 100, "works": 98, "hosts": {"aks-train-1": "works"}}
+    aks_gpu_run: awx.example.com/56
 lines:
   description: What there is to say about this run, for a terminal.
   returned: always
@@ -164,6 +184,8 @@ ARGUMENTS = ArgumentSpec(
         "sources": {"type": "list", "elements": "path"},
         "hosts": {"type": "list", "elements": "str"},
         "unless_going": {"type": "list", "elements": "str"},
+        "run": {"type": "str"},
+        "job": {"type": "str"},
     }
 )
 

@@ -74,6 +74,18 @@ options:
       - With O(state=absent), leave objects that this module did not create.
     type: bool
     default: false
+  run:
+    description:
+      - The name of the run that the task belongs to, at most 256 characters. An object that is created gets it as the
+        annotation C(aks.gpu/run). An object that is there keeps the one that it has, also when
+        O(recreate_immutable=true) creates it anew.
+    type: str
+  only_run:
+    description:
+      - With O(state=absent), leave objects whose annotation C(aks.gpu/run) is not O(run), and warn of each.
+      - It requires O(run).
+    type: bool
+    default: false
   only_if_empty:
     description:
       - With O(state=absent), leave a namespace in which anything lives besides the other objects of
@@ -167,6 +179,7 @@ resources:
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task, run
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._runs import RUN_ARGUMENTS
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
 from ansible_collections.aks.gpu.plugins.module_utils._azure._run_command import executor
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._arguments import KUBERNETES_ARGUMENTS
@@ -175,6 +188,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._secrets impor
 
 ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
     AZURE_ARGUMENTS,
+    RUN_ARGUMENTS,
     ArgumentSpec(
         options={
             "definition": {"type": "raw", "required": True},

@@ -86,6 +86,18 @@ options:
         removes it nor needs to name it.
     type: bool
     default: false
+  run:
+    description:
+      - The name of the run that the task belongs to, at most 256 characters. A pool that is created gets it as the tag
+        C(aks.gpu.run). A pool that is there keeps the one that it has, and O(tags) neither removes it nor needs to name
+        it.
+    type: str
+  only_run:
+    description:
+      - With O(state=absent), whether to leave a pool whose tag C(aks.gpu.run) is not O(run), and to say so.
+      - It requires O(run).
+    type: bool
+    default: false
   settings:
     description:
       - Options of this module as one dictionary, for a pool that is kept as data. They take the place of options
@@ -350,7 +362,7 @@ settled:
   sample: true
 node_pool:
   description:
-    - The pool, in check mode as it would be. Null when O(state=absent), unless O(only_own) leaves it.
+    - The pool, in check mode as it would be. Null when O(state=absent), unless O(only_own) or O(only_run) leaves it.
     - Every option is a key of it, and every other field that Azure returns, in snake_case.
   returned: success
   type: dict

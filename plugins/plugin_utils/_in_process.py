@@ -43,6 +43,7 @@ from ansible.utils.display import Display
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._files import PRIVATE, locked, write_private
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import RUN_DIRECTORY_VARIABLE, SINCE_VARIABLE
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._option_names import ROLE_VARIABLE
 from ansible_collections.aks.gpu.plugins.module_utils._evidence import _steps
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import one_line
 from ansible_collections.aks.gpu.plugins.plugin_utils import _fleet_progress, _isolation, _role_variables
@@ -241,9 +242,13 @@ class InProcessAction(NormalAction):
         return None if same else str(asked)
 
     def _compute_environment_string(self, raw_environment_out: dict[str, Any] | None = None) -> str:
-        """Adds where the run keeps its private files, for a module on this machine and of this user."""
+        """Adds the task's role, and for a module on this machine and of this user where the run keeps private files."""
         values: dict[str, Any] = {}
         text: str = super()._compute_environment_string(values)  # type: ignore[no-untyped-call]
+        role = self._role()
+        if role is not None:
+            values[ROLE_VARIABLE] = role
+            text = self._connection._shell.env_prefix(**values)
         outlives = bool(self._task.async_val) and not self._task.poll
         local = self._is_local() and self._connection.become is None
         # A task with `poll: 0` may still run when Ansible ends and removes the directory.
@@ -256,6 +261,13 @@ class InProcessAction(NormalAction):
             raw_environment_out.clear()
             raw_environment_out.update(values)
         return text
+
+    def _role(self) -> str | None:
+        """Returns the role of this collection that the task is of, None when it is of none."""
+        role = getattr(self._task, "_role", None)
+        if role is None or getattr(role, "_role_collection", None) != COLLECTION:
+            return None
+        return str(role.get_name(include_role_fqcn=False))
 
     def _new_enough(self) -> float | None:
         """Returns how new what the task finds out from other tasks of the run must be, as ``time.monotonic`` has it.

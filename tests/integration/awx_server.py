@@ -71,6 +71,7 @@ class Awx:
         self.objects: dict[str, dict[int, Json]] = {name: {} for name in (*TYPES, *OTHERS)}
         self.attached: dict[str, list[int]] = {}
         self.surveys: dict[str, Json] = {}
+        self.approvals: dict[str, Json] = {}
         organization = self.add("organizations", {"name": "Default"})
         kind = self.add("credential_types", {"name": "Microsoft Azure Resource Manager", "kind": "cloud"})
         self.add("credentials", {"name": "Azure", "organization": organization["id"], "credential_type": kind["id"]})
@@ -81,7 +82,7 @@ class Awx:
         number = len(self.objects[name]) + 1
         url = f"/api/v2/{name}/{number}/"
         related = {field: f"/api/v2/{TARGETS[field]}/{values[field]}/" for field in TARGETS if values.get(field)}
-        for each in (*LISTS, *NODES, "survey_spec", "schedules", "labels", "roles"):
+        for each in (*LISTS, *NODES, "survey_spec", "schedules", "labels", "roles", "create_approval_template"):
             related[each] = f"{url}{each}/"
         found = {
             **values,
@@ -117,6 +118,10 @@ class Awx:
         place = re.fullmatch(r"/api/v2/(\w+)/(?:(\d+)/(?:(\w+)/)?)?", path)
         assert place is not None, path
         name, number, part = place[1], place[2], place[3]
+        if part == "create_approval_template":
+            # Source: WorkflowJobTemplateNodeCreateApproval in awx/api/views/__init__.py of AWX 24.6.1.
+            self.approvals[self.objects[name][int(number)]["identifier"]] = body
+            return 201, {"id": len(self.approvals), "type": "workflow_approval_template", "url": "", **body}
         if part == "survey_spec":
             if method == "POST":
                 self.surveys[path] = body

@@ -142,7 +142,7 @@ def test_a_workflow_with_surveys(tmp_path: Path, image: Image, cluster: Monitore
 
 
 def test_a_workflow_whose_first_node_fails(tmp_path: Path, image: Image, sandbox: Sandbox) -> None:
-    """The failure edge: cleanup gets the answers of the workflow and what the failed job has handed on."""
+    """A clean-up without a limit gets the answers of the workflow and what the failed job has handed on."""
     inventory = inventory_source(image, sandbox)
     given = answers("GPU site", node_pool_name="tried", asked_minimum_accuracy=1)
     site = launched(tmp_path / "site", image, sandbox, inventory, "GPU site", given)

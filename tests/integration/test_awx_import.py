@@ -53,7 +53,7 @@ def test_awx_import(programs: Path) -> None:
             assert "rror" not in done.stdout + done.stderr
 
     templates = awx.objects["job_templates"]
-    assert len(templates) == 4
+    assert len(templates) == 6
     for template in templates.values():
         for field in ("organization", "inventory", "project", "execution_environment"):
             assert template[field] == 1, field
@@ -65,13 +65,17 @@ def test_awx_import(programs: Path) -> None:
 
     names = {number: each["name"] for number, each in templates.items()}
     nodes = awx.objects["workflow_job_template_nodes"]
-    jobs = {each["identifier"]: names[each["unified_job_template"]] for each in nodes.values()}
+    jobs = {each["identifier"]: names.get(each.get("unified_job_template", 0)) for each in nodes.values()}
     assert jobs == {
         "provision": "GPU site",
         "verify": "GPU verify",
         "metrics": "GPU metrics",
-        "cleanup": "GPU cleanup",
+        "approve": None,
+        "cleanup": "GPU cleanup after a failure",
+        "failed": "GPU failure",
     }
+    assert set(awx.approvals) == {"approve"}
+    assert awx.approvals["approve"]["timeout"] == 86400
     after = {
         (nodes[int(path.split("/")[4])]["identifier"], path.split("/")[5]): {nodes[each]["identifier"] for each in ends}
         for path, ends in awx.attached.items()
@@ -79,9 +83,12 @@ def test_awx_import(programs: Path) -> None:
     }
     assert after == {
         ("provision", "success_nodes"): {"verify"},
-        ("provision", "failure_nodes"): {"cleanup"},
+        ("provision", "failure_nodes"): {"approve"},
         ("verify", "success_nodes"): {"metrics"},
-        ("verify", "failure_nodes"): {"cleanup"},
+        ("verify", "failure_nodes"): {"approve"},
+        ("approve", "success_nodes"): {"cleanup"},
+        ("approve", "failure_nodes"): {"failed"},
+        ("cleanup", "always_nodes"): {"failed"},
     }
 
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._option_names import with_names
+
 
 class Failure(Exception):
     """A failure that a user can act on; only the boundary of a module turns it into ``fail_json``.
 
     Args:
         message: What failed, on what, in one or more sentences.
-        hint: What to do next, in the user's words. It is appended to the message.
+        hint: What to do next, in the user's words. It is appended to the message. An option of the module is written
+            ``O(repair=true)`` in both, so that the user of a role reads the role's variable; see ``_option_names``.
         details: Further return values of the failed task, such as ``code`` or ``status``. Never a secret.
     """
 
@@ -24,8 +27,13 @@ class Failure(Exception):
         self.hint = hint
         self.details = details
 
-    def __str__(self) -> str:
+    @property
+    def marked(self) -> str:
+        """The whole text, options in it as marks."""
         return f"{self.message} {self.hint}" if self.hint else self.message
+
+    def __str__(self) -> str:
+        return with_names(self.marked)
 
 
 class MissingLibrary(Failure):

@@ -26,6 +26,11 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.parameters import remove_values
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._option_names import (
+    all_with_names,
+    named_here,
+    with_names,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, Progress
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._secrets import MASK
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._values import misread_texts, without_unset
@@ -157,7 +162,7 @@ class Task:
 
     def warn(self, text: str) -> None:
         """Shows a warning to the user."""
-        self._module.warn(self._masked(text))
+        self._module.warn(self._masked(with_names(text, named_here())))
 
     def _masked(self, text: str) -> str:
         return str(remove_values(text, self._module.no_log_values))
@@ -264,5 +269,6 @@ def run(spec: ArgumentSpec, plan: Callable[[Task], Plan], *, supports_check_mode
                 exception="".join(traceback.format_exception(defect)),
             )
     if failure is not None:
-        module.fail_json(msg=str(failure), **failure.details)
+        named = named_here()
+        module.fail_json(msg=with_names(failure.marked, named), **all_with_names(failure.details, named))
     module.exit_json(**outcome)

@@ -17,24 +17,24 @@ HINTS: tuple[tuple[str, str, str], ...] = (
     (
         "ErrCode_InsufficientVCPUQuota|InsufficientVCPUQuota|QuotaExceeded",
         "",
-        "Lower count or max_count, delete what isn't used, or ask for more vCPUs of the family and of the region "
+        "Lower O(count) or O(max_count), delete what isn't used, or ask for more vCPUs of the family and of the region "
         "at https://aka.ms/aks/quota; aks.gpu.vm_size_info shows what is left.",
     ),
     (
         "PropertyChangeNotAllowed",
         "",
         "AKS sets this property only when a node pool is created: leave the option out, or make a pool of another "
-        "name with the option replaces.",
+        "name with O(replaces).",
     ),
     (
         "OperationNotAllowed|AnotherOperationInProgress",
         r"in progress|please wait",
-        "Run again when it has ended, or give more wait_timeout; abort: true ends an operation that is stuck.",
+        "Run again when it has ended, or give more O(wait_timeout); O(abort=true) ends an operation that is stuck.",
     ),
     (
         "EtagMismatch",
         "",
-        "Another operation on the cluster was in progress: run again when it has ended, or give more wait_timeout.",
+        "Another operation on the cluster was in progress: run again when it has ended, or give more O(wait_timeout).",
     ),
     ("OperationNotAllowed", r"deletion was issued", "The pool is being deleted: run again when it is gone."),
     ("ScopeLocked", "", "Remove the lock from the resource, its resource group or its subscription."),
@@ -51,8 +51,8 @@ HINTS: tuple[tuple[str, str, str], ...] = (
     (
         "ZonalAllocationFailed|AllocationFailed|OverconstrainedAllocationRequest|OverconstrainedZonalAllocationRequest",
         "",
-        "Azure has no capacity for the size there at the moment: try later, leave availability_zones out, take another "
-        "size or region, or reserve capacity. Then run again with repair: true.",
+        "Azure has no capacity for the size there at the moment: try later, leave O(availability_zones) out, take "
+        "another size or region, or reserve capacity. Then run again with O(repair=true).",
     ),
     (
         "PreviewFeatureNotRegistered|FeatureNotRegistered",
@@ -66,9 +66,9 @@ HINTS: tuple[tuple[str, str, str], ...] = (
         "Register the resource provider of the subscription with aks.gpu.resource_provider.",
     ),
     ("FeatureNotFound|InvalidFeature", "", "Check the feature's name; Azure may also have retired it."),
-    ("SubscriptionNotFound|InvalidSubscriptionId", "", "Check subscription_id and tenant."),
-    ("ResourceGroupNotFound", "", "Check resource_group and subscription_id."),
-    ("ParentResourceNotFound", "", "Check cluster_name and resource_group."),
+    ("SubscriptionNotFound|InvalidSubscriptionId", "", "Check O(subscription_id) and the tenant."),
+    ("ResourceGroupNotFound", "", "Check O(resource_group) and O(subscription_id)."),
+    ("ParentResourceNotFound", "", "Check O(cluster_name) and O(resource_group)."),
     (
         "AuthorizationFailed|LinkedAuthorizationFailed",
         "",
@@ -88,7 +88,8 @@ HINTS: tuple[tuple[str, str, str], ...] = (
     (
         "PodDrainFailure|UnsatisfiablePDB|PodDrainTimeout",
         "",
-        "A disruption budget keeps these Pods: scale them up or move them, or set ignore_pod_disruption_budget: true.",
+        "A disruption budget keeps these Pods: scale them up or move them, or set "
+        "O(ignore_pod_disruption_budget=true).",
     ),
     (
         "VMExtensionProvisioningError|VMExtensionProvisioningTimeout|VMExtensionHandlerNonTransientError",

@@ -77,7 +77,7 @@ def wait_until(
         if client.deadline.expired:
             raise DeadlineExceeded(
                 f"{what[:1].upper()}{what[1:]} is still {seen.state} after {duration_text(client.deadline.seconds)}.",
-                hint=hint or "It goes on in Azure: run again to wait for it, with a longer wait_timeout if need be.",
+                hint=hint or "It goes on in Azure: run again to wait for it, with a longer O(wait_timeout) if need be.",
                 state=seen.state,
             )
         client.pause(seen.retry_after if seen.retry_after is not None else interval)

@@ -102,7 +102,7 @@ def is_closed(cluster: Mapping[str, Any], reason: str) -> bool:
     if not private and not profile.get("authorizedIPRanges"):
         raise Failure(
             f"The API server of cluster {name} can't be reached, although the cluster is not private: {reason}",
-            hint="Check the network and the proxy. run_command: always goes past the API server's network.",
+            hint="Check the network and the proxy. O(run_command=always) goes past the API server's network.",
         )
     if profile.get("disableRunCommand"):
         what = "is private" if private else "allows only certain IP ranges"

@@ -38,6 +38,9 @@ PAGE, JUNIT, SUMMARY, LOCK = "index.html", "junit.xml", "summary.json", ".lock"
 PRIVATE_FOLDER = "aks-gpu-evidence"
 FAILED = "aks-gpu-failed"
 """Folder in the private directory of the run: an empty file for each inventory host that failed."""
+HANDED_ON = "aks_gpu_summary"
+"""Variable that a run hands to what comes next in a workflow."""
+
 MOST_NAMED = 50
 """So many clusters are named in the summary that is returned; the file names all of them."""
 
@@ -153,7 +156,7 @@ def plan_report(task: Task) -> Plan:
     hosts = params["hosts"] or []
     directory = _directory(params["directory"], run_directory)
     if _are_going(run_directory, params["unless_going"] or []):
-        return Plan(changed=False, result=_reported([], "", None))
+        return Plan(changed=False, result=_reported([], "", None, params))
     run = run_of(run_directory)
     there = params["sources"] or ([directory] if Path(directory).is_dir() else [])
     evidence = read_all(there)
@@ -167,9 +170,9 @@ def plan_report(task: Task) -> Plan:
             write(directory, each)
         if files:
             files.write(evidence, run["id"])
-        return _reported(evidence, run["id"], files)
+        return _reported(evidence, run["id"], files, params)
 
-    return Plan(changed=False, result=_reported(evidence, run["id"], files), apply=make)
+    return Plan(changed=False, result=_reported(evidence, run["id"], files, params), apply=make)
 
 
 def _are_going(run_directory: str | None, hosts: Iterable[str]) -> bool:
@@ -221,17 +224,45 @@ class _Files:
             raise EvidenceError(f"The report can't be written to {self._directory}: {reason}.") from error
 
 
-def _reported(evidence: Sequence[Document], run: str, files: _Files | None) -> dict[str, Any]:
+def _reported(
+    evidence: Sequence[Document], run: str, files: _Files | None, params: Mapping[str, Any]
+) -> dict[str, Any]:
     summary = summary_of(evidence)
-    of_run = summary_of([each for each in evidence if each["run"]["id"] == run])
+    documents = [each for each in evidence if each["run"]["id"] == run]
+    of_run = summary_of(documents)
+    run_summary = {**of_run, "failed": of_run["failed"][:MOST_NAMED]}
     return {
         "made": bool(evidence),
         "summary": {**summary, "failed": summary["failed"][:MOST_NAMED]},
-        "run_summary": {**of_run, "failed": of_run["failed"][:MOST_NAMED]},
+        "run_summary": run_summary,
+        "handed_on": handed_on(run_summary, documents, params["run"], params["job"]),
         "lines": _lines(of_run),
         "page": str(files.page) if files else None,
         "junit": str(files.junit) if files else None,
         "summary_file": str(files.summary) if files else None,
+    }
+
+
+def handed_on(
+    summary: Mapping[str, Any], evidence: Sequence[Document], run: str | None, job: str | None
+) -> dict[str, Any]:
+    """Returns the variables that a run hands to what comes next in a workflow.
+
+    A workflow of AWX keeps one value for each variable: of jobs that set the same one, such as slices, the last wins.
+    So a job of AWX says what became of its hosts in a variable of its own as well.
+    Source: get_effective_artifacts of https://github.com/ansible/awx/blob/24.6.1/awx/main/models/workflow.py
+
+    Args:
+        summary: The summary of the run.
+        evidence: What the run has found.
+        run: The name of the run, or None.
+        job: The number of the job, or None outside of AWX.
+    """
+    verdicts = {each["host"]: each["verdict"] for each in evidence}
+    return {
+        HANDED_ON: dict(summary),
+        **({f"{HANDED_ON}_{job}": {**summary, "hosts": verdicts}} if job and job.isdecimal() else {}),
+        **({"aks_gpu_run": run} if run else {}),
     }
 
 

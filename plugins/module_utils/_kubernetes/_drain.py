@@ -93,7 +93,7 @@ def drain(
                 f"Node pool {node_pool} could not be drained within {duration_text(deadline.seconds)}. "
                 f"Left: {'; '.join(reasons)}.",
                 hint="Its nodes are cordoned and nothing was deleted. Give the Pods another place, change their "
-                "disruption budgets, or set ignore_pod_disruption_budget: true; then run again.",
+                "disruption budgets, or set O(ignore_pod_disruption_budget=true); then run again.",
                 pods=[_name(pod) for pod in left],
             )
         sleep(min(interval, deadline.remaining()))

@@ -170,7 +170,8 @@ class Rule:
         read = [pod for pod in ended if evidence.of(pod) or pod["metadata"]["uid"] in unread] or ended
         if not read:
             text = "its Pods are gone, and with them what they told"
-            return [Problem(subject, "LogGone", text, "mnist_run_again: true runs the Job again.", Hope.GOOD)]
+            advice = "Run the Job again: the role aks.gpu.mnist does with mnist_run_again: true."
+            return [Problem(subject, "LogGone", text, advice, Hope.GOOD)]
         return [
             problem
             for pod in read

@@ -93,7 +93,7 @@ def _refuse_foreign(path: Path, identity: kubeconfigs.Identity) -> None:
         more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
         raise Failure(
             f"{path} holds what aks.gpu did not write: {', '.join(foreign[:5])}{more}. Nothing was changed.",
-            hint="Set merge: true to deal with the entries of this cluster only, or name another path.",
+            hint="Set O(merge=true) to deal with the entries of this cluster only, or name another path.",
         )
 
 
@@ -149,7 +149,7 @@ def _private(task: Task, source: Source) -> Plan:
         if not task.params["return_content"]:
             raise Failure(
                 "There is no private file of the run: this task runs elsewhere than Ansible, or as another user.",
-                hint="Set path, or return_content, or delegate the task to localhost.",
+                hint="Set O(path), or O(return_content), or delegate the task to localhost.",
             )
         config = _fetched(task, source)
         return Plan(False, _result(task, None, config["current-context"], config))

@@ -25,6 +25,7 @@ from typing import Any
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._runs import limit_of_task, run_of_task, why_kept
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._secrets import MASK
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import SafeLoader, yaml
@@ -41,6 +42,9 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import 
 
 CREATED_BY = "aks.gpu/created-by"
 """Annotation of the objects that this module created, with the field manager; what lacks it is somebody else's."""
+
+RUN = "aks.gpu/run"
+"""Annotation that names the run that has created an object: set at creation, kept since."""
 
 PROBE_NAMESPACE = "default"
 SETTLE_SECONDS = 30.0
@@ -82,6 +86,7 @@ class Step:
         problem: Why the action is impossible; None when it is possible.
         homeless: Its namespace is not there, and no step before it brings that.
         going: Somebody is deleting it already, so that only its end is to be awaited.
+        of_other_run: It is left because it is not known to be of the run that the removal is limited to.
     """
 
     manifest: dict[str, Any]
@@ -93,6 +98,7 @@ class Step:
     problem: str | None = None
     homeless: bool = False
     going: bool = False
+    of_other_run: bool = False
 
     @property
     def writes(self) -> bool:
@@ -213,6 +219,8 @@ def plan_manifest(task: Task, reach: Reach | None = None) -> Plan:
         Failure: The definition can't be used, or the server refuses some of it; every object is named at once.
     """
     params = task.params
+    if params["state"] == "absent":
+        limit_of_task(params)
     client = connect(task, reach)
     objects = parse(params["definition"])
     work = _Work(task, Resources(client), client.access.namespace)
@@ -233,6 +241,7 @@ def plan_manifest(task: Task, reach: Reach | None = None) -> Plan:
         apply=(lambda: work.carry_out(steps)) if changed or any(step.going for step in steps) else None,
         before=before,
         after=after,
+        warnings=[f"{describe(step.manifest)} is left: {step.reason}." for step in steps if step.of_other_run],
     )
 
 
@@ -335,8 +344,9 @@ class _Work:
         metadata = step.manifest["metadata"]
         step.live = self.resources.get(step.served_kind, metadata.get("namespace"), metadata["name"])
         going = step.live is not None and bool(step.live["metadata"].get("deletionTimestamp"))
-        if step.live is None or going or CREATED_BY in (step.live["metadata"].get("annotations") or {}):
-            metadata["annotations"] = {**(metadata.get("annotations") or {}), CREATED_BY: self._manager}
+        marks = self._marks(None if going else step.live)
+        if marks:
+            metadata["annotations"] = {**(metadata.get("annotations") or {}), **marks}
         if going or metadata.get("namespace") in self._announced:
             step.action = "recreated" if going else "created"
             step.after = self._validated_elsewhere(step, PROBE_NAMESPACE)
@@ -362,6 +372,19 @@ class _Work:
         elif essence(step.live) != essence(step.after):
             step.action = "changed"
 
+    def _marks(self, live: dict[str, Any] | None) -> dict[str, str]:
+        """Returns the annotations that are this module's own.
+
+        Server-side apply removes what an owner no longer sends: an object keeps its marks only if they are sent again.
+        """
+        if live is None:
+            run = run_of_task(self.task.params)
+            return {CREATED_BY: self._manager, **({RUN: run} if run else {})}
+        noted = live["metadata"].get("annotations") or {}
+        if CREATED_BY not in noted:
+            return {}
+        return {CREATED_BY: self._manager, **({RUN: noted[RUN]} if RUN in noted else {})}
+
     def _predict_apply(self, step: Step) -> dict[str, Any]:
         """Returns what applying would make of an object; fields that a controller has taken over are left to it."""
         try:
@@ -379,18 +402,21 @@ class _Work:
         if not (self.task.params["force_conflicts"] or _is_own(step.live)):
             step.problem = (
                 f"it was not created by aks.gpu, and it can't be changed in place ({_causes_text(error)}). Delete it, "
-                "choose another name, or set force_conflicts: true and recreate_immutable: true, which deletes it and "
-                "creates it anew."
+                f"choose another name, or set {self._what_recreates()}, which deletes it and creates it anew."
             )
             return
         if not self.task.params["recreate_immutable"]:
             step.problem = (
-                f"it can't be changed in place ({_causes_text(error)}). recreate_immutable: true deletes it "
+                f"it can't be changed in place ({_causes_text(error)}). O(recreate_immutable=true) deletes it "
                 "and creates it anew."
             )
             return
         step.action = "recreated"
         step.after = self._validated_elsewhere(step, step.manifest["metadata"].get("namespace"))
+
+    def _what_recreates(self) -> str:
+        recreated = self.task.params["recreate_immutable"]
+        return "O(force_conflicts=true)" + ("" if recreated else " and O(recreate_immutable=true)")
 
     def _validated_elsewhere(self, step: Step, namespace: str | None) -> dict[str, Any]:
         """Returns the manifest after the server has checked it under a name and in a namespace where it can."""
@@ -420,6 +446,10 @@ class _Work:
             return
         if self.task.params["only_own"] and CREATED_BY not in (step.live["metadata"].get("annotations") or {}):
             step.action, step.reason = "left", "it was not created by aks.gpu"
+            return
+        kept = why_kept((step.live["metadata"].get("annotations") or {}).get(RUN), self.task.params)
+        if kept is not None:
+            step.action, step.reason, step.of_other_run = "left", kept, True
             return
         if step.live["metadata"].get("deletionTimestamp"):
             step.going = True
@@ -634,7 +664,7 @@ def _conflict_text(error: KubernetesError) -> str:
     owned = "; ".join(
         f"{', '.join(names)} belong{'s' if len(names) == 1 else ''} to {owner}" for owner, names in fields.items()
     )
-    return f"{owned}. force_conflicts: true takes them over."
+    return f"{owned}. O(force_conflicts=true) takes them over."
 
 
 def _causes_text(error: KubernetesError) -> str:

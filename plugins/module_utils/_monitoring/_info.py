@@ -242,7 +242,7 @@ class _Question:
         if not given:
             raise Failure(
                 f"The cloud {self.client.cloud.name} names no Log Analytics.",
-                hint="Set log_analytics_endpoint, such as https://api.loganalytics.azure.com.",
+                hint="Set O(log_analytics_endpoint), such as https://api.loganalytics.azure.com.",
             )
         return str(given).rstrip("/").removesuffix("/v1")
 

@@ -243,7 +243,7 @@ class _Switch:
         if state["enabled"] and self.params["only_own"] and not (pipe.is_own or pipe.previous_workspace):
             self.warnings.append(
                 f"Container Insights of cluster {self.name} stays on: aks.gpu did not switch it on, as no data "
-                f"collection rule of the cluster has the tag {CREATED_BY}. With only_own: false it is switched off."
+                f"collection rule of the cluster has the tag {CREATED_BY}. With O(only_own=false) it is switched off."
             )
             return _Side([], False, None, current)
         before = pipe.previous_workspace
@@ -284,7 +284,7 @@ class _Switch:
         if enabled and self.params["only_own"] and not (pipe.is_own or pipe.previous_workspace):
             self.warnings.append(
                 f"Managed Prometheus of cluster {self.name} stays on: aks.gpu did not switch it on, as no data "
-                f"collection rule of the cluster has the tag {CREATED_BY}. With only_own: false it is switched off."
+                f"collection rule of the cluster has the tag {CREATED_BY}. With O(only_own=false) it is switched off."
             )
             return _Side([], False, None, pipe.workspace)
         before = pipe.previous_workspace
@@ -326,7 +326,7 @@ class _Switch:
         if not self.params[f"create_{store.option}"]:
             self.problems.append(
                 f"{store.option}: there is no {store.what} {name} in {wanted.split('/')[4]}. "
-                f"{self._stores_there(store)} create_{store.option}: true creates it."
+                f"{self._stores_there(store)} O(create_{store.option}=true) creates it."
             )
             return None, ""
         body = {"location": self.location, "tags": {CREATED_BY: "aks.gpu"}, "properties": dict(store.properties)}

@@ -35,8 +35,8 @@ SHARED_INTERVAL = 6.0
 """Seconds between two looks at a pool by way of the snapshot: one LIST then serves all tasks that wait."""
 
 WAIT_HINT = (
-    "It goes on in Azure: run again to wait for it, with a longer wait_timeout if need be. abort: true ends an "
-    "operation that is stuck."
+    "It goes on in Azure: run again to wait for it, with a longer O(wait_timeout) if need be. O(abort=true) ends "
+    "an operation that is stuck."
 )
 
 
@@ -68,7 +68,7 @@ def failure_of(pool: Pool, name: str) -> NodePoolFailed:
     else:
         text += "; Azure keeps no reason with the pool, the activity log of the resource group has it."
     advice = hint_of(codes_of(told), reason or "")
-    remedy = "repair: true puts the pool right by writing it again; state: absent removes it."
+    remedy = "O(repair=true) puts the pool right by writing it again; O(state=absent) removes it."
     return NodePoolFailed(text, hint=f"{advice} {remedy}" if advice else remedy, code=code, state=state)
 
 

@@ -30,7 +30,10 @@ AKS_PREFIX = "kubernetes.azure.com/"
 CREATED_BY = "aks.gpu.created-by"
 """The tag of the pools that this collection has created. It belongs to no task: set at creation, kept since."""
 
-CREATED_BY_US = {CREATED_BY: "aks.gpu"}
+RUN = "aks.gpu.run"
+"""The tag that names the run that has created a pool. As with ``CREATED_BY``: set at creation, kept since."""
+
+OWN_TAGS = (CREATED_BY, RUN)
 
 SKIP_DRIVER_TAG = "skipgpudriverinstall"
 """The retired tag that meant ``driver: None``; pools with it may still be moved to the field."""
@@ -44,7 +47,7 @@ class Kind(Enum):
     IDENTIFIER = "an ARM id: letter case and a trailing slash are ignored"
     TAINTS = "order is ignored, AKS's own taints are passed over"
     LABELS = "a map, AKS's own labels are passed over"
-    TAGS = "a map whose keys are compared without letter case, the tag of this collection is passed over"
+    TAGS = "a map whose keys are compared without letter case, the tags of this collection are passed over"
     VERSION = "1.36 means any 1.36.x; a newer patch release is not a difference, as AKS upgrades by itself"
     PRICE = "AKS keeps five digits of a price, cut off in binary"
     ZONES = "order is ignored, auto leaves the choice to AKS"
@@ -304,7 +307,7 @@ def owned(field: Field, value: Any) -> Any:
     if field.kind is Kind.LABELS:
         return {key: text for key, text in (value or {}).items() if not key.startswith(AKS_PREFIX)}
     if field.kind is Kind.TAGS:
-        return {key: text for key, text in (value or {}).items() if key.lower() != CREATED_BY}
+        return {key: text for key, text in (value or {}).items() if key.lower() not in OWN_TAGS}
     return value
 
 
@@ -356,7 +359,7 @@ def overlay(field: Field, properties: dict[str, Any], desired: Any) -> None:
     elif field.kind is Kind.LABELS:
         desired = {**{key: text for key, text in current.items() if key.startswith(AKS_PREFIX)}, **desired}
     elif field.kind is Kind.TAGS:
-        desired = {**{key: text for key, text in current.items() if key.lower() == CREATED_BY}, **owned(field, desired)}
+        desired = {**{key: text for key, text in current.items() if key.lower() in OWN_TAGS}, **owned(field, desired)}
     level = properties
     for part in field.path[:-1]:
         if not isinstance(level.get(part), dict):
@@ -365,9 +368,24 @@ def overlay(field: Field, properties: dict[str, Any], desired: Any) -> None:
     level[field.path[-1]] = deepcopy(desired)
 
 
+def tags_of_creation(run: str | None) -> dict[str, str]:
+    """Returns the tags that this collection gives to a new pool.
+
+    Args:
+        run: The run that creates it, or None.
+    """
+    return {CREATED_BY: "aks.gpu", **({RUN: run} if run else {})}
+
+
 def is_our_own(pool: Mapping[str, Any]) -> bool:
     """Says whether this collection has created a pool."""
     return CREATED_BY in {key.lower() for key in properties_of(pool).get("tags") or {}}
+
+
+def run_of(pool: Mapping[str, Any]) -> str | None:
+    """Returns the run that has created a pool, or None where the pool does not say."""
+    tags = properties_of(pool).get("tags") or {}
+    return next((str(text) for key, text in tags.items() if key.lower() == RUN and text), None)
 
 
 def unmanaged_type(pool: Mapping[str, Any]) -> str | None:

@@ -15,7 +15,6 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import 
     AUTOSCALER,
     BY_OPTION,
     COUNT,
-    CREATED_BY_US,
     MAX_COUNT,
     MIN_COUNT,
     POWER,
@@ -32,6 +31,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import 
     owned,
     properties_of,
     same,
+    tags_of_creation,
     unmanaged_type,
     writable,
 )
@@ -74,19 +74,20 @@ class PoolPlan:
     problems: tuple[str, ...] = ()
 
 
-def plan(current: Pool | None, desired: Values | None) -> PoolPlan:
+def plan(current: Pool | None, desired: Values | None, run: str | None = None) -> PoolPlan:
     """Says how to get from one state to the other.
 
     Args:
         current: The pool as GET returned it, or None when there is none.
         desired: The options that are set, or None when there shall be no pool.
+        run: The run that creates the pool, if it has to be created.
     """
     if desired is None:
         if current is None:
             return PoolPlan("nothing")
         return PoolPlan("delete", before=_shown(current, tuple(BY_OPTION)))
     if current is None:
-        return _creation(desired)
+        return _creation(desired, run)
     return _update(current, desired)
 
 
@@ -138,12 +139,12 @@ def upgraded_beyond(current: Pool, desired: Values) -> str | None:
     return None if str(version).split(".")[: len(wanted.split("."))] == wanted.split(".") else str(version)
 
 
-def _creation(desired: Values) -> PoolPlan:
+def _creation(desired: Values, run: str | None) -> PoolPlan:
     values = dict(desired)
     # AKS wants a count in any case; its documented default is 1.
     values.setdefault(COUNT, values.get(MIN_COUNT, 1) if values.get(AUTOSCALER) else 1)
     stop = values.pop(POWER, None) == STOPPED
-    body: dict[str, Any] = {"properties": {"tags": dict(CREATED_BY_US)}}
+    body: dict[str, Any] = {"properties": {"tags": tags_of_creation(run)}}
     for option, value in values.items():
         if value is not None:
             overlay(BY_OPTION[option], body["properties"], value)
@@ -167,7 +168,7 @@ def _update(current: Pool, desired: Values) -> PoolPlan:
     problems = [
         f"{row.name} can't be changed on a node pool that exists: it is {_text(observed(row, properties))}, "
         f"{_text(desired[row.option])} was asked for. Leave the option out, or give the pool another name and add "
-        f"replaces with the name it has now."
+        "O(replaces) with the name it has now."
         for row in rows
         if row.immutable and not row.exempt(properties, desired[row.option])
     ]
@@ -176,7 +177,8 @@ def _update(current: Pool, desired: Values) -> PoolPlan:
     blocked = [row.name for row in rows if row.option != VERSION and not row.immutable]
     if stopped and desired.get(POWER) != "Running" and blocked:
         problems.append(
-            f"The node pool is stopped, so AKS doesn't change {', '.join(blocked)}. Start it with power_state: Running."
+            f"The node pool is stopped, so AKS doesn't change {', '.join(blocked)}. "
+            "Start it with O(power_state=Running)."
         )
     if problems:
         return PoolPlan("refuse", before=before, after=before, predicted=current, problems=tuple(problems))

@@ -149,10 +149,10 @@ def _count_problems(values: Values, given: Values) -> list[str]:
     if not autoscaled:
         for option in (MIN_COUNT, MAX_COUNT):
             if option in given:
-                problems.append(f"{BY_OPTION[option].name} is the autoscaler's: add enable_auto_scaling: true.")
+                problems.append(f"{BY_OPTION[option].name} is the autoscaler's: add O(enable_auto_scaling=true).")
         return problems
     if AUTOSCALER in given and (least is None or most is None):
-        problems.append("enable_auto_scaling: true needs min_count and max_count.")
+        problems.append("O(enable_auto_scaling=true) needs O(min_count) and O(max_count).")
     if least is not None and most is not None and least > most and {MIN_COUNT, MAX_COUNT} & given.keys():
         problems.append(f"min_count ({least}) is greater than max_count ({most}).")
     return problems
@@ -163,7 +163,7 @@ def _spot_problems(values: Values, given: Values) -> list[str]:
     spot = values.get(PRIORITY) == "Spot"
     if not spot:
         problems += [
-            f"{BY_OPTION[option].name} is for Spot pools: add scale_set_priority: Spot."
+            f"{BY_OPTION[option].name} is for Spot pools: add O(scale_set_priority=Spot)."
             for option in (EVICTION, PRICE)
             if option in given
         ]
@@ -171,7 +171,7 @@ def _spot_problems(values: Values, given: Values) -> list[str]:
     if price is not None and price != -1 and price <= 0:
         problems.append(f"spot_max_price: {price} is neither above zero nor -1, which means up to the on-demand price.")
     if spot and given.get(MODE) == "System":
-        problems.append("A Spot pool can't have mode: System, because its nodes may be evicted. Take mode: User.")
+        problems.append("A Spot pool can't have O(mode=System), because its nodes may be evicted. Take O(mode=User).")
     return problems
 
 
@@ -275,7 +275,7 @@ def retirement_problems(stack: Stack | None, offered: Iterable[str] | None) -> l
 
 
 _STACK_WAY_OUT = {
-    AUTOSCALER: " Managed GPU nodes have a fixed count: leave the autoscaler off, or take gpu_stack: device_plugin.",
+    AUTOSCALER: " Managed GPU nodes have a fixed count: leave the autoscaler off, or take O(gpu_stack=device_plugin).",
     OS_TYPE: " Take os_type: Linux.",
     MANAGEMENT: " It can't be changed in place: choose the other stack, or make a pool of another name.",
     DRIVER: " It can't be changed in place: choose the other stack, or make a pool of another name.",
@@ -321,7 +321,9 @@ def _os_sku_problems(values: Values, size: SizeFacts) -> list[str]:
     if values.get(OS_TYPE) == WINDOWS and stack_of(values, {}) is STACKS["operator"]:
         return ["NVIDIA's GPU Operator doesn't run on Windows nodes, so gpu_stack: operator needs os_type: Linux."]
     if sku is not None and sku.nvidia is False:
-        return [f"os_sku: AKS doesn't support NVIDIA GPUs on {sku.name} nodes. Leave os_sku out, which means Ubuntu."]
+        return [
+            f"os_sku: AKS doesn't support NVIDIA GPUs on {sku.name} nodes. Leave O(os_sku) out, which means Ubuntu."
+        ]
     if sku is not None and size.model in sku.excluded:
         return [f"os_sku: AKS has no driver for {size.model} ({size.name}) on {sku.name} nodes. Take os_sku: Ubuntu."]
     return []
@@ -457,8 +459,8 @@ def _cluster_problems(values: Values, cluster: Mapping[str, Any]) -> list[str]:
     provisioning = (properties.get("nodeProvisioningProfile") or {}).get("mode")
     if provisioning == "Auto" and values.get(AUTOSCALER):
         problems.append(
-            "The cluster has node auto-provisioning, which excludes the cluster autoscaler: leave enable_auto_scaling "
-            "out and set count."
+            "The cluster has node auto-provisioning, which excludes the cluster autoscaler: leave "
+            "O(enable_auto_scaling) out and set O(count)."
         )
     return problems
 
@@ -483,7 +485,7 @@ def _offer_problems(values: Values, size: LiveSize | None) -> list[str]:
     if missing:
         return [
             f"availability_zones: {size.name} is not available in zone {', '.join(missing)} of {size.location}; "
-            + (f"it is in {', '.join(size.zones)}." if size.zones else "it is in none: leave availability_zones out.")
+            + (f"it is in {', '.join(size.zones)}." if size.zones else "in none: leave O(availability_zones) out.")
         ]
     return []
 

@@ -14,6 +14,12 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec, items
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._runs import (
+    RUN_ARGUMENTS,
+    limit_of_task,
+    run_of_task,
+    why_kept,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._values import misread_texts, without_unset
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS, CLUSTER_OPTIONS
 from ansible_collections.aks.gpu.plugins.module_utils._azure._client import Answer
@@ -43,6 +49,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import 
     is_our_own,
     option_spec,
     option_values,
+    run_of,
     unmanaged_type,
     writable,
 )
@@ -101,6 +108,7 @@ NODE_POOL_ARGUMENTS = AZURE_ARGUMENTS.merge(
             "wait_timeout": {"type": "int", "default": 3600},
         }
     ),
+    RUN_ARGUMENTS,
     ArgumentSpec(options=option_spec()),
 )
 
@@ -186,18 +194,17 @@ def _with_settled(result: dict[str, Any], pending: bool) -> dict[str, Any]:
 
 
 def _plan_absent(task: Task, access: NodePoolAccess) -> Plan:
+    limit_of_task(task.params)
     current = access.look()
     if current is None:
         access.cluster()  # a missing pool of a missing cluster is most likely a misspelt cluster
         return Plan(changed=False, result={"node_pool": None})
-    if task.params["only_own"] and not is_our_own(current):
+    reason = _why_left(task, current)
+    if reason is not None:
         return Plan(
             changed=False,
             result={"node_pool": flat(current)},
-            warnings=[
-                f"Node pool {access.name} of cluster {access.cluster_name} is left: aks.gpu did not create it, as "
-                f"it has no tag {CREATED_BY}. With only_own: false it is deleted all the same."
-            ],
+            warnings=[f"Node pool {access.name} of cluster {access.cluster_name} is left: {reason}"],
         )
     if state_of(current) == DELETING and not task.params["abort"]:
         waiting = task.params["wait"]
@@ -216,12 +223,23 @@ def _plan_absent(task: Task, access: NodePoolAccess) -> Plan:
     )
 
 
+def _why_left(task: Task, current: Pool) -> str | None:
+    """Returns why a removal leaves a pool, in whole sentences; None when it doesn't."""
+    if task.params["only_own"] and not is_our_own(current):
+        return (
+            f"aks.gpu did not create it, as it has no tag {CREATED_BY}. "
+            "With O(only_own=false) it is deleted all the same."
+        )
+    reason = why_kept(run_of(current), task.params)
+    return None if reason is None else f"{reason}."
+
+
 def _delete(task: Task, access: NodePoolAccess, seen: Pool) -> dict[str, Any]:
     current = access.read() if isinstance(seen, Glimpse) else seen
     if current is None or (state_of(current) == DELETING and not task.params["abort"]):
         waiting = current is not None and task.params["wait"]
         return _gone(access, current) if waiting else {"node_pool": None, "settled": current is None}
-    if task.params["only_own"] and not is_our_own(current):
+    if _why_left(task, current) is not None:
         raise Failure(f"Node pool {access.name} was replaced by somebody else meanwhile.", hint="Run again.")
     if task.params["abort"] and not is_settled(current):
         access.abort()
@@ -282,6 +300,7 @@ class _Present:
         params = task.params
         self.wait: bool = params["wait"]
         self.may_repair: bool = params["repair"]
+        self.run = run_of_task(params)
         self.old = access.sibling(params["replaces"]) if params["replaces"] else None
         self.replaced: Pool | None = None
         self.written = False
@@ -344,7 +363,7 @@ class _Present:
             problems += self._live_problems(values, headers, found)
         self._refuse(problems)
         stack = self.wanted.stack or stack_of(values, headers)
-        decision = plan(None, values)
+        decision = plan(None, values, self.run)
         predicted = {"id": self.access.id, "name": self.access.name, **(decision.predicted or {})}
         return Plan(
             changed=True,
@@ -511,7 +530,7 @@ class _Present:
             Refused: AKS would not take it.
         """
         values = self.wanted.for_creation()[0] if current is None else self.wanted.given
-        decision = plan(current, values)
+        decision = plan(current, values, self.run)
         self._refuse(list(decision.problems))
         return decision
 

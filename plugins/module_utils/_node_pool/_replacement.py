@@ -65,7 +65,7 @@ def replacement_problems(name: str, values: Values, old: Pool | None, old_name: 
         return []
     problems = []
     if not wait:
-        problems.append("replaces needs wait: true, because the old pool goes only when the new one is proven.")
+        problems.append("O(replaces) needs O(wait=true), because the old pool goes only when the new one is proven.")
     if not _first_nodes(values):
         problems.append("replaces needs a new pool that begins with a node at least: without one no GPU can be proven.")
     if observed(BY_OPTION["mode",], properties_of(old)) == "System" and values.get(("mode",)) != "System":

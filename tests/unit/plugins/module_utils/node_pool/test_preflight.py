@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._option_names import with_names
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import option_values
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._offer import live_size, quotas_of, subnet_of
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._plan import resulting
@@ -40,13 +41,15 @@ def found(name: str = "gpunp", stack: str | None = None, headers: dict[str, str]
     chosen = STACKS.get(stack or "")
     values = {**(chosen.fields if chosen else {}), **option_values(params)}
     sent = {**(chosen.headers if chosen else {}), **(headers or {})}
-    return " | ".join(
-        [
-            *name_problems(name, values),
-            *option_problems(values, values, sent),
-            *creation_problems(values, sent, chosen),
-            *size_problems(values, None),
-        ]
+    return with_names(
+        " | ".join(
+            [
+                *name_problems(name, values),
+                *option_problems(values, values, sent),
+                *creation_problems(values, sent, chosen),
+                *size_problems(values, None),
+            ]
+        )
     )
 
 

@@ -337,7 +337,7 @@ def test_a_stopped_pool_takes_no_other_change(api: str) -> None:
         decision = planned(pool, changed_options(RECORDED[STOPPED]["options"], change))
         assert (decision.action, decision.steps) == ("refuse", ()), option
         assert len(decision.problems) == 1
-        assert "power_state: Running" in decision.problems[0]
+        assert "power_state=Running" in decision.problems[0]
         assert "count" not in decision.problems[0].replace("max_count", "").replace("min_count", "")
 
 
@@ -573,7 +573,7 @@ def test_a_stopped_pool_refuses_other_changes(case: tuple[Pool, Json], data: st.
     decision = planned(pool, changed_options(options, change))
     assert (decision.action, decision.steps) == ("refuse", ())
     assert len(decision.problems) == 1
-    assert "power_state: Running" in decision.problems[0]
+    assert "power_state=Running" in decision.problems[0]
 
 
 @given(number=st.integers(1, 50_000_000), digits=st.integers(1, 5))
