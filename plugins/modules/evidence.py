@@ -54,12 +54,18 @@ options:
     default: device_plugin
   node_pool:
     description:
-      - The name of the node pool.
+      - The name of the node pool. A Job that is complete has to have run on a node of it.
     type: str
   pool:
     description:
       - What M(aks.gpu.node_pool_info) returned for the pool.
     type: dict
+  pools:
+    description:
+      - The C(node_pools) that M(aks.gpu.node_pool_info) returned for the cluster. Those that aks.gpu created are named
+        in the evidence.
+    type: list
+    elements: dict
   gpus:
     description:
       - What M(aks.gpu.wait_for_gpus) returned.
@@ -226,6 +232,7 @@ ARGUMENTS = ArgumentSpec(
         "gpu_stack": {"type": "str", "default": "device_plugin"},
         "node_pool": {"type": "str"},
         "pool": {"type": "dict"},
+        "pools": {"type": "list", "elements": "dict"},
         "gpus": {"type": "dict"},
         "probe": {"type": "dict"},
         "job": {"type": "dict"},

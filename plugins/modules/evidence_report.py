@@ -53,6 +53,25 @@ options:
       - The number of the job in AWX. With it, what became of the hosts is handed on in a variable of this job, so that
         jobs at once, such as slices, don't take each other's place.
     type: str
+  named_pools:
+    description:
+      - The node pools that the hosts of the inventory name, as the filter P(aks.gpu.named_pools#filter) returns them.
+        Pools that aks.gpu created in a cluster of this run and that no host names are returned as RV(left_behind).
+      - By default it is not known which are named, and none is returned.
+    type: list
+    elements: dict
+    suboptions:
+      resource_group:
+        description: The resource group of the cluster.
+        type: str
+        required: true
+      cluster_name:
+        description: The name of the cluster.
+        type: str
+        required: true
+      node_pool:
+        description: The name of the node pool; null where it is not known, and then nothing is said of the cluster.
+        type: str
 requirements:
   - Jinja2, which ansible-core brings
 seealso:
@@ -157,6 +176,23 @@ lines:
   type: list
   elements: str
   sample: ["98 of 100 clusters work, 480 GPU(s) on 120 node(s)"]
+left_behind:
+  description:
+    - The node pools with the tag C(aks.gpu.created-by), of the clusters of this run, that no host names any more, with
+      C(resource_group), C(cluster) and C(node_pool). They are neither looked at nor removed.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - resource_group: myResourceGroup
+      cluster: myAKSCluster
+      node_pool: oldpool
+notes:
+  description: RV(left_behind) in words, at most 50 lines.
+  returned: always
+  type: list
+  elements: str
+  sample: []
 page:
   description: The page; null without a directory.
   returned: always
@@ -178,6 +214,11 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import run
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._report import plan_report
 
+NAMED_POOL = {
+    "resource_group": {"type": "str", "required": True},
+    "cluster_name": {"type": "str", "required": True},
+    "node_pool": {"type": "str"},
+}
 ARGUMENTS = ArgumentSpec(
     options={
         "directory": {"type": "path"},
@@ -186,6 +227,7 @@ ARGUMENTS = ArgumentSpec(
         "unless_going": {"type": "list", "elements": "str"},
         "run": {"type": "str"},
         "job": {"type": "str"},
+        "named_pools": {"type": "list", "elements": "dict", "options": NAMED_POOL},
     }
 )
 

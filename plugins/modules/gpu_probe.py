@@ -111,6 +111,11 @@ probes:
       type: str
       returned: always
       sample: aks-gpunp-28993262-vmss000000
+    node_pool:
+      description: Its node pool; null when that is not known.
+      type: str
+      returned: always
+      sample: gpunp
     asked:
       description: How many GPUs were asked for, those that were free.
       type: int

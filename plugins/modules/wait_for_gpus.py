@@ -137,12 +137,12 @@ nodes:
       returned: always
       sample: 1
     in_use:
-      description: How many of them Pods and ResourceClaims hold. Null when Pods may not be listed.
+      description: How many of them Pods and ResourceClaims hold. Null when Pods could not be listed.
       type: int
       returned: always
       sample: 0
     free:
-      description: How many of them Pods may have and none holds. Null when Pods may not be listed.
+      description: How many of them Pods may have and none holds. Null when Pods could not be listed.
       type: int
       returned: always
       sample: 1
@@ -155,7 +155,7 @@ nodes:
       description:
         - Who offers its GPUs. V(managed) on a node with managed GPUs, else V(daemon_set) when a device plugin's
           DaemonSet is meant for it, else V(node), as with the AKS GPU image. V(dra) when NVIDIA's DRA driver hands them
-          out, and nothing else does. Null when it offers none, or when DaemonSets may not be listed.
+          out, and nothing else does. Null when it offers none, or when DaemonSets could not be listed.
       type: str
       returned: always
       choices: [daemon_set, managed, dra, node]
@@ -303,7 +303,7 @@ gpu_clusters:
   sample: []
 not_looked_at:
   description:
-    - Collections that this identity may not read, so that problems there are not seen.
+    - Collections that could not be read, because this identity may not, or not in time. What is in them is not known.
   returned: when the cluster could be looked at
   type: list
   elements: str

@@ -141,17 +141,29 @@ job:
       type: int
       returned: always
       sample: 190
+    node_pool:
+      description: The node pool that its nodeSelector names; null when it names none.
+      type: str
+      returned: always
+      sample: null
     pods:
       description:
         - Its Pods, the oldest first, with C(name), C(node), C(phase), C(exit_code), C(devices), C(accuracy_last)
           and C(log_pattern_found).
+        - C(node_pool) is the pool of the node, by its labels or, where it is gone, by its name. C(vm_size) is the size
+          of the node. C(node_is_there) is false when the node is gone, or a younger one has its name; it is null when
+          nodes can't be listed. C(asks_for_gpu) says whether a container asks for a GPU.
       type: list
       elements: dict
       returned: always
       sample:
         - name: samples-tf-mnist-demo-smnr6
           node: aks-gpunp-28993262-vmss000000
+          node_pool: gpunp
+          vm_size: Standard_NC4as_T4_v3
+          node_is_there: true
           phase: Succeeded
+          asks_for_gpu: true
           exit_code: 0
           devices: []
           accuracy_last: 0.9258
@@ -235,6 +247,19 @@ job:
       type: str
       returned: always
       sample: "13.0"
+    log_state:
+      description:
+        - What has become of the log that is shown. V(read), V(not_read) when it could not be read to its end, V(gone)
+          when the Pods, their nodes or the logs on them are gone. Null when there is none yet.
+        - Only V(read) means that what it does not say was not said.
+      type: str
+      returned: always
+      sample: read
+    log_problem:
+      description: Why it was not read; null when it was, or when there is none yet.
+      type: str
+      returned: always
+      sample: null
     log_head:
       description: The first lines of the log.
       type: list

@@ -64,7 +64,7 @@ def test_a_cluster_that_works(sandbox: Sandbox, ansible: Ansible, tmp_path: Path
     assert evidence["verdict"] == "works"
     assert {check["name"] for check in evidence["checks"] if check["holds"]} == {
         "nodes_ready", "labels", "capacity", "allocatable", "device_plugin", "health", "probe_devices", "probe",
-        "versions", "job", "device", "accuracy",
+        "versions", "job", "job_pool", "device", "accuracy",
     }  # fmt: skip
     node = kubernetes.client.CoreV1Api(kubernetes_client(sandbox)).list_node(
         label_selector="kubernetes.azure.com/accelerator=nvidia"

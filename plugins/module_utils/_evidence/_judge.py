@@ -42,6 +42,7 @@ class Asked:
         training: The log of the Job has to name a GPU.
         minimum_accuracy: That the Job has to reach, from 0 to 1; None for none.
         shared: Several Pods share a GPU.
+        node_pool: The node pool that is to be proven; empty for the cluster as a whole.
     """
 
     gpu_stack: str = "device_plugin"
@@ -50,6 +51,7 @@ class Asked:
     training: bool = False
     minimum_accuracy: float | None = None
     shared: bool = False
+    node_pool: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Found:
     Attributes:
         gpus: What ``wait_for_gpus`` returned, failed or not.
         probe: What ``gpu_probe`` returned.
-        job: The Job that ``wait_for_job`` returned.
+        job: The Job that ``wait_for_job`` returned; ``exists`` is false where there is none.
     """
 
     gpus: Facts = field(default_factory=dict)
@@ -106,7 +108,7 @@ def checks_of(asked: Asked, found: Found) -> list[Check]:
     if not found.looked:
         return []
     checks = [*_node_checks(asked, found), *_probe_checks(asked, found)]
-    return checks + (_job_checks(asked, found.job) if asked.job else [])
+    return checks + (_job_checks(asked, found) if asked.job else [])
 
 
 def _node_checks(asked: Asked, found: Found) -> list[Check]:
@@ -129,7 +131,7 @@ def _node_checks(asked: Asked, found: Found) -> list[Check]:
         plugged = sum(bool(node.get("device_plugin")) for node in nodes)
         line = f"nodes with a running device plugin: {plugged} of {total}"
         if plugged < total and {"daemon_sets", "pods"} & set(found.gpus.get("not_looked_at") or ()):
-            line = f"{line}; of the others it is not known, for DaemonSets or Pods may not be listed"
+            line = f"{line}; of the others it is not known, for DaemonSets or Pods could not be listed"
             checks.append(Check("device_plugin", None, line))
         else:
             checks.append(Check("device_plugin", plugged == total, line))
@@ -170,7 +172,9 @@ def _probe_checks(asked: Asked, found: Found) -> list[Check]:
     imaged = f"node image {listed(images)}" if images else "node image unknown"
     if asked.probe != "asked" or not found.probes:
         why = asked.probe if asked.probe != "asked" else "it did not come to that"
-        holds = False if asked.probe == "asked" and found.nodes and found.gpus.get("gpus_ready") else None
+        # A probe that could not be made has found no fault; the step that failed says why.
+        due = asked.probe == "asked" and found.nodes and found.gpus.get("gpus_ready") and not found.probe.get("failed")
+        holds = False if due else None
         return [
             Check("probe", holds, f"GPUs that computed right: none was probed, {why}"),
             Check("versions", None, f"versions: driver and CUDA unknown without a probe, {imaged}"),
@@ -204,24 +208,130 @@ def _shares(asked: Asked) -> str:
     return ", one of each node, for its GPUs are shared" if asked.shared else ""
 
 
-def _job_checks(asked: Asked, job: Facts) -> list[Check]:
+@dataclass(frozen=True)
+class _Place:
+    """Where the Pods of a complete Job ran.
+
+    Attributes:
+        holds: Whether it was on a node of the pool that is to be proven; None where that is not known.
+        words: Where, for a person.
+        other: It is known that the nodes are none of the pool as it is now, so that they prove nothing of it.
+    """
+
+    holds: bool | None
+    words: str
+    other: bool = False
+
+
+def _place(asked: Asked, found: Found) -> _Place:
+    """Says where a complete Job ran: a pool of the same name may have been made anew, with other machines."""
+    pool, job = asked.node_pool.lower(), found.job
+    names = {node["name"] for node in found.nodes}
+    succeeded = [pod for pod in job.get("pods") or [] if pod.get("phase") == "Succeeded"]
+    pods = [pod for pod in succeeded if pod.get("asks_for_gpu", True)]
+    here: list[Facts] = []
+    left: list[Facts] = []
+    elsewhere: list[Facts] = []
+    for pod in pods:
+        if (pod.get("node_pool") or pool).lower() != pool:
+            elsewhere.append(pod)
+        elif pod.get("node_is_there") is False:
+            left.append(pod)
+        elif pod.get("node_pool") or pod.get("node") in names:
+            here.append(pod)
+    if here:
+        return _Place(True, f"on {listed(str(pod['node']) for pod in here)} of the node pool {asked.node_pool}")
+    if left:
+        nodes = listed(str(pod["node"]) for pod in left)
+        return _Place(None, f"on {nodes}, which the node pool {asked.node_pool} no longer has", other=True)
+    if elsewhere:
+        pools = listed(sorted({str(pod["node_pool"]) for pod in elsewhere}))
+        return _Place(False, f"on a node of the node pool {pools}, not of {asked.node_pool}", other=True)
+    if succeeded:
+        return _Place(None, "where its Pods ran is not known" if pods else "it asks for no GPU")
+    bound = job.get("node_pool")
+    if bound and bound.lower() != pool:
+        return _Place(False, f"in the node pool {bound}, not in {asked.node_pool}", other=True)
+    return _Place(None, f"its Pods are gone{', they were bound to ' + bound if bound else ''}")
+
+
+def _again(asked: Asked, place: _Place) -> str:
+    bound = f", and mnist_node_pool: {asked.node_pool} keeps it on this pool" if place.holds is False else ""
+    return f"mnist_run_again: true runs it again{bound}"
+
+
+def _doubt(asked: Asked, found: Found) -> str:
+    """Returns why what a complete Job told is not judged; empty when it is, or when nothing is asked of it."""
+    job = found.job
+    if asked.node_pool and (place := _place(asked, found)).other:
+        return f"it ran {place.words}"
+    wanted = asked.minimum_accuracy is not None or (asked.training and not job.get("devices"))
+    if wanted and job.get("log_state") in ("gone", "not_read"):
+        return str(job.get("log_problem") or "its log could not be read")
+    return ""
+
+
+def _job_checks(asked: Asked, found: Found) -> list[Check]:
+    job = found.job
+    if not job:
+        return _job_lines(asked, None, "not looked at", "not looked at")
+    if not job.get("exists", True):
+        return _job_lines(asked, False, "there is no such Job", "not looked at")
     complete = bool(job.get("complete"))
     succeeded, completions = job.get("succeeded") or 0, job.get("completions") or 1
     checks = [Check("job", complete, f"Job {asked.job} complete: {succeeded} of {completions}")]
+    place = _place(asked, found) if asked.node_pool else _Place(None, "not asked for")
+    if asked.node_pool:
+        again = f"; {_again(asked, place)}" if place.other else ""
+        words = f"{place.words}{again}" if complete else "not looked at, for it is not complete"
+        checks.append(Check("job_pool", place.holds if complete else None, f"where the Job {asked.job} ran: {words}"))
+    doubt = _doubt(asked, found) if complete else ""
     if asked.training:
-        devices = [str(device["name"]) for device in job.get("devices") or []]
-        checks.append(Check("device", bool(devices), f"device found: {listed(devices) or 'none'}"))
+        checks.append(_device(asked, job, doubt, place))
     if asked.minimum_accuracy is not None:
-        last = job.get("accuracy_last")
-        checks.append(
-            Check(
-                "accuracy",
-                last is not None and float(last) >= asked.minimum_accuracy,
-                f"accuracy at the last step: {'none was told' if last is None else last},"
-                f" {asked.minimum_accuracy} or more is asked for",
-            )
-        )
+        checks.append(_accuracy(asked, asked.minimum_accuracy, job, doubt, place))
     return checks
+
+
+def _job_lines(asked: Asked, complete: bool | None, words: str, others: str) -> list[Check]:
+    """Returns the assertions about a Job of which nothing else is known."""
+    checks = [Check("job", complete, f"Job {asked.job} complete: {words}")]
+    if asked.node_pool:
+        checks.append(Check("job_pool", None, f"where the Job {asked.job} ran: {others}"))
+    if asked.training:
+        checks.append(Check("device", None, f"device found: {others}"))
+    if asked.minimum_accuracy is not None:
+        checks.append(Check("accuracy", None, f"accuracy at the last step: {others}"))
+    return checks
+
+
+def _device(asked: Asked, job: Facts, doubt: str, place: _Place) -> Check:
+    devices = [str(device["name"]) for device in job.get("devices") or []]
+    # A device that a part of the log names was found all the same.
+    if doubt and (place.other or not devices):
+        return Check("device", None, f"device found: {_unjudged(job, place, doubt)}; {_again(asked, place)}")
+    if not devices and not job.get("complete") and not job.get("log_state", True):
+        return Check("device", None, "device found: not looked at, for the Job has no log yet")
+    return Check("device", bool(devices), f"device found: {listed(devices) or 'none'}")
+
+
+def _accuracy(asked: Asked, least: float, job: Facts, doubt: str, place: _Place) -> Check:
+    last = job.get("accuracy_last")
+    if doubt:
+        words = f"accuracy at the last step: {_unjudged(job, place, doubt)}, {least} or more is asked for"
+        return Check("accuracy", None, f"{words}; {_again(asked, place)}")
+    if last is None and not job.get("complete") and not job.get("log_state", True):
+        return Check("accuracy", None, "accuracy at the last step: not looked at, for the Job has no log yet")
+    return Check(
+        "accuracy",
+        last is not None and float(last) >= least,
+        f"accuracy at the last step: {'none was told' if last is None else last}, {least} or more is asked for",
+    )
+
+
+def _unjudged(job: Facts, place: _Place, doubt: str) -> str:
+    read = "not read" if job.get("log_state") == "not_read" and not place.other else "not judged"
+    return f"{read}: {doubt}"
 
 
 def verdict_of(asked: Asked, found: Found, checks: Iterable[Check], failed: bool) -> str:
@@ -238,7 +348,8 @@ def verdict_of(asked: Asked, found: Found, checks: Iterable[Check], failed: bool
         return UNSEEN
     if wrong or failed:
         return FAULTY
-    return IDLE if not found.nodes and not found.job.get("complete") else WORKS
+    proved = bool(found.job.get("complete")) and not _doubt(asked, found)
+    return IDLE if not found.nodes and not proved else WORKS
 
 
 def headline_of(
@@ -259,14 +370,21 @@ def headline_of(
         return f"{head}, as its autoscaler may leave it; nothing was proved"
     if verdict == WORKS:
         gpus = sum(int(node["allocatable"]) for node in found.nodes)
-        devices = [str(device["name"]) for device in found.job.get("devices") or []]
-        trained = f", {asked.job} complete{' on ' + listed(devices) if devices else ''}" if asked.job else ""
+        trained = f", {_trained(asked, found)}" if asked.job else ""
         return f"{head}: {gpus} GPU(s) on {len(found.nodes)} node(s){trained}"
     if failure:
         problems = failure.get("problems") or []
         first = problems[0] if problems else {"subject": failure["step"], "message": failure["message"]}
         return f"{head}: {' '.join(str(first['subject']).split())}: {' '.join(str(first['message']).split())}"
     return f"{head}: {'; '.join(wrong)}"
+
+
+def _trained(asked: Asked, found: Found) -> str:
+    doubt = _doubt(asked, found)
+    if doubt:
+        return f"{asked.job} complete, but not judged: {doubt}"
+    devices = [str(device["name"]) for device in found.job.get("devices") or []]
+    return f"{asked.job} complete{' on ' + listed(devices) if devices else ''}"
 
 
 def listed(words: Iterable[str], most: int = 8) -> str:

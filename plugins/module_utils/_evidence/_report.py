@@ -33,6 +33,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._evidence._judge import FA
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._junit import junit_of
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._page import page_of
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._steps import run_of, steps_of, time_text
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import CREATED_BY
 
 PAGE, JUNIT, SUMMARY, LOCK = "index.html", "junit.xml", "summary.json", ".lock"
 PRIVATE_FOLDER = "aks-gpu-evidence"
@@ -59,8 +60,10 @@ def plan_evidence(task: Task) -> Plan:
         training=params["training"],
         minimum_accuracy=params["minimum_accuracy"],
         shared=params["shared"],
+        node_pool=params["node_pool"] or "",
     )
-    job = (params["job"] or {}).get("job") or {}
+    waited = params["job"] or {}
+    job = waited.get("job") or {}
     found = Found(gpus=params["gpus"] or {}, probe=params["probe"] or {}, job=job)
     failure = _failure(params["failed_step"], params["failed_result"] or {})
     if params["predicted"] and failure is None and not _is_there(asked, found):
@@ -90,6 +93,8 @@ def plan_evidence(task: Task) -> Plan:
         run=run_of(task.run_directory),
         now=time_text(time.time()),
         metrics=params["metrics"] or [],
+        own_node_pools=_own_node_pools(params["pools"]),
+        job_problems=[] if waited.get("failed") else waited.get("problems") or [],
     )
     directory = _directory(params["directory"], task.run_directory)
 
@@ -99,6 +104,14 @@ def plan_evidence(task: Task) -> Plan:
         return {**_returned(evidence), "path": write(directory, evidence)}
 
     return Plan(changed=False, result=_returned(evidence), apply=leave)
+
+
+def _own_node_pools(pools: Sequence[Mapping[str, Any]] | None) -> list[str] | None:
+    """Returns which of a cluster's node pools have the mark of this collection."""
+    if pools is None:
+        return None
+    marked = (pool for pool in pools if CREATED_BY in {str(tag).lower() for tag in pool.get("tags") or {}})
+    return sorted(str(pool["name"]) for pool in marked)
 
 
 def _failure(step: str | None, result: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -164,15 +177,16 @@ def plan_report(task: Task) -> Plan:
     replaced = {each["id"] for each in missing}
     evidence = [*(each for each in evidence if each["id"] not in replaced), *missing]
     files = _Files(Path(directory)) if params["directory"] else None
+    left = _left_behind([each for each in evidence if each["run"]["id"] == run["id"]], params["named_pools"])
 
     def make() -> dict[str, Any]:
         for each in missing:
             write(directory, each)
         if files:
-            files.write(evidence, run["id"])
-        return _reported(evidence, run["id"], files, params)
+            files.write(evidence, run["id"], left)
+        return _reported(evidence, run["id"], files, params, left)
 
-    return Plan(changed=False, result=_reported(evidence, run["id"], files, params), apply=make)
+    return Plan(changed=False, result=_reported(evidence, run["id"], files, params, left), apply=make)
 
 
 def _are_going(run_directory: str | None, hosts: Iterable[str]) -> bool:
@@ -202,13 +216,14 @@ class _Files:
         self.summary = directory / SUMMARY
         self._directory = directory
 
-    def write(self, evidence: Sequence[Document], run: str) -> None:
+    def write(self, evidence: Sequence[Document], run: str, left: Sequence[Mapping[str, str]]) -> None:
         """Writes them.
 
         Raises:
             EvidenceError: One of them can't be written.
         """
-        summary = {"format": "aks.gpu/evidence-summary", "format_version": 1, **summary_of(evidence)}
+        head = {"format": "aks.gpu/evidence-summary", "format_version": 1}
+        summary = {**head, **summary_of(evidence), "left_behind": [*left]}
         texts = {
             self.page: page_of(evidence, run),
             self.junit: junit_of(evidence),
@@ -224,8 +239,56 @@ class _Files:
             raise EvidenceError(f"The report can't be written to {self._directory}: {reason}.") from error
 
 
+def _left_behind(evidence: Sequence[Document], named_pools: Sequence[Mapping[str, Any]] | None) -> list[dict[str, str]]:
+    """Returns the node pools that this collection created and that no host names any more.
+
+    Of a cluster one of whose hosts has no name of a pool that can be read, nothing is said.
+
+    Args:
+        evidence: What this run left. The hosts of it count with the pools that they looked at.
+        named_pools: The pools that the hosts of the inventory name; None where that is not known.
+    """
+    if named_pools is None:
+        return []
+    named: dict[tuple[str, str], set[str | None]] = {}
+    for each in named_pools:
+        place = _place_of(each["resource_group"], each["cluster_name"])
+        named.setdefault(place, set()).add(each["node_pool"].lower() if each["node_pool"] else None)
+    found: dict[tuple[str, str, str], dict[str, str]] = {}
+    for each in evidence:
+        named.setdefault(_place_of(**_cluster_of(each)), set()).add(str(each["node_pool"]["name"]).lower())
+    for each in evidence:
+        place = _place_of(**_cluster_of(each))
+        pools = named[place]
+        for pool in each.get("own_node_pools") or () if None not in pools else ():
+            if pool.lower() not in pools:
+                group, name = str(each["cluster"]["resource_group"] or ""), str(each["cluster"]["name"])
+                found[(*place, pool)] = {"resource_group": group, "cluster": name, "node_pool": pool}
+    return list(found.values())
+
+
+def _cluster_of(evidence: Document) -> dict[str, str | None]:
+    return {key: evidence["cluster"][key] for key in ("resource_group", "name")}
+
+
+def _place_of(resource_group: str | None, name: str | None) -> tuple[str, str]:
+    return str(resource_group or "").lower(), str(name or "").lower()
+
+
+def _note(left: Mapping[str, str]) -> str:
+    pool, cluster = left["node_pool"], left["cluster"]
+    return (
+        f"note: node pool {pool} of cluster {cluster} was created by aks.gpu, and no host of this inventory names it. "
+        f"If nothing needs it, aks.gpu.cleanup with node_pool_name: {pool} removes it."
+    )
+
+
 def _reported(
-    evidence: Sequence[Document], run: str, files: _Files | None, params: Mapping[str, Any]
+    evidence: Sequence[Document],
+    run: str,
+    files: _Files | None,
+    params: Mapping[str, Any],
+    left: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
     summary = summary_of(evidence)
     documents = [each for each in evidence if each["run"]["id"] == run]
@@ -237,6 +300,8 @@ def _reported(
         "run_summary": run_summary,
         "handed_on": handed_on(run_summary, documents, params["run"], params["job"]),
         "lines": _lines(of_run),
+        "left_behind": [dict(each) for each in left],
+        "notes": [_note(each) for each in left[:MOST_NAMED]],
         "page": str(files.page) if files else None,
         "junit": str(files.junit) if files else None,
         "summary_file": str(files.summary) if files else None,

@@ -457,7 +457,7 @@ def _plugin_problems(expected: Expectation, node: dict[str, Any], seen: _Seen, o
         ]
     if "daemon_sets" in seen.unknown:
         text = "whether a device plugin is meant for it is not known: DaemonSets can't be listed"
-        advice = "Let this identity list DaemonSets and Pods in all namespaces, as docs/azure.md says."
+        advice = "If it may not: let this identity list DaemonSets and Pods in all namespaces, as docs/azure.md says."
         return [Problem(subject, "PluginUnknown", text, advice, Hope.LITTLE)]
     text = "there is no device plugin in the cluster"
     said = operators.words()
@@ -663,7 +663,11 @@ def await_gpus(
     unread = ""
     try:
         with observe(client, watched(expected)) as watch:
-            for state in watch.states(deadline):
+            for seen in watch.states(deadline):
+                if seen.late and known is not None:
+                    unread = _not_again("; ".join(seen.denied[name] for name in sorted(seen.late)))
+                    break
+                state = seen
                 verdict = judge(expected, state)
                 if verdict.done:
                     return _result(verdict, state)
@@ -676,7 +680,7 @@ def await_gpus(
     except DeadlineExceeded as error:
         if verdict is None:
             raise
-        unread = f" Since the first look the cluster could not be read again: {error}"
+        unread = _not_again(str(error))
     if verdict is None:
         raise Failure(f"{expected.subject}: nothing could be seen within {duration_text(deadline.seconds)}.")
     raise _failure(
@@ -685,6 +689,10 @@ def await_gpus(
         verdict,
         state,
     )
+
+
+def _not_again(why: str) -> str:
+    return f" Since the first look the cluster could not be read again: {why}"
 
 
 def _line(verdict: Verdict, state: State) -> str:

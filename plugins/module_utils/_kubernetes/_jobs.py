@@ -20,7 +20,16 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import WaitFailed
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._logs import with_log_tails
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import condition_of, name_of, untolerated
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import (
+    POOL_LABELS,
+    SIZE_LABEL,
+    condition_of,
+    labels_of,
+    name_of,
+    pool_of,
+    pool_of_labels,
+    untolerated,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._pods import (
     is_over,
     pod_problems,
@@ -56,6 +65,16 @@ _STALLING = UNSCHEDULED | {
     "FailedCreatePodSandBox",
 }
 """What a Pod does not get over by being started again."""
+
+_NO_LOG = re.compile(
+    r'unable to retrieve container logs for \S+$|failed to (?:open log file|try resolving symlinks in path) "/var/log/'
+)
+"""What the kubelet sends as the whole log of a container that is no longer on its node, with the status 200
+(kubernetes/kubernetes#111812, #98236, #45911)."""
+
+PODS_GONE = "its Pods are gone, and with them what they told"
+LOGS_GONE = "the logs of its Pods are no longer on their nodes"
+RUN_AGAIN = "Run the Job again: the role aks.gpu.mnist does with mnist_run_again: true."
 
 _FAILURE_ADVICE = {
     "BackoffLimitExceeded": "Its Pods failed too often; see below why.",
@@ -116,6 +135,11 @@ class Evidence:
         keys = [self._last_key(pod, container) for container in containers_of(pod)]
         return [self.logs[key] for key in keys if key]
 
+    def says_nothing(self, key: str) -> bool:
+        """Says whether the kubelet has sent its own words instead of a log that its node no longer has."""
+        log = self.logs.get(key)
+        return log is not None and log.tail == log.head and len(log.head) == 1 and bool(_NO_LOG.match(log.head[0]))
+
     def _last_key(self, pod: dict[str, Any], container: str) -> str | None:
         start = f"{pod['metadata']['uid']}/{container}/"
         mine = [key for key in self.logs if key.startswith(start)]
@@ -169,9 +193,7 @@ class Rule:
         unread = {uid: evidence.unread[key] for uid, key in keys.items() if key in evidence.unread}
         read = [pod for pod in ended if evidence.of(pod) or pod["metadata"]["uid"] in unread] or ended
         if not read:
-            text = "its Pods are gone, and with them what they told"
-            advice = "Run the Job again: the role aks.gpu.mnist does with mnist_run_again: true."
-            return [Problem(subject, "LogGone", text, advice, Hope.GOOD)]
+            return [Problem(subject, "LogGone", LOGS_GONE if keys else PODS_GONE, RUN_AGAIN, Hope.GOOD)]
         return [
             problem
             for pod in read
@@ -255,6 +277,7 @@ def job_result(
     job: dict[str, Any] | None,
     pods: Iterable[dict[str, Any]] = (),
     evidence: Evidence | None = None,
+    nodes: Iterable[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Returns a Job as a return value, with the same keys whether it is there or not.
 
@@ -264,28 +287,34 @@ def job_result(
         job: The Job; None when there is none.
         pods: Its Pods.
         evidence: The logs read.
+        nodes: The nodes of the cluster; None when they could not be looked at.
     """
     evidence = evidence or Evidence()
+    by_name = None if nodes is None else {name_of(node): node for node in nodes}
     status = (job or {}).get("status") or {}
+    complete = job is not None and _has(job, "Complete")
     ordered = sorted(pods, key=_created)
     succeeded = [pod for pod in ordered if (pod.get("status") or {}).get("phase") == "Succeeded"]
     read = [pod for pod in succeeded if evidence.of(pod)] or succeeded
-    shown = min(read, key=_ended_at) if read else (ordered[-1] if ordered else None)
+    # Of a complete Job a Pod that failed tells nothing about what completed it.
+    shown = min(read, key=_ended_at) if read else (ordered[-1] if ordered and not complete else None)
     log = (evidence.of(shown) if shown else None) or WorkloadLog()
+    log_state, log_problem = _log_state(complete, shown, evidence)
     accuracies = [entry["accuracy"] for entry in log.accuracy]
     completion = status.get("completionTime")
     return {
         "name": name,
         "namespace": namespace,
         "exists": job is not None,
-        "complete": job is not None and _has(job, "Complete"),
+        "complete": complete,
         "completions": _completions(job) if job else None,
         "succeeded": int(status.get("succeeded") or 0),
         "failed": int(status.get("failed") or 0),
         "start_time": status.get("startTime"),
         "completion_time": completion,
         "duration_seconds": _seconds(status.get("startTime"), completion),
-        "pods": [_pod_result(pod, evidence.of(pod)) for pod in ordered],
+        "node_pool": _bound_to(job),
+        "pods": [_pod_result(pod, evidence.of(pod), by_name) for pod in ordered],
         "devices": log.devices,
         "accuracy": log.accuracy,
         "accuracy_first": accuracies[0] if accuracies else None,
@@ -294,6 +323,8 @@ def job_result(
         "log_pattern_found": log.pattern_found if log.pattern and log.head else None,
         "driver_version": log.driver_version,
         "cuda_version": log.cuda_version,
+        "log_state": log_state,
+        "log_problem": log_problem,
         "log_head": log.head,
         "log_tail": log.tail,
     }
@@ -427,6 +458,7 @@ class _Wait:
         raise Failure(
             f"There is no Job {self._name} in the namespace {self._namespace}.",
             hint="A Job with ttlSecondsAfterFinished is removed after its end.",
+            job=job_result(self._namespace, self._name, None),
         )
 
     def _pods(self, job: dict[str, Any] | None, state: State) -> list[dict[str, Any]]:
@@ -443,8 +475,7 @@ class _Wait:
         ]
 
     def _verdict(self, job: dict[str, Any], state: State) -> Verdict:
-        nodes = None if "nodes" in state.denied else state.all("nodes")
-        return evaluate(job, self._pods(job, state), state.all("events"), nodes, self._evidence)
+        return evaluate(job, self._pods(job, state), state.all("events"), _nodes_of(state), self._evidence)
 
     def _logs_read(self, over_seconds: float) -> bool:
         """Follows the logs there are; True when those of all ended containers are read, or nothing more comes.
@@ -469,10 +500,16 @@ class _Wait:
 
     def _note_unread(self, job: dict[str, Any], state: State) -> None:
         evidence = self._evidence
-        for key in self._logs():
+        nodes = _nodes_of(state)
+        names = None if nodes is None else {name_of(node) for node in nodes}
+        for key, (pod, _container) in self._logs().items():
             error = state.unread.get(key)
-            if error is not None and error.status == 404:
+            lost = names is not None and (pod.get("spec") or {}).get("nodeName") not in names
+            if error is not None and (error.status == 404 or lost):
                 evidence.gone.add(key)
+            elif evidence.says_nothing(key):
+                evidence.gone.add(key)
+                del evidence.logs[key]
             elif error is not None:
                 evidence.unread[key] = error.message.rstrip(".")
             elif key not in state.ended:
@@ -483,7 +520,7 @@ class _Wait:
     def _result(self, job: dict[str, Any] | None, state: State, problems: list[Problem]) -> dict[str, Any]:
         pods = self._pods(job, state)
         return {
-            "job": job_result(self._namespace, self._name, job, pods, self._evidence),
+            "job": job_result(self._namespace, self._name, job, pods, self._evidence, _nodes_of(state)),
             "problems": [problem.as_result() for problem in problems],
         }
 
@@ -496,6 +533,7 @@ class _Wait:
             lines.append(f"- The API server was out of reach at the end: {state.lost}")
         if not any(problem.log_tail for problem in problems) and result["job"]["log_tail"]:
             lines.append("- Its log ends: " + " | ".join(result["job"]["log_tail"][-5:]))
+        lines += [f"- Not looked at: {words}" for words in state.denied.values()]
         return WaitFailed("\n".join(lines), **result)
 
 
@@ -709,13 +747,55 @@ def _completions(job: dict[str, Any]) -> int:
     return int(spec["completions"]) if spec.get("completions") is not None else 1
 
 
-def _pod_result(pod: dict[str, Any], log: WorkloadLog | None) -> dict[str, Any]:
+def _nodes_of(state: State) -> list[dict[str, Any]] | None:
+    return None if "nodes" in state.denied else state.all("nodes")
+
+
+def _log_state(complete: bool, shown: dict[str, Any] | None, evidence: Evidence) -> tuple[str | None, str | None]:
+    """Returns what has become of the log of the Pod that is shown, and why it was not read to its end."""
+    if shown is None:
+        return ("gone", PODS_GONE) if complete else (None, None)
+    key = log_key(shown, main_container(shown))
+    if key in evidence.gone:
+        return "gone", LOGS_GONE
+    if key in evidence.unread:
+        return "not_read", evidence.unread[str(key)]
+    return ("read" if complete or evidence.of(shown) else None), None
+
+
+def _bound_to(job: dict[str, Any] | None) -> str | None:
+    """Returns the node pool that a Job is bound to by its nodeSelector; None when it is bound to none."""
+    template = ((job or {}).get("spec") or {}).get("template") or {}
+    return pool_of_labels((template.get("spec") or {}).get("nodeSelector") or {})
+
+
+def _place(pod: dict[str, Any], nodes: dict[str, dict[str, Any]] | None) -> dict[str, Any]:
+    """Returns where a Pod ran: a node that has been replaced may have the same name."""
+    name = str((pod.get("spec") or {}).get("nodeName") or "")
+    node = (nodes or {}).get(name)
+    started = str((pod.get("status") or {}).get("startTime") or "")
+    there: bool | None = None
+    if name and nodes is not None:
+        created = str(((node or {}).get("metadata") or {}).get("creationTimestamp") or "")
+        there = node is not None and not (started and created and parse_time(created) > parse_time(started))
+    return {
+        "node": name or None,
+        "node_pool": pool_of(name, labels_of(node) if node else {}),
+        "vm_size": labels_of(node).get(SIZE_LABEL) if node and there else None,
+        "node_is_there": there,
+    }
+
+
+def _pod_result(
+    pod: dict[str, Any], log: WorkloadLog | None, nodes: dict[str, dict[str, Any]] | None
+) -> dict[str, Any]:
     ended = dict(terminations(pod))
     last = ended.get(main_container(pod)) or next((entry for entry in ended.values() if entry.get("exitCode")), {})
     return {
         "name": pod["metadata"]["name"],
-        "node": (pod.get("spec") or {}).get("nodeName"),
+        **_place(pod, nodes),
         "phase": (pod.get("status") or {}).get("phase"),
+        "asks_for_gpu": any(_asks_for_gpu(container) for container in pod["spec"]["containers"]),
         "exit_code": last.get("exitCode"),
         "devices": log.devices if log else [],
         "accuracy_last": log.last if log else None,
@@ -740,8 +820,14 @@ def _seconds(start: str | None, end: str | None) -> int | None:
 
 def _node_core(node: dict[str, Any]) -> dict[str, Any]:
     conditions = [entry for entry in (node.get("status") or {}).get("conditions") or [] if entry.get("type") == "Ready"]
+    metadata, labels = node["metadata"], labels_of(node)
+    kept = {key: labels[key] for key in (*POOL_LABELS, SIZE_LABEL) if key in labels}
     return {
-        "metadata": {"name": node["metadata"]["name"]},
+        "metadata": {
+            "name": metadata["name"],
+            "labels": kept,
+            "creationTimestamp": metadata.get("creationTimestamp"),
+        },
         "spec": {"taints": (node.get("spec") or {}).get("taints") or []},
         "status": {"conditions": conditions},
     }

@@ -14,6 +14,7 @@ from typing import Any
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope, Problem
 
 POOL_LABEL = "kubernetes.azure.com/agentpool"
+POOL_LABELS = (POOL_LABEL, "agentpool")
 ACCELERATOR_LABEL = "kubernetes.azure.com/accelerator"
 SIZE_LABEL = "node.kubernetes.io/instance-type"
 IMAGE_LABEL = "kubernetes.azure.com/node-image-version"
@@ -39,6 +40,9 @@ HEALTH_CONDITIONS: dict[str, tuple[bool, str]] = {
     "UnhealthyNvidiaDCGMServices": (False, "GPU metrics of the node are missing; GPUs work without them."),
 }
 """Condition → whether it keeps GPUs from working when it is True, and what to do."""
+
+_NODE_NAME = re.compile(r"aks-([a-z][a-z0-9]{0,11})-[0-9]+-vmss[0-9a-z]{6}")
+"""A Linux node of a scale set (kubernetes/autoscaler#1896, Azure/aks-engine#4241)."""
 
 _HEALTH_WORDS = frozenset({"ready", "healthy", "available"})
 _NEGATIONS = frozenset({"not", "un", "non", "never"})
@@ -74,6 +78,22 @@ def name_of(node: dict[str, Any]) -> str:
 def labels_of(node: dict[str, Any]) -> dict[str, str]:
     """Returns a node's labels."""
     return node["metadata"].get("labels") or {}
+
+
+def pool_of_labels(labels: Mapping[str, str]) -> str | None:
+    """Returns the node pool that labels name, also those of a selector; None when they name none."""
+    return next((labels[key] for key in POOL_LABELS if labels.get(key)), None)
+
+
+def pool_of(name: str, labels: Mapping[str, str]) -> str | None:
+    """Returns the node pool of a node by its labels, else by its name, as AKS makes it; None when neither tells.
+
+    Args:
+        name: The name of the node, ``aks-gpunp-28993262-vmss000000``.
+        labels: Its labels; empty for a node that is no longer there, or that can't be read.
+    """
+    found = _NODE_NAME.fullmatch(name)
+    return pool_of_labels(labels) or (found[1] if found else None)
 
 
 def taints_of(node: dict[str, Any]) -> list[dict[str, Any]]:
@@ -246,7 +266,7 @@ def node_result(
     conditions = (node.get("status") or {}).get("conditions") or []
     return {
         "name": name_of(node),
-        "node_pool": labels.get(POOL_LABEL) or labels.get("agentpool"),
+        "node_pool": pool_of_labels(labels),
         "vm_size": labels.get(SIZE_LABEL),
         "ready": is_ready(node),
         "capacity": quantity(node, "capacity", resource),

@@ -31,6 +31,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._workload_log 
 
 NAME = "gpu-probe"
 RUN_LABEL = "aks.gpu/probe-run"
+POOL_LABEL = "aks.gpu/node-pool"
 CONTAINER = "probe"
 KEEP_SECONDS = 300
 """A probe that nobody was left to remove goes by itself so long after its end."""
@@ -77,6 +78,7 @@ class Probe:
         asked: How many GPUs it asks for: those that are free.
         held: How many others hold, which are left alone.
         expected_devices: How many devices the container has to see.
+        node_pool: The node pool of the node; None where it is not known.
         log: What it told; None before.
         problem: Why it failed, in words; None when it did not.
     """
@@ -85,6 +87,7 @@ class Probe:
     asked: int
     held: int
     expected_devices: int
+    node_pool: str | None = None
     log: WorkloadLog | None = None
     problem: str | None = None
     problems: list[Problem] = field(default_factory=list)
@@ -110,6 +113,7 @@ class Probe:
         log = self.log or WorkloadLog()
         return {
             "node": self.node,
+            "node_pool": self.node_pool,
             "asked": self.asked,
             "held": self.held,
             "seen": len(log.devices) if self.log else None,
@@ -135,6 +139,8 @@ def manifest(probe: Probe, params: dict[str, Any], namespace: str, run: str) -> 
         run: A word that all Jobs of this run share.
     """
     labels = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/managed-by": "aks.gpu", RUN_LABEL: run}
+    if probe.node_pool:
+        labels[POOL_LABEL] = probe.node_pool
     node = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [probe.node]}]}
     required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [node]}}
     secret = params["image_pull_secret"]
@@ -215,7 +221,7 @@ def probes_of(nodes: Iterable[dict[str, Any]], *, names: list[str] | None, share
         node = by_name[name]
         free = max(0, node["allocatable"] - node["in_use"]) if node["ready"] else 0
         asked = min(free, 1) if shared else free
-        probes.append(Probe(name, asked, node["in_use"], asked))
+        probes.append(Probe(name, asked, node["in_use"], asked, node.get("node_pool")))
         if not node["ready"]:
             probes[-1].problem = "it is not Ready"
         elif not node["allocatable"]:
@@ -285,15 +291,16 @@ class _Work:
                 self._task.warn(str(left))
             raise
         left = self._remove(made)
-        if left is not None:
-            raise left
         broken = [probe for probe in self._probes if probe.problem]
         if broken:
             lines = [f"{len(broken)} of {len(self._probes)} GPU nodes did not pass their probe."]
             for probe in broken:
                 lines.append(f"- Node {probe.node}: {str(probe.problem).rstrip('.')}.")
                 lines += [f"  {problem.text()}" for problem in probe.problems]
+            lines += [f"- {left}"] if left is not None else []
             raise WaitFailed("\n".join(lines), **result_of(self._probes))
+        if left is not None:
+            raise WaitFailed(str(left), **{**left.details, **result_of(self._probes)})
         return result_of(self._probes)
 
     def _remove(self, jobs: list[dict[str, Any]]) -> KubernetesError | None:
@@ -381,8 +388,7 @@ class _Work:
         try:
             log = self._read(pod)
         except KubernetesError as error:
-            if not isinstance(error, LogNotRead) and error.status not in (400, 404):
-                raise
+            # One node whose kubelet can't be reached (Azure/AKS#1632) says nothing about the others.
             probe.problem = f"what its probe found is not known: its log could not be read: {error.message.rstrip('.')}"
             probe.problems = [] if succeeded else problems
             return

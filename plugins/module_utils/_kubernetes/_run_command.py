@@ -311,10 +311,10 @@ class RunCommandWatch(Watch):
         answers = iter(self._remote.exchange(asks))
         for (name, query), answer in zip(self._queries.items(), answers, strict=False):
             if isinstance(answer, KubernetesError):
-                if not query.optional or answer.status not in (403, 404):
+                if not query.optional or not (is_transient(answer) or answer.status in (403, 404)):
                     raise answer
                 state.objects.setdefault(name, {})
-                if answer.status == 403:
+                if answer.status != 404:
                     state.denied[name] = str(answer)
                 continue
             state.denied.pop(name, None)

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import (
     RETRY_SECONDS,
     Client,
@@ -79,8 +79,8 @@ class Query:
         field_selector: Only objects with these fields.
         keep: Returns what to remember of an object, or None for one that does not matter. Large clusters are watched
             in little memory so.
-        optional: A collection that may not be read is taken for empty, and named in ``State.denied``; one that the
-            cluster does not know is just empty.
+        optional: A collection that can't be read, or not in time, is left empty and named in ``State.denied``; one that
+            the cluster does not know is just empty.
         remember: The last states of deleted objects are kept in ``State.gone``.
     """
 
@@ -98,7 +98,8 @@ class State:
 
     Attributes:
         objects: For each collection its objects by uid.
-        denied: The optional collections that could not be read, with the server's words.
+        denied: The optional collections that could not be read, with the server's words. What is in them is not known.
+        late: Those of them that were not read before the deadline.
         lost: Why the server is out of reach at the moment; None while it answers.
         lines: Lines of followed logs that came since the state was last yielded, with the key of their log.
         ended: Keys of followed logs of which nothing more comes, their containers having ended.
@@ -109,6 +110,7 @@ class State:
 
     objects: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     denied: dict[str, str] = field(default_factory=dict)
+    late: set[str] = field(default_factory=set)
     lost: str | None = None
     lines: list[tuple[str, str]] = field(default_factory=list)
     ended: set[str] = field(default_factory=set)
@@ -175,12 +177,15 @@ class Watch:
     def states(self, deadline: Deadline) -> Iterator[State]:
         """Yields the state when all collections are known, when anything changes, and about once a second.
 
+        When the deadline passes before all are known, the state is yielded once, with what was not read in
+        ``State.late``, unless a collection is missing that is not optional.
+
         Args:
-            deadline: The last state is yielded before it.
+            deadline: The last state is yielded before it, but for one that is known in part.
 
         Raises:
             KubernetesError: A collection can't be read, or the server can't be reached from the beginning.
-            DeadlineExceeded: The deadline passed before the first state.
+            DeadlineExceeded: The deadline passed before a collection was known that is not optional.
         """
         state = State()
         synchronized = False
@@ -197,7 +202,22 @@ class Watch:
                 self._room.give(sum(_size(line) for _key, line in state.lines))
                 state.lines = []
         if not synchronized:
-            raise DeadlineExceeded(f"The API server did not answer in time. {state.lost or ''}".strip())
+            self._come_to_an_end(state, deadline)
+            yield state
+
+    def _come_to_an_end(self, state: State, deadline: Deadline) -> None:
+        """Takes the collections that have not been read for unknown."""
+        missing = [name for name in self._queries if name not in state.objects]
+        required = [name for name in missing if not self._queries[name].optional]
+        if required:
+            known = f" Read were: {', '.join(state.objects)}." if state.objects else ""
+            text = f"The API server did not answer in time. Not read: {', '.join(required)}.{known}"
+            raise DeadlineExceeded(f"{text} {state.lost or ''}".strip())
+        for name in missing:
+            state.objects[name] = {}
+            state.late.add(name)
+            path = self._queries[name].path
+            state.denied[name] = f"GET {path}: it was not read within {duration_text(deadline.seconds)}"
 
     def _drain(self, state: State) -> None:
         until = time.monotonic() + COALESCE_SECONDS
@@ -353,6 +373,7 @@ class _CollectionFollower(_Follower):
         self._version: str | None = None
         self._shared_pace = pace
         self._backoff = 0.0
+        self._denied_pause = 0.0
         self._busy = False
 
     def _follow(self) -> bool:
@@ -422,6 +443,8 @@ class _CollectionFollower(_Follower):
                 left = {uid: old for uid, old in state.objects.get(self._key, {}).items() if uid not in found}
                 state.gone.setdefault(self._key, {}).update(left)
             state.objects[self._key] = found
+            state.denied.pop(self._key, None)
+            state.late.discard(self._key)
             state.lost = None
 
         self._queue.put(change)
@@ -463,15 +486,20 @@ class _CollectionFollower(_Follower):
 
             self._queue.put(lose)
             return True
-        if self._query.optional and error.status in (403, 404):
+        passing = is_transient(error)
+        if self._query.optional and (passing or error.status in (403, 404)):
 
             def deny(state: State) -> None:
                 state.objects.setdefault(self._key, {})
-                if error.status == 403:
+                if error.status != 404:
                     state.denied[self._key] = str(error)
 
             self._queue.put(deny)
-            return False
+            if passing:
+                # What else is known is not thrown away for it (kubernetes/kubernetes#34709: lists that answer 500).
+                self._denied_pause = min(LONGEST_BACKOFF, max(FIRST_BACKOFF, self._denied_pause * 2))
+                self._ending.wait(self._denied_pause)
+            return passing
 
         def fail(state: State) -> None:
             raise error

@@ -229,6 +229,24 @@ def test_job_with_everything() -> None:
     assert pod["tolerations"] == []
 
 
+@pytest.mark.parametrize(
+    ("variables", "selector"),
+    [
+        ({"node_pool_name": "gpunp"}, None),  # the article's Job, field by field
+        ({"node_pool_name": "gpunp", "mnist_workload": "vector_add"}, {"kubernetes.azure.com/agentpool": "gpunp"}),
+        ({"node_pool_name": "a100", "mnist_node_pool": "a100"}, {"kubernetes.azure.com/agentpool": "a100"}),
+        ({"node_pool_name": "gpunp", "mnist_workload": "vector_add", "mnist_node_pool": ""}, None),
+        ({"mnist_workload": "vector_add"}, None),
+        ({"mnist_node_pool": "12"}, {"kubernetes.azure.com/agentpool": "12"}),
+        ({"mnist_node_pool": None}, None),
+    ],
+)
+def test_job_is_bound_to_its_pool(variables: dict[str, Any], selector: dict[str, str] | None) -> None:
+    """Findings C9: the Job of one pool is no proof of another one. A renamed pool gets a Job of its own."""
+    (job,) = render("mnist", "job.yaml.j2", **variables)
+    assert job["spec"]["template"]["spec"].get("nodeSelector") == selector
+
+
 @pytest.mark.parametrize("role", ["node_pool", "device_plugin", "mnist"])
 def test_default_vars_file_says_what_the_defaults_say(role: str) -> None:
     said = yaml.safe_load((PLAYBOOK_VARS / "default.yml").read_text())

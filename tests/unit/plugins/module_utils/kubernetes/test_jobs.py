@@ -209,7 +209,11 @@ def test_result() -> None:
         {
             "name": "mnist-1",
             "node": "node",
+            "node_pool": None,
+            "vm_size": None,
+            "node_is_there": None,
             "phase": "Succeeded",
+            "asks_for_gpu": False,
             "exit_code": 0,
             "devices": result["devices"],
             "accuracy_last": 0.8,
