@@ -21,6 +21,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import WaitFailed
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._logs import with_log_tails
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import condition_of, name_of, untolerated
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import EVENT, JOB, NODE, POD, require_place
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._pods import (
     is_over,
     pod_problems,
@@ -305,6 +306,7 @@ def plan_wait(task: Task, reach: Reach | None = None) -> Plan:
         task: Its options are those of the module ``wait_for_job``.
         reach: Runs commands in a cluster whose API server only AKS can reach.
     """
+    require_place(task.params["namespace"], task.params["name"])
     client = connect(task, reach)
     namespace = task.params["namespace"] or client.access.namespace
     wait = _Wait(task, client, namespace, task.params["name"])
@@ -394,19 +396,23 @@ class _Wait:
         return self._result(job, state, judged.problems)
 
     def _observed(self) -> Watch:
-        base = f"/namespaces/{self._namespace}"
         mine = f"metadata.name={self._name}"
         return observe(
             self._client,
             {
-                "jobs": Query(f"/apis/batch/v1{base}/jobs", field_selector=mine, remember=True),
+                "jobs": Query(JOB.path(self._namespace), field_selector=mine, remember=True),
                 "pods": Query(
-                    f"/api/v1{base}/pods", label_selector=f"batch.kubernetes.io/job-name={self._name}", remember=True
+                    POD.path(self._namespace),
+                    label_selector=f"batch.kubernetes.io/job-name={self._name}",
+                    remember=True,
                 ),
                 "events": Query(
-                    f"/api/v1{base}/events", field_selector="type=Warning", optional=True, keep=self._event_that_matters
+                    EVENT.path(self._namespace),
+                    field_selector="type=Warning",
+                    optional=True,
+                    keep=self._event_that_matters,
                 ),
-                "nodes": Query("/api/v1/nodes", optional=True, keep=_node_core),
+                "nodes": Query(NODE.path(), optional=True, keep=_node_core),
             },
         )
 
@@ -454,7 +460,7 @@ class _Wait:
         self._evidence.take(self._state.lines)
         logs = self._logs()
         for key, (pod, container) in logs.items():
-            path = f"/api/v1/namespaces/{self._namespace}/pods/{pod['metadata']['name']}"
+            path = POD.path(self._namespace, pod["metadata"]["name"])
             self._watch.follow_log(key, path, container, running=_is_running(pod, container))
         return logs.keys() <= self._state.ended or min(over_seconds, self._watch.silence) > SILENT_SECONDS
 

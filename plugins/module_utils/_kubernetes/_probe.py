@@ -22,8 +22,9 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpus import E
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._jobs import UNSCHEDULED, Evidence
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._jobs import evaluate as evaluate_job
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._logs import with_log_tails
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import EVENT, JOB, POD, require_place
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Patience, Problem
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import Resources, ResourceType
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import Resources
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import Reach, connect, observe
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import log_lines
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State
@@ -60,8 +61,6 @@ for device in $devices; do
 done
 """
 """Lists the devices that the container sees, and runs a program on each by itself."""
-
-JOB = ResourceType("batch/v1", "Job", "jobs", True)
 
 
 class LogNotRead(KubernetesError):
@@ -231,6 +230,7 @@ def plan_probe(task: Task, reach: Reach | None = None) -> Plan:
         reach: Runs commands in a cluster whose API server only AKS can reach.
     """
     params = task.params
+    require_place(params["namespace"])
     client = connect(task, reach)
     expected = Expectation(node_pool=params["node_pool"], resource=params["resource_name"])
     with observe(client, watched(expected)) as watch:
@@ -321,13 +321,15 @@ class _Work:
             node: Patience(lambda problem: self._task.params["grace"] * (1 if problem.cause in UNSCHEDULED else 2))
             for node in waiting
         }
-        base = f"/namespaces/{self._namespace}"
         selector = f"{RUN_LABEL}={self._run}"
         queries = {
-            "jobs": Query(f"/apis/batch/v1{base}/jobs", label_selector=selector),
-            "pods": Query(f"/api/v1{base}/pods", label_selector=selector),
+            "jobs": Query(JOB.path(self._namespace), label_selector=selector),
+            "pods": Query(POD.path(self._namespace), label_selector=selector),
             "events": Query(
-                f"/api/v1{base}/events", field_selector="type=Warning", optional=True, keep=self._event_that_matters
+                EVENT.path(self._namespace),
+                field_selector="type=Warning",
+                optional=True,
+                keep=self._event_that_matters,
             ),
         }
         state = State()
@@ -399,7 +401,7 @@ class _Work:
 
     def _read(self, pod: dict[str, Any]) -> WorkloadLog:
         log = WorkloadLog()
-        path = f"/api/v1/namespaces/{self._namespace}/pods/{pod['metadata']['name']}/log"
+        path = POD.path(self._namespace, pod["metadata"]["name"], "log")
         text = self._client.text(path, retry_seconds=RETRY_SECONDS, container=CONTAINER, limitBytes=MOST_OF_THE_LOG)
         if len(text.encode()) >= MOST_OF_THE_LOG:
             raise LogNotRead(f"it is longer than {MOST_OF_THE_LOG // 2**20} MiB")
