@@ -20,7 +20,13 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import WaitFailed
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._logs import with_log_tails
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import condition_of, name_of, untolerated
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import (
+    condition_of,
+    name_of,
+    taint_text,
+    taints_of,
+    untolerated,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import EVENT, JOB, NODE, POD, require_place
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._pods import (
     is_over,
@@ -99,11 +105,12 @@ class Evidence:
     latest: str = ""
     unread: dict[str, str] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
+    _last: dict[str, str] = field(default_factory=dict)
 
     def take(self, lines: Iterable[tuple[str, str]]) -> None:
         """Takes lines in, each with the key that ``log_key`` made."""
         for key, line in lines:
-            said = self.logs.setdefault(key, WorkloadLog(pattern=self.pattern)).feed(line)
+            said = (self.logs.get(key) or self._begin(key)).feed(line)
             if said:
                 self.latest = f"accuracy {said['accuracy']:.4g} at step {said['step']}"
 
@@ -117,10 +124,16 @@ class Evidence:
         keys = [self._last_key(pod, container) for container in containers_of(pod)]
         return [self.logs[key] for key in keys if key]
 
+    def _begin(self, key: str) -> WorkloadLog:
+        log = self.logs[key] = WorkloadLog(pattern=self.pattern)
+        container, _slash, restarts = key.rpartition("/")
+        last = self._last.get(container)
+        if last is None or int(last.rpartition("/")[2]) < int(restarts):
+            self._last[container] = key
+        return log
+
     def _last_key(self, pod: dict[str, Any], container: str) -> str | None:
-        start = f"{pod['metadata']['uid']}/{container}/"
-        mine = [key for key in self.logs if key.startswith(start)]
-        return max(mine, key=lambda key: int(key.rsplit("/", 1)[1])) if mine else None
+        return self._last.get(f"{pod['metadata']['uid']}/{container}")
 
 
 @dataclass(frozen=True)
@@ -233,10 +246,11 @@ def evaluate(
     if _has(job, "Suspended") and (job.get("spec") or {}).get("suspend"):
         problems.append(Problem(subject, "Suspended", "it is suspended", "Whoever suspended it has to resume it."))
     problems += _troubles(pods, evidence, over=_has(job, "Failed"))
-    for pod in pods:
-        if not complete:
-            problems += _pod_findings(pod, events, nodes)
     if not complete:
+        warnings = by_object(events)
+        anywhere = _with_every_taint(nodes or [])
+        for pod in pods:
+            problems += _pod_findings(pod, warnings.get(pod["metadata"]["uid"], []), anywhere)
         problems += _killed_for_memory(subject, pods)
         problems += _lost_nodes(pods, nodes)
         problems += _not_created(subject, job, pods, events)
@@ -586,10 +600,14 @@ def _ended(subject: str, job: dict[str, Any]) -> list[Problem]:
     return []
 
 
-def _pod_findings(
-    pod: dict[str, Any], events: list[dict[str, Any]], nodes: list[dict[str, Any]] | None
-) -> list[Problem]:
-    """What is wrong with a Pod, seen from its Job, which starts another where one fails."""
+def _pod_findings(pod: dict[str, Any], events: list[dict[str, Any]], anywhere: dict[str, Any]) -> list[Problem]:
+    """What is wrong with a Pod, seen from its Job, which starts another where one fails.
+
+    Args:
+        pod: The Pod.
+        events: Warnings about it.
+        anywhere: A node with the taints of all nodes.
+    """
     over = (pod.get("status") or {}).get("phase") == "Failed"
     findings = []
     for problem in pod_problems(pod, events):
@@ -597,16 +615,29 @@ def _pod_findings(
         forever = problem.cause == "OOMKilled" and problem.hope is Hope.NONE
         seen = problem if lasting or forever else replace(problem, hope=Hope.GOOD)
         if problem.cause == "Unschedulable":
-            seen = replace(seen, advice=_taints_in_the_way(pod, nodes or []) or seen.advice)
+            seen = replace(seen, advice=_taints_in_the_way(pod, anywhere) or seen.advice)
         findings.append(seen)
     return findings
 
 
-def _taints_in_the_way(pod: dict[str, Any], nodes: list[dict[str, Any]]) -> str:
+def _taints_in_the_way(pod: dict[str, Any], anywhere: dict[str, Any]) -> str:
     """Names the taints that the Pod does not tolerate, which the scheduler only counts."""
-    spec = pod.get("spec") or {}
-    taints = {text for node in nodes for text in untolerated(spec, node)}
+    taints = untolerated(pod.get("spec") or {}, anywhere)
     return f"Nodes have taints that it does not tolerate: {', '.join(sorted(taints))}." if taints else ""
+
+
+def _with_every_taint(nodes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns a node with the taints of all nodes, each of them once."""
+    taints = {taint_text(taint): taint for node in nodes for taint in taints_of(node)}
+    return {"spec": {"taints": list(taints.values())}}
+
+
+def by_object(events: Iterable[dict[str, Any]]) -> dict[Any, list[dict[str, Any]]]:
+    """Returns events by the uid of the object that they are about."""
+    found: dict[Any, list[dict[str, Any]]] = {}
+    for event in events:
+        found.setdefault((event.get("involvedObject") or {}).get("uid"), []).append(event)
+    return found
 
 
 def _troubles(pods: list[dict[str, Any]], evidence: Evidence, *, over: bool) -> list[Problem]:

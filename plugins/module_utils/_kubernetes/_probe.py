@@ -19,7 +19,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import 
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import RETRY_SECONDS, Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError, WaitFailed
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpus import Expectation, judge, watched
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._jobs import UNSCHEDULED, Evidence
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._jobs import UNSCHEDULED, Evidence, by_object
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._jobs import evaluate as evaluate_job
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._logs import with_log_tails
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import EVENT, JOB, POD, require_place
@@ -254,6 +254,14 @@ def result_of(probes: list[Probe]) -> dict[str, Any]:
     }
 
 
+def _by_owner(pods: Iterable[dict[str, Any]]) -> dict[Any, list[dict[str, Any]]]:
+    owned: dict[Any, list[dict[str, Any]]] = {}
+    for pod in pods:
+        for reference in pod["metadata"].get("ownerReferences") or []:
+            owned.setdefault(reference.get("uid"), []).append(pod)
+    return owned
+
+
 class _Work:
     def __init__(self, task: Task, client: Client, namespace: str, probes: list[Probe]) -> None:
         self._task = task
@@ -336,9 +344,10 @@ class _Work:
         with observe(self._client, queries) as watch:
             for state in watch.states(deadline):
                 by_name = {job["metadata"]["name"]: job for job in state.all("jobs")}
+                pods, warnings = _by_owner(state.all("pods")), by_object(state.all("events"))
                 for node in list(waiting):
                     job = by_name.get(job_name(node, self._run))
-                    if job is not None and self._look(waiting[node], job, state, patience[node]):
+                    if job is not None and self._look(waiting[node], job, pods, warnings, patience[node]):
                         del waiting[node]
                 self._task.progress(self._line(waiting))
                 if not waiting:
@@ -358,16 +367,27 @@ class _Work:
         problems = [problem for probe in waiting.values() for problem in probe.problems]
         return f"{done}; {problems[0].subject}: {problems[0].message}" if problems else done
 
-    def _look(self, probe: Probe, job: dict[str, Any], state: State, patience: Patience) -> bool:
-        """Looks at a probe's Job; True when there is nothing more to wait for."""
-        uid = job["metadata"]["uid"]
-        pods = [
-            pod
-            for pod in state.all("pods")
-            if any(ref.get("uid") == uid for ref in pod["metadata"].get("ownerReferences") or [])
-        ]
+    def _look(
+        self,
+        probe: Probe,
+        job: dict[str, Any],
+        pods_of: dict[Any, list[dict[str, Any]]],
+        warnings: dict[Any, list[dict[str, Any]]],
+        patience: Patience,
+    ) -> bool:
+        """Looks at a probe's Job; True when there is nothing more to wait for.
+
+        Args:
+            probe: The probe.
+            job: Its Job.
+            pods_of: Pods by the uid of their owner.
+            warnings: Events by the uid of what they are about.
+            patience: With the probe.
+        """
+        pods = pods_of.get(job["metadata"]["uid"], [])
+        events = [event for found in (job, *pods) for event in warnings.get(found["metadata"]["uid"], [])]
         ended = [pod for pod in pods if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")]
-        verdict = evaluate_job(job, pods, state.all("events"), evidence=Evidence())
+        verdict = evaluate_job(job, pods, events, evidence=Evidence())
         probe.problems = verdict.problems
         if ended:
             self._ended(probe, ended[0], verdict.problems)
