@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the aks.gpu authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make bench`: what a fleet costs, one table: figure, bar, verdict.
+"""`make bench`: what a fleet costs, and what one wait costs in a large cluster, one table: figure, bar, verdict.
 
 Clusters are emulated, in numbers without control planes; `job` starts real ones. Ratios come from runs one after the
 other on the same machine, the best of some; CPU is that of ansible-playbook with all that it started, the emulator's
