@@ -105,7 +105,7 @@ class Evidence:
     latest: str = ""
     unread: dict[str, str] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
-    _last: dict[str, str] = field(default_factory=dict)
+    _starts: dict[str, list[str]] = field(default_factory=dict)
 
     def take(self, lines: Iterable[tuple[str, str]]) -> None:
         """Takes lines in, each with the key that ``log_key`` made."""
@@ -126,14 +126,12 @@ class Evidence:
 
     def _begin(self, key: str) -> WorkloadLog:
         log = self.logs[key] = WorkloadLog(pattern=self.pattern)
-        container, _slash, restarts = key.rpartition("/")
-        last = self._last.get(container)
-        if last is None or int(last.rpartition("/")[2]) < int(restarts):
-            self._last[container] = key
+        self._starts.setdefault(key.rpartition("/")[0], []).append(key)
         return log
 
     def _last_key(self, pod: dict[str, Any], container: str) -> str | None:
-        return self._last.get(f"{pod['metadata']['uid']}/{container}")
+        mine = [key for key in self._starts.get(f"{pod['metadata']['uid']}/{container}", ()) if key in self.logs]
+        return max(mine, key=lambda key: int(key.rpartition("/")[2])) if mine else None
 
 
 @dataclass(frozen=True)
