@@ -142,7 +142,8 @@ def test_what_is_kept_of_a_pod_still_says_how_many_gpus_it_holds_and_where(conta
     queries = watched(EXPECTED)
     state = State({name: {} for name in queries})
     state.objects["nodes"] = {"node-1": node(1)}
-    for number, place in enumerate(({"nodeName": "n1"}, waiting)):
+    places: list[Json] = [{"nodeName": "n1"}, waiting]
+    for number, place in enumerate(places):
         found = {**pod(number), "spec": {**containers, **place}}
         kept = queries["pods"].keep(found)
         assert kept is not None
