@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the aks.gpu authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make bench`: what a fleet costs, one table: figure, bar, verdict.
+"""`make bench`: what a fleet costs, and what one wait costs in a large cluster, one table: figure, bar, verdict.
 
 Clusters are emulated, in numbers without control planes; `job` starts real ones. Ratios come from runs one after the
 other on the same machine, the best of some; CPU is that of ansible-playbook with all that it started, the emulator's
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import main_job
+import scale
 from emulated import Emulated, emulated
 from environment import SetUpError, link_collection, say
 from measured_run import Contestant, Cost, inventory_of, play, run
@@ -245,6 +246,10 @@ def whole_job(bench: Bench) -> list[Row]:
     return [Row(compared.figure, compared.value, "<= 0.5x", compared.ratio <= 0.5)]
 
 
+def _of_scale(measure: Callable[[float], list[scale.Measured]]) -> Callable[[Bench], list[Row]]:
+    return lambda bench: [Row(each.figure, each.value, each.wanted, each.reached) for each in measure(bench.scale)]
+
+
 ROWS: dict[str, Callable[[Bench], list[Row]]] = {
     "task": one_task,
     "site": site_again,
@@ -252,6 +257,7 @@ ROWS: dict[str, Callable[[Bench], list[Row]]] = {
     "growth": growth,
     "rollout": roll_out,
     "job": whole_job,
+    **{name: _of_scale(measure) for name, measure in scale.ROWS.items()},
 }
 
 
@@ -260,7 +266,7 @@ def main() -> int:
     parser.add_argument("rows", nargs="*", help=f"only these: {', '.join(ROWS)}; default: all")
     parser.add_argument("--runs", type=int, default=3, help="of each side of a ratio (default: %(default)s)")
     parser.add_argument("--full", action="store_true", help="the peer does the slow work in full: half an hour more")
-    parser.add_argument("--scale", type=float, default=1.0, help="times the numbers of clusters (default: %(default)s)")
+    parser.add_argument("--scale", type=float, default=1.0, help="times the numbers (default: %(default)s)")
     options = parser.parse_args()
     if unknown := set(options.rows) - set(ROWS):
         parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")

@@ -6,7 +6,8 @@
     one_task.py MODULE ARGUMENTS        dotted name of the module; its options as JSON
 
 Standard error ends with one line of JSON: `began` (epoch seconds when this process's Python was up), `imported`
-(seconds to import the module and what it imports at its top), `modules` (Python modules at the end), `peak_mib`.
+(seconds to import the module and what it imports at its top), `modules` (Python modules at the end), `cpu` (seconds),
+`peak_mib`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import json
 import resource
 import sys
 import time
+from pathlib import Path
 
 
 def main() -> None:
@@ -32,14 +34,23 @@ def main() -> None:
     imported = time.perf_counter() - before
     with contextlib.suppress(SystemExit):
         module.main()
-    unit = 1 if sys.platform == "darwin" else 1024
+    used = resource.getrusage(resource.RUSAGE_SELF)
     measured = {
         "began": began,
         "imported": imported,
         "modules": len(sys.modules),
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1024**2,
+        "cpu": used.ru_utime + used.ru_stime,
+        "peak_mib": _peak(used.ru_maxrss) / 1024**2,
     }
     print(json.dumps(measured), file=sys.stderr)
+
+
+def _peak(resident: int) -> int:
+    """Returns bytes. On Linux what getrusage says may be of the process that started this one."""
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    return resident * (1 if sys.platform == "darwin" else 1024)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ clients: ## the az CLI, unmodified, against the sandbox, in turn with our module
 faults: ## every request of the main job broken in every way; ARGS="REQUEST/FAULT …"
 	@$(PYTHON) tests/tools/inside.py test tests/faults/matrix.py $(ARGS)
 
-bench: ## what a fleet costs, and what azure.azcollection, az and kubectl cost: one table; ARGS="ROW …"
+bench: ## what a fleet and what a large cluster cost, beside azure.azcollection, az and kubectl; ARGS="ROW …"
 	@$(PYTHON) tests/tools/inside.py test bench/fleet.py $(ARGS)
 	@$(if $(ARGS),:,$(PYTHON) tests/tools/inside.py demo bench/reaction.py)
 

@@ -31,7 +31,7 @@ class ApiServer:
     def __init__(self, url: str, folder: Path) -> None:
         self.url = url
         self.asked: list[Asked] = []
-        config = {
+        config: dict[str, Any] = {
             "clusters": [{"name": "c", "cluster": {"server": url}}],
             "users": [{"name": "u", "user": {}}],
             "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],

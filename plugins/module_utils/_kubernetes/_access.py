@@ -28,6 +28,7 @@ from urllib.parse import quote, urlsplit
 
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import InvalidKubeconfig, SignInFailed
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import SafeLoader, require_libraries, yaml
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import namespace_problems
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._secrets import kubeconfig_secrets
 
 EXEC_PLUGIN_SECONDS = 90
@@ -392,6 +393,8 @@ def _select(config: dict[str, Any], wanted: str | None) -> tuple[dict[str, Any],
         )
     if context.get("user") and context["user"] not in users:
         raise InvalidKubeconfig(f"Context {name!r} refers to the user {context['user']!r}, which the kubeconfig lacks.")
+    if wrong := namespace_problems(context.get("namespace")):
+        raise InvalidKubeconfig(f"Context {name!r}: {wrong[0]}.")
     return clusters[context["cluster"]], users.get(context.get("user"), {}), context.get("namespace") or "default"
 
 

@@ -15,13 +15,12 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import 
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import POOL_LABEL, name_of
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import NODE, POD
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._pods import is_over
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import Resources, ResourceType
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import Resources
 
 FIRST_INTERVAL = 0.5
 LONGEST_INTERVAL = 10.0
-NODE = ResourceType("v1", "Node", "nodes", namespaced=False)
-POD = ResourceType("v1", "Pod", "pods", namespaced=True)
 _MIRROR = "kubernetes.io/config.mirror"
 
 
@@ -113,7 +112,7 @@ def _evict(client: Client, pod: dict[str, Any]) -> str:
     metadata = pod["metadata"]
     if metadata.get("deletionTimestamp"):
         return "is ending"
-    path = f"{POD.path(metadata['namespace'], metadata['name'])}/eviction"
+    path = POD.path(metadata["namespace"], metadata["name"], "eviction")
     body = {
         "apiVersion": "policy/v1",
         "kind": "Eviction",

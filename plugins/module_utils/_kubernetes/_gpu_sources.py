@@ -38,6 +38,9 @@ def is_device_plugin(workload: dict[str, Any]) -> bool:
     Args:
         workload: A DaemonSet or a Pod.
     """
+    # What most Pods of a large cluster lack is looked at first: the rest costs ten times as much.
+    if not (_mounts_directory(workload) or _has_plugin_image(_spec(workload).get("containers") or [])):
+        return False
     containers = _plugin_containers(workload)
     if not containers:
         return False
@@ -45,9 +48,9 @@ def is_device_plugin(workload: dict[str, Any]) -> bool:
     of_nvidia = bool(_OF_NVIDIA.search(identity))
     if _OF_ANOTHER_VENDOR.search(identity) and not of_nvidia:
         return False
-    images = [str(container.get("image")) for container in containers]
-    if any(_PLUGIN_IMAGE.search(image) for image in images):
+    if _has_plugin_image(containers):
         return True
+    images = [str(container.get("image")) for container in containers]
     return of_nvidia and _mounts_directory(workload) and not _of_other_devices(workload, images)
 
 
@@ -161,6 +164,10 @@ def allocated_gpus(claim: dict[str, Any]) -> list[dict[str, Any]]:
 def _spec(workload: dict[str, Any]) -> dict[str, Any]:
     spec = workload.get("spec") or {}
     return (spec.get("template") or {}).get("spec") or spec
+
+
+def _has_plugin_image(containers: Iterable[dict[str, Any]]) -> bool:
+    return any(_PLUGIN_IMAGE.search(str(container.get("image"))) for container in containers)
 
 
 def _plugin_containers(workload: dict[str, Any]) -> list[dict[str, Any]]:

@@ -42,13 +42,19 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import 
     is_ready,
     labels_of,
     name_of,
+    node_core,
     node_problems,
     node_result,
     placement_obstacle,
     quantity,
     untolerated,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._pods import is_over, pod_problems, requested
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._pods import (
+    holder_core,
+    is_over,
+    pod_problems,
+    requested,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope, LogReference, Patience, Problem
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import describe
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import Reach, connect, observe
@@ -577,22 +583,25 @@ def watched(expected: Expectation) -> dict[str, Query]:
     """Returns what has to be followed to judge a pool."""
 
     def pod_that_matters(pod: dict[str, Any]) -> dict[str, Any] | None:
+        if is_device_plugin(pod):
+            return {**pod, "metadata": {**pod["metadata"], "managedFields": None}}
         rejected = (pod.get("status") or {}).get("reason") == "UnexpectedAdmissionError"
-        if rejected or is_device_plugin(pod) or (requested(pod, expected.resource) and not is_over(pod)):
-            return pod
+        if rejected or (requested(pod, expected.resource) and not is_over(pod)):
+            return holder_core(pod, expected.resource)
         return None
 
     def allocated_claim(claim: dict[str, Any]) -> dict[str, Any] | None:
         return claim if allocated_gpus(claim) else None
 
     queries = {
-        "nodes": Query("/api/v1/nodes", label_selector=expected.label_selector),
+        "nodes": Query("/api/v1/nodes", label_selector=expected.label_selector, keep=node_core),
         "daemon_sets": Query(
             "/apis/apps/v1/daemonsets",
             optional=True,
             keep=lambda found: found if hands_out_gpus(found) or may_be_device_plugin(found) else None,
         ),
-        "pods": Query("/api/v1/pods", optional=True, keep=pod_that_matters),
+        # A Pod that succeeded holds nothing. Of one that failed, its node may have lost its GPUs.
+        "pods": Query("/api/v1/pods", field_selector="status.phase!=Succeeded", optional=True, keep=pod_that_matters),
         "events": Query("/api/v1/events", field_selector="type=Warning,involvedObject.kind=DaemonSet", optional=True),
         "cluster_policies": Query("/apis/nvidia.com/v1/clusterpolicies", optional=True),
         "gpu_clusters": Query("/apis/nvidia.com/v1alpha1/gpuclusters", optional=True),
@@ -604,7 +613,7 @@ def watched(expected: Expectation) -> dict[str, Query]:
     if expected.pool and not expected.node_pool:
         # Before the pool is there: what AKS's nodes are called in this cluster.
         queries["system_nodes"] = Query(
-            "/api/v1/nodes", label_selector="kubernetes.azure.com/mode=system", optional=True
+            "/api/v1/nodes", label_selector="kubernetes.azure.com/mode=system", optional=True, keep=node_core
         )
     return queries
 

@@ -28,8 +28,11 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import 
     name_of,
     pool_of,
     pool_of_labels,
+    taint_text,
+    taints_of,
     untolerated,
 )
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import EVENT, JOB, NODE, POD, require_place
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._pods import (
     is_over,
     pod_problems,
@@ -117,11 +120,12 @@ class Evidence:
     latest: str = ""
     unread: dict[str, str] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
+    _starts: dict[str, list[str]] = field(default_factory=dict)
 
     def take(self, lines: Iterable[tuple[str, str]]) -> None:
         """Takes lines in, each with the key that ``log_key`` made."""
         for key, line in lines:
-            said = self.logs.setdefault(key, WorkloadLog(pattern=self.pattern)).feed(line)
+            said = (self.logs.get(key) or self._begin(key)).feed(line)
             if said:
                 self.latest = f"accuracy {said['accuracy']:.4g} at step {said['step']}"
 
@@ -140,10 +144,14 @@ class Evidence:
         log = self.logs.get(key)
         return log is not None and log.tail == log.head and len(log.head) == 1 and bool(_NO_LOG.match(log.head[0]))
 
+    def _begin(self, key: str) -> WorkloadLog:
+        log = self.logs[key] = WorkloadLog(pattern=self.pattern)
+        self._starts.setdefault(key.rpartition("/")[0], []).append(key)
+        return log
+
     def _last_key(self, pod: dict[str, Any], container: str) -> str | None:
-        start = f"{pod['metadata']['uid']}/{container}/"
-        mine = [key for key in self.logs if key.startswith(start)]
-        return max(mine, key=lambda key: int(key.rsplit("/", 1)[1])) if mine else None
+        mine = [key for key in self._starts.get(f"{pod['metadata']['uid']}/{container}", ()) if key in self.logs]
+        return max(mine, key=lambda key: int(key.rpartition("/")[2])) if mine else None
 
 
 @dataclass(frozen=True)
@@ -255,10 +263,11 @@ def evaluate(
     if _has(job, "Suspended") and (job.get("spec") or {}).get("suspend"):
         problems.append(Problem(subject, "Suspended", "it is suspended", "Whoever suspended it has to resume it."))
     problems += _troubles(pods, evidence, over=_has(job, "Failed"))
-    for pod in pods:
-        if not complete:
-            problems += _pod_findings(pod, events, nodes)
     if not complete:
+        warnings = by_object(events)
+        anywhere = _with_every_taint(nodes or [])
+        for pod in pods:
+            problems += _pod_findings(pod, warnings.get(pod["metadata"]["uid"], []), anywhere)
         problems += _killed_for_memory(subject, pods)
         problems += _lost_nodes(pods, nodes)
         problems += _not_created(subject, job, pods, events)
@@ -337,6 +346,7 @@ def plan_wait(task: Task, reach: Reach | None = None) -> Plan:
         task: Its options are those of the module ``wait_for_job``.
         reach: Runs commands in a cluster whose API server only AKS can reach.
     """
+    require_place(task.params["namespace"], task.params["name"])
     client = connect(task, reach)
     namespace = task.params["namespace"] or client.access.namespace
     wait = _Wait(task, client, namespace, task.params["name"])
@@ -426,19 +436,23 @@ class _Wait:
         return self._result(job, state, judged.problems)
 
     def _observed(self) -> Watch:
-        base = f"/namespaces/{self._namespace}"
         mine = f"metadata.name={self._name}"
         return observe(
             self._client,
             {
-                "jobs": Query(f"/apis/batch/v1{base}/jobs", field_selector=mine, remember=True),
+                "jobs": Query(JOB.path(self._namespace), field_selector=mine, remember=True),
                 "pods": Query(
-                    f"/api/v1{base}/pods", label_selector=f"batch.kubernetes.io/job-name={self._name}", remember=True
+                    POD.path(self._namespace),
+                    label_selector=f"batch.kubernetes.io/job-name={self._name}",
+                    remember=True,
                 ),
                 "events": Query(
-                    f"/api/v1{base}/events", field_selector="type=Warning", optional=True, keep=self._event_that_matters
+                    EVENT.path(self._namespace),
+                    field_selector="type=Warning",
+                    optional=True,
+                    keep=self._event_that_matters,
                 ),
-                "nodes": Query("/api/v1/nodes", optional=True, keep=_node_core),
+                "nodes": Query(NODE.path(), optional=True, keep=_node_core),
             },
         )
 
@@ -486,7 +500,7 @@ class _Wait:
         self._evidence.take(self._state.lines)
         logs = self._logs()
         for key, (pod, container) in logs.items():
-            path = f"/api/v1/namespaces/{self._namespace}/pods/{pod['metadata']['name']}"
+            path = POD.path(self._namespace, pod["metadata"]["name"])
             self._watch.follow_log(key, path, container, running=_is_running(pod, container))
         return logs.keys() <= self._state.ended or min(over_seconds, self._watch.silence) > SILENT_SECONDS
 
@@ -619,10 +633,14 @@ def _ended(subject: str, job: dict[str, Any]) -> list[Problem]:
     return []
 
 
-def _pod_findings(
-    pod: dict[str, Any], events: list[dict[str, Any]], nodes: list[dict[str, Any]] | None
-) -> list[Problem]:
-    """What is wrong with a Pod, seen from its Job, which starts another where one fails."""
+def _pod_findings(pod: dict[str, Any], events: list[dict[str, Any]], anywhere: dict[str, Any]) -> list[Problem]:
+    """What is wrong with a Pod, seen from its Job, which starts another where one fails.
+
+    Args:
+        pod: The Pod.
+        events: Warnings about it.
+        anywhere: A node with the taints of all nodes.
+    """
     over = (pod.get("status") or {}).get("phase") == "Failed"
     findings = []
     for problem in pod_problems(pod, events):
@@ -630,16 +648,29 @@ def _pod_findings(
         forever = problem.cause == "OOMKilled" and problem.hope is Hope.NONE
         seen = problem if lasting or forever else replace(problem, hope=Hope.GOOD)
         if problem.cause == "Unschedulable":
-            seen = replace(seen, advice=_taints_in_the_way(pod, nodes or []) or seen.advice)
+            seen = replace(seen, advice=_taints_in_the_way(pod, anywhere) or seen.advice)
         findings.append(seen)
     return findings
 
 
-def _taints_in_the_way(pod: dict[str, Any], nodes: list[dict[str, Any]]) -> str:
+def _taints_in_the_way(pod: dict[str, Any], anywhere: dict[str, Any]) -> str:
     """Names the taints that the Pod does not tolerate, which the scheduler only counts."""
-    spec = pod.get("spec") or {}
-    taints = {text for node in nodes for text in untolerated(spec, node)}
+    taints = untolerated(pod.get("spec") or {}, anywhere)
     return f"Nodes have taints that it does not tolerate: {', '.join(sorted(taints))}." if taints else ""
+
+
+def _with_every_taint(nodes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns a node with the taints of all nodes, each of them once."""
+    taints = {taint_text(taint): taint for node in nodes for taint in taints_of(node)}
+    return {"spec": {"taints": list(taints.values())}}
+
+
+def by_object(events: Iterable[dict[str, Any]]) -> dict[Any, list[dict[str, Any]]]:
+    """Returns events by the uid of the object that they are about."""
+    found: dict[Any, list[dict[str, Any]]] = {}
+    for event in events:
+        found.setdefault((event.get("involvedObject") or {}).get("uid"), []).append(event)
+    return found
 
 
 def _troubles(pods: list[dict[str, Any]], evidence: Evidence, *, over: bool) -> list[Problem]:

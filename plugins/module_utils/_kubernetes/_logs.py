@@ -14,6 +14,7 @@ from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import POD
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import LogReference, Problem
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import log_lines
 
@@ -100,7 +101,7 @@ def log_tail(client: Client, log: LogReference, lines: int = EXPLAINING_LINES) -
         log: Which log.
         lines: How many lines.
     """
-    path = f"/api/v1/namespaces/{log.namespace}/pods/{log.pod}/log"
+    path = POD.path(log.namespace, log.pod, "log")
     for previous in (log.previous, not log.previous):
         try:
             text = client.text(path, container=log.container, previous=previous, tailLines=lines)

@@ -29,13 +29,8 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._runs import limi
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._secrets import MASK
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import SafeLoader, yaml
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import (
-    Resources,
-    ResourceType,
-    UnknownKind,
-    describe,
-    place_problems,
-)
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import ResourceType, place_problems
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import Resources, UnknownKind, describe
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import Reach, connect, observe
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._secrets import masked, objects_of, secret_values
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query

@@ -243,6 +243,17 @@ def gpu_resources(node: dict[str, Any]) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
+def node_core(node: dict[str, Any]) -> dict[str, Any]:
+    """Returns a node without what is most of it and says nothing of its GPUs: up to 50 images, managed fields."""
+    core = {**node, "metadata": {key: value for key, value in node["metadata"].items() if key not in _NOT_LOOKED_AT}}
+    if node.get("status"):
+        core["status"] = {key: value for key, value in node["status"].items() if key not in _NOT_LOOKED_AT}
+    return core
+
+
+_NOT_LOOKED_AT = frozenset({"annotations", "managedFields", "images", "volumesAttached", "volumesInUse"})
+
+
 def node_result(
     node: dict[str, Any],
     resource: str,

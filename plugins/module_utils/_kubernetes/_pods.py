@@ -68,6 +68,44 @@ def requested(pod: dict[str, Any], resource: str) -> int:
     return max(most, beside + sum(of(container) for container in spec.get("containers") or []))
 
 
+def holder_core(pod: dict[str, Any], resource: str) -> dict[str, Any]:
+    """Returns what says which node a Pod holds a resource on, how many of it, and whether it was refused there.
+
+    Args:
+        pod: As the API server returns it.
+        resource: The resource.
+    """
+    metadata, spec, status = pod["metadata"], pod.get("spec") or {}, pod.get("status") or {}
+    place = "nodeName" if spec.get("nodeName") else "affinity"
+    return {
+        "metadata": {
+            **_only(metadata, ("name", "namespace", "uid", "deletionTimestamp")),
+            "ownerReferences": [{"uid": owner.get("uid")} for owner in metadata.get("ownerReferences") or []],
+        },
+        "spec": {
+            **_only(spec, (place,)),
+            "initContainers": _asking(spec.get("initContainers") or [], resource),
+            "containers": _asking(spec.get("containers") or [], resource),
+        },
+        "status": _only(status, ("phase", "reason", "message")),
+    }
+
+
+def _only(found: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    return {key: found[key] for key in keys if key in found}
+
+
+def _asking(containers: Iterable[dict[str, Any]], resource: str) -> list[dict[str, Any]]:
+    """The containers that ask for a resource; that is all that is kept of them."""
+    asking = []
+    for container in containers:
+        resources = container.get("resources") or {}
+        kept = {key: _only(resources.get(key) or {}, (resource,)) for key in ("requests", "limits")}
+        if any(kept.values()):
+            asking.append({**_only(container, ("name", "restartPolicy")), "resources": kept})
+    return asking
+
+
 def is_over(pod: dict[str, Any]) -> bool:
     """True when a Pod holds nothing any more."""
     return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")

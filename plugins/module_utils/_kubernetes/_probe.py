@@ -19,11 +19,12 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import 
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import RETRY_SECONDS, Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError, WaitFailed
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpus import Expectation, judge, watched
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._jobs import UNSCHEDULED, Evidence
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._jobs import UNSCHEDULED, Evidence, by_object
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._jobs import evaluate as evaluate_job
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._logs import with_log_tails
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import EVENT, JOB, POD, require_place
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Patience, Problem
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import Resources, ResourceType
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import Resources
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import Reach, connect, observe
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import log_lines
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State
@@ -61,8 +62,6 @@ for device in $devices; do
 done
 """
 """Lists the devices that the container sees, and runs a program on each by itself."""
-
-JOB = ResourceType("batch/v1", "Job", "jobs", True)
 
 
 class LogNotRead(KubernetesError):
@@ -237,6 +236,7 @@ def plan_probe(task: Task, reach: Reach | None = None) -> Plan:
         reach: Runs commands in a cluster whose API server only AKS can reach.
     """
     params = task.params
+    require_place(params["namespace"])
     client = connect(task, reach)
     expected = Expectation(node_pool=params["node_pool"], resource=params["resource_name"])
     with observe(client, watched(expected)) as watch:
@@ -258,6 +258,14 @@ def result_of(probes: list[Probe]) -> dict[str, Any]:
         "gpus_held": sum(probe.held for probe in probes),
         "gpus_work": all(probe.works for probe in probes if probe.asked) and not any(probe.problem for probe in probes),
     }
+
+
+def _by_owner(pods: Iterable[dict[str, Any]]) -> dict[Any, list[dict[str, Any]]]:
+    owned: dict[Any, list[dict[str, Any]]] = {}
+    for pod in pods:
+        for reference in pod["metadata"].get("ownerReferences") or []:
+            owned.setdefault(reference.get("uid"), []).append(pod)
+    return owned
 
 
 class _Work:
@@ -328,22 +336,25 @@ class _Work:
             node: Patience(lambda problem: self._task.params["grace"] * (1 if problem.cause in UNSCHEDULED else 2))
             for node in waiting
         }
-        base = f"/namespaces/{self._namespace}"
         selector = f"{RUN_LABEL}={self._run}"
         queries = {
-            "jobs": Query(f"/apis/batch/v1{base}/jobs", label_selector=selector),
-            "pods": Query(f"/api/v1{base}/pods", label_selector=selector),
+            "jobs": Query(JOB.path(self._namespace), label_selector=selector),
+            "pods": Query(POD.path(self._namespace), label_selector=selector),
             "events": Query(
-                f"/api/v1{base}/events", field_selector="type=Warning", optional=True, keep=self._event_that_matters
+                EVENT.path(self._namespace),
+                field_selector="type=Warning",
+                optional=True,
+                keep=self._event_that_matters,
             ),
         }
         state = State()
         with observe(self._client, queries) as watch:
             for state in watch.states(deadline):
                 by_name = {job["metadata"]["name"]: job for job in state.all("jobs")}
+                pods, warnings = _by_owner(state.all("pods")), by_object(state.all("events"))
                 for node in list(waiting):
                     job = by_name.get(job_name(node, self._run))
-                    if job is not None and self._look(waiting[node], job, state, patience[node]):
+                    if job is not None and self._look(waiting[node], job, pods, warnings, patience[node]):
                         del waiting[node]
                 self._task.progress(self._line(waiting))
                 if not waiting:
@@ -363,16 +374,27 @@ class _Work:
         problems = [problem for probe in waiting.values() for problem in probe.problems]
         return f"{done}; {problems[0].subject}: {problems[0].message}" if problems else done
 
-    def _look(self, probe: Probe, job: dict[str, Any], state: State, patience: Patience) -> bool:
-        """Looks at a probe's Job; True when there is nothing more to wait for."""
-        uid = job["metadata"]["uid"]
-        pods = [
-            pod
-            for pod in state.all("pods")
-            if any(ref.get("uid") == uid for ref in pod["metadata"].get("ownerReferences") or [])
-        ]
+    def _look(
+        self,
+        probe: Probe,
+        job: dict[str, Any],
+        pods_of: dict[Any, list[dict[str, Any]]],
+        warnings: dict[Any, list[dict[str, Any]]],
+        patience: Patience,
+    ) -> bool:
+        """Looks at a probe's Job; True when there is nothing more to wait for.
+
+        Args:
+            probe: The probe.
+            job: Its Job.
+            pods_of: Pods by the uid of their owner.
+            warnings: Events by the uid of what they are about.
+            patience: With the probe.
+        """
+        pods = pods_of.get(job["metadata"]["uid"], [])
+        events = [event for found in (job, *pods) for event in warnings.get(found["metadata"]["uid"], [])]
         ended = [pod for pod in pods if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")]
-        verdict = evaluate_job(job, pods, state.all("events"), evidence=Evidence())
+        verdict = evaluate_job(job, pods, events, evidence=Evidence())
         probe.problems = verdict.problems
         if ended:
             self._ended(probe, ended[0], verdict.problems)
@@ -405,7 +427,7 @@ class _Work:
 
     def _read(self, pod: dict[str, Any]) -> WorkloadLog:
         log = WorkloadLog()
-        path = f"/api/v1/namespaces/{self._namespace}/pods/{pod['metadata']['name']}/log"
+        path = POD.path(self._namespace, pod["metadata"]["name"], "log")
         text = self._client.text(path, retry_seconds=RETRY_SECONDS, container=CONTAINER, limitBytes=MOST_OF_THE_LOG)
         if len(text.encode()) >= MOST_OF_THE_LOG:
             raise LogNotRead(f"it is longer than {MOST_OF_THE_LOG // 2**20} MiB")

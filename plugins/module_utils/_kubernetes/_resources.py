@@ -6,73 +6,14 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import APPLY_TYPE, Ask, Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import ResourceType, root_of
 
 DISCOVERY_TYPE = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 METADATA_TYPE = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-
-
-_API_VERSION = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[a-z0-9]+")
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-
-
-@dataclass(frozen=True)
-class ResourceType:
-    """A kind of object, as the API server serves it.
-
-    Attributes:
-        api_version: Such as ``apps/v1``.
-        kind: Such as ``DaemonSet``.
-        plural: Such as ``daemonsets``.
-        namespaced: Whether its objects live in namespaces.
-    """
-
-    api_version: str
-    kind: str
-    plural: str
-    namespaced: bool
-
-    def path(self, namespace: str | None = None, name: str | None = None) -> str:
-        """Returns the path of an object; without a name that of a list; without a namespace that of all namespaces."""
-        root = f"/apis/{self.api_version}" if "/" in self.api_version else f"/api/{self.api_version}"
-        space = f"/namespaces/{_segment(namespace)}" if self.namespaced and namespace else ""
-        return f"{root}{space}/{self.plural}" + (f"/{_segment(name)}" if name else "")
-
-
-def place_problems(found: dict[str, Any]) -> list[str]:
-    """Returns why an object's apiVersion, namespace or name can't be part of a path.
-
-    Sources: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/ (a name is a path segment: not
-    ``.`` or ``..``, without ``/`` and ``%``) and, for namespaces, RFC 1123 labels.
-    """
-    metadata = found.get("metadata") or {}
-    problems = []
-    if not _API_VERSION.fullmatch(str(found.get("apiVersion"))):
-        problems.append(f"apiVersion {_quoted(found.get('apiVersion'))} is not a valid group and version")
-    name = metadata.get("name")
-    if name in (".", "..") or re.search(r"[/%\s\x00-\x1f\x7f]", str(name)):
-        problems.append(f"{_quoted(name)} is not a valid name: it is a path, or has a character that names cannot have")
-    namespace = metadata.get("namespace")
-    if namespace not in (None, "") and not (isinstance(namespace, str) and _LABEL.fullmatch(namespace)):
-        problems.append(f"{_quoted(namespace)} is not a valid namespace: use lower-case letters, digits and '-'")
-    return problems
-
-
-def _quoted(value: Any) -> str:
-    return ascii(value)[:200]
-
-
-def _segment(text: str) -> str:
-    """Returns a text as one segment of a path."""
-    if text in (".", ".."):
-        raise KubernetesError(f"{text!r} is not a valid name.", status=0)
-    return quote(text, safe=":")
 
 
 class UnknownKind(KubernetesError):
@@ -262,9 +203,8 @@ class Resources:
         return list(kinds.values())
 
     def _discover(self, api_version: str) -> dict[str, ResourceType]:
-        root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
         try:
-            answer = self.client.get(root)
+            answer = self.client.get(root_of(api_version))
         except KubernetesError as error:
             if error.status == 404:
                 return {}

@@ -19,6 +19,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._arguments imp
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import require_libraries
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import CONFIG_MAP
 from ansible_collections.aks.gpu.plugins.module_utils._monitoring._settings import (
     NAME,
     NAMESPACE,
@@ -33,7 +34,7 @@ CREATED_BY = "aks.gpu/created-by"
 BEFORE = "aks.gpu/targets-before"
 """Annotation: what the targets had been before this collection set them, as JSON; null: nothing."""
 
-PATH = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
+PATH = CONFIG_MAP.path(NAMESPACE)
 FIELD_MANAGER = "aks.gpu"
 ATTEMPTS = 5
 
@@ -70,7 +71,7 @@ def plan_prometheus_scraping(task: Task) -> Plan:
 
 def _read(client: Client) -> dict[str, Any] | None:
     try:
-        return client.get(f"{PATH}/{NAME}")
+        return client.get(CONFIG_MAP.path(NAMESPACE, NAME))
     except KubernetesError as error:
         if error.status == 404:
             return None
@@ -154,7 +155,7 @@ def _write(
 
 def _send(client: Client, current: dict[str, Any] | None, wanted: dict[str, Any] | None) -> None:
     query = {"fieldManager": FIELD_MANAGER}
-    path = f"{PATH}/{NAME}"
+    path = CONFIG_MAP.path(NAMESPACE, NAME)
     if wanted is None:
         if current is None:
             return

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._manifest import parse
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import Resources, ResourceType
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import CONFIG_MAP
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import Resources
 from api_server import Asked, api_server
-
-CONFIG_MAP = ResourceType("v1", "ConfigMap", "configmaps", namespaced=True)
 
 
 def found(name: Any = "n", namespace: Any = "space", api_version: str = "v1") -> dict[str, Any]:

@@ -353,6 +353,78 @@ def test_log_whose_program_is_silent(serve: Callable[..., Server], monkeypatch: 
     assert read_log(server)[0] == ["one", "two"]
 
 
+def long_log(count: int, sent: list[int], end: str = "end", until: int | None = None) -> Step:
+    """A log of many lines, as fast as they are taken, up to one of them; ``sent`` has how many were sent each time."""
+
+    def step(handler: Handler) -> None:
+        since = dict(parse_qsl(urlsplit(handler.path).query)).get("sinceTime", "")[:19]
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        sent.append(0)
+        for number in range(count if until is None else until):
+            stamp = f"2026-08-01T10:{number // 60 // 100:02}:{number // 100 % 60:02}"
+            if stamp >= since:
+                handler.chunk(f"{stamp}.{number % 100:02}0000000Z {number} {'x' * 400}\n".encode())
+                sent[-1] += 1
+        if end == "hold":
+            time.sleep(5)
+        elif end == "cut":
+            handler.connection.shutdown(socket.SHUT_RDWR)
+        else:
+            handler.wfile.write(b"0\r\n\r\n")
+        handler.close_connection = True
+
+    return step
+
+
+@pytest.mark.parametrize("endless", [False, True], ids=["epam/cloud-pipeline#468", "kubernetes-retired/dashboard#1834"])
+def test_log_that_comes_faster_than_it_is_looked_at(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, endless: bool
+) -> None:
+    """Findings C4: 900 MB took 446 MB of memory. In the reports are logs of gigabytes, and a loop without an end."""
+    most = 64 * 1024
+    monkeypatch.setattr(_watch, "MOST_WAITING", most)
+    sent: list[int] = []
+    count = 10**9 if endless else 3000
+    server = serve([listing("a")], [long_log(count, sent)])
+    deadline = Deadline(2.0 if endless else 30.0)
+    seen = 0
+    with Watch(server.client(), {}) as watch:
+        watch.follow_log("k", f"{PODS}/a", "c", running=endless)
+        for state in watch.states(deadline):
+            assert sum(len(line) + 200 for _key, line in state.lines) <= most
+            seen += len(state.lines)
+            if "k" in state.ended:
+                break
+            time.sleep(0.01)
+    assert deadline.remaining() > -1.0
+    assert seen > 1000 if endless else seen == count
+    if endless:  # The server had to wait: no more is on its way than what sockets hold.
+        assert (sent[0] - seen) * 450 < 16 * 2**20
+
+
+def test_log_that_is_lost_again_and_again_is_not_sent_as_a_whole_each_time(serve: Callable[..., Server]) -> None:
+    """Findings C4 and C5; marin-community/marin#4366: each look had the whole log again, 38 GB a minute."""
+    sent: list[int] = []
+    parts = [long_log(3000, sent, end="cut", until=number * 500) for number in range(1, 6)]
+    lines, _state = read_log(serve([listing("a")], [*parts, long_log(3000, sent)]))
+    assert [int(line.split()[0]) for line in lines] == list(range(3000))
+    assert sum(sent) <= 3000 + 5 * 100  # The second in which it was lost comes again.
+
+
+def test_log_that_stops_in_the_middle_without_an_end(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Findings C4; kubernetes/kubernetes#122928: with much output, following stops at a random place until the end."""
+    monkeypatch.setattr(_watch, "SILENCE_SECONDS", 0.3)
+    sent: list[int] = []
+    steps = [long_log(2000, sent, end="hold", until=777), long_log(2000, sent, end="hold", until=1234)]
+    lines, state = read_log(serve([listing("a")], [*steps, long_log(2000, sent)]))
+    assert [int(line.split()[0]) for line in lines] == list(range(2000))
+    assert state.unread == {}
+
+
 def test_lines_of_one_second_and_of_one_moment(serve: Callable[..., Server]) -> None:
     """kubernetes/kubernetes#77856: ``sinceTime`` gives lines before it, for it is cut to the second."""
     first = ["1 a", "2.1 b", "2.5 c", "2.5 c"]
