@@ -360,7 +360,7 @@ class Awx:
         # URLModificationMiddleware, main/middleware.py: NAME++ORGANIZATION in place of an id.
         title, _between, organization = key.partition("++")
         for number, each in self.objects[name].items():
-            owner = self.objects["organizations"].get(each.get("organization"), {})
+            owner = self.objects["organizations"].get(each.get("organization") or 0, {})
             if (each["name"], owner.get("name")) == (title, organization):
                 return number
         return None
@@ -392,7 +392,8 @@ class Awx:
         writable = [field for field in KINDS[name].fields if field not in KINDS[name].fixed]
         changed = {field: body[field] for field in writable if field in body}
         if whole:
-            kept = {*IDS, *changed}
+            # DeprecatedCredentialField, api/fields.py, has a default, unlike other fields with an id.
+            kept = {*IDS, *changed} - ({"credential"} - changed.keys() if name == "inventory_sources" else set())
             changed.update({field: _default(field) for field in writable if field not in kept})
         after = self._with_organization(name, {**found, **changed})
         self._validate(name, after, found)
@@ -406,7 +407,7 @@ class Awx:
     def _with_organization(self, name: str, values: Json) -> Json:
         if name != "job_templates":
             return values
-        project = self.objects["projects"].get(values.get("project"), {})
+        project = self.objects["projects"].get(values.get("project") or 0, {})
         return {**values, "organization": project.get("organization")}
 
     def _validate(self, name: str, values: Json, found: Json | None) -> None:
@@ -540,7 +541,7 @@ class Awx:
         # JobTemplateLaunch and JobLaunchSerializer.validate, api/views/__init__.py and api/serializers.py
         survey = self.survey_of(template)
         accepted, ignored, errors = judged(template, survey, PROMPTS[name], body)
-        project = self.objects["projects"].get(template.get("project"), {})
+        project = self.objects["projects"].get(template.get("project") or 0, {})
         if _without_revision(project):
             errors["playbook"] = NO_REVISION
         if errors:

@@ -169,6 +169,8 @@ def test_what_an_import_brings_back(awx: Awx, imported: Client) -> None:
     first, last = provision["url"], max(nodes)
     template.update(forks=1, verbosity=3)
     awx.surveys.pop(f"{template['url']}survey_spec/")
+    project = awx.named("projects", "aks.gpu")
+    project["credential"] = awx.named("credentials", "Azure")["id"]
     workflow = awx.named("workflow_job_templates", ASSETS["workflow_job_templates"][0]["name"])
     added = awx.add("workflow_job_template_nodes", {"identifier": "mine", "workflow_job_template": workflow["id"]})
     awx.attached.setdefault(f"{first}always_nodes/", []).append(added["id"])
@@ -176,6 +178,7 @@ def test_what_an_import_brings_back(awx: Awx, imported: Client) -> None:
     well(imported())
     assert (template["forks"], template["verbosity"]) == (20, 0)
     assert awx.survey_of(template) is not None
+    assert project["credential"], "the file doesn't name one, and an id has no default"
     assert {added["id"], last} <= set(nodes)
     assert added["id"] in awx.attached[f"{first}always_nodes/"]
 
@@ -302,7 +305,7 @@ def test_the_commands_of_the_page(awx: Awx, url: str, programs: Path, tmp_path: 
 def test_the_client_needs_an_older_setuptools(programs: Path) -> None:
     """It imports pkg_resources, which the wheel of setuptools 81.0.0 has and that of 82.0.0 has not."""
     script = "import importlib.metadata as m; print(m.version('awxkit'), m.version('setuptools')); import pkg_resources"
-    words = [programs / "python", "-W", "ignore", "-c", script]
+    words = [str(programs / "python"), "-W", "ignore", "-c", script]
     kit, setuptools = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
     pins = dict(re.findall(r"^(\w+) == (\S+)$", (ROOT / "tests" / "requirements-awx.txt").read_text(), re.MULTILINE))
     assert pins == {"awxkit": kit, "setuptools": setuptools}
