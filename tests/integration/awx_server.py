@@ -10,6 +10,7 @@ there, nothing runs, and a project's update ends at once.
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import threading
@@ -264,8 +265,14 @@ class Awx:
         self.add("credentials", {"name": "Azure", "organization": default["id"], "credential_type": kind["id"]})
 
     def state(self) -> str:
-        """Everything, to compare with another time."""
-        return json.dumps([self.objects, self.attached, self.surveys], sort_keys=True, indent=1)
+        """Everything but the ids of approval templates, which each import makes anew, to compare with another time."""
+        found = copy.deepcopy(self.objects)
+        approvals = found.pop("workflow_approval_templates")
+        for node in found["workflow_job_template_nodes"].values():
+            approval = approvals.get(node["unified_job_template"])
+            if approval:
+                node["unified_job_template"] = [approval[field] for field in (*NAMED, "timeout")]
+        return json.dumps([len(approvals), found, self.attached, self.surveys], sort_keys=True, indent=1)
 
     def add(self, name: str, values: Json) -> Json:
         """Make an object, unless it is a duplicate or wrong."""
@@ -399,10 +406,17 @@ class Awx:
         self._validate(name, after, found)
         # Project.save, main/models/projects.py: FIELDS_TRIGGER_UPDATE
         again = any(found.get(each) != after.get(each) for each in ("scm_url", "scm_branch", "scm_type", "scm_refspec"))
+        if name == "workflow_job_template_nodes":
+            self._forget_approval(found, after["unified_job_template"])
         found.update(after)
         if name == "projects" and again:
             self._synchronize(found)
         return 200, self.shown(name, found)
+
+    def _forget_approval(self, node: Json, template: int | None) -> None:
+        # delete_approval_node_type_change, main/signals.py
+        if node["unified_job_template"] != template:
+            self.objects["workflow_approval_templates"].pop(node["unified_job_template"] or 0, None)
 
     def _with_organization(self, name: str, values: Json) -> Json:
         if name != "job_templates":
@@ -483,6 +497,7 @@ class Awx:
                 return 200, {}  # WorkflowJobTemplateNodeCreateApprovalSerializer.to_representation
             # WorkflowJobTemplateNode.create_approval_template, main/models/workflow.py: a new one each time
             made = self.add("workflow_approval_templates", body)
+            self._forget_approval(owner, made["id"])
             owner["unified_job_template"] = made["id"]
             return 201, self.shown("workflow_approval_templates", made)
         if part in ("job_events", "events", "labels", "project_updates"):
