@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 from aks_sandbox.testing import Sandbox
+from awx_launch import from_the_form, handed_on
 from environment import ROOT
 from harness import pools
 from monitoring_harness import Monitored, monitoring_environment
@@ -168,6 +169,16 @@ def test_check_and_diff_without_an_answer(tmp_path: Path, image: Image, sandbox:
     assert job.run() == "successful", job.output()
     assert sandbox.writes(mark) == []
     assert "maxCount" in job.output() or "max_count" in job.output()
+
+
+def test_managed_gpus_without_another_answer(tmp_path: Path, image: Image, sandbox: Sandbox) -> None:
+    """AWX's form sends no empty answer, and AWX hands on no default that isn't a choice (awx_launch.py)."""
+    survey = {"spec": questions("GPU site")}
+    given = handed_on({}, survey, from_the_form(survey, gpu_stack="managed"))
+    job = launched(tmp_path / "managed", image, sandbox, inventory_source(image, sandbox), "GPU site", given, "--check")
+    mark = sandbox.mark()
+    assert job.run() == "successful", job.output()
+    assert sandbox.writes(mark) == []
 
 
 MEANT = {
