@@ -79,7 +79,7 @@ class Awx:
         job.start()
         if launch.node in self.cancels:
             self.cancels[launch.node](job, launch)
-        status = job.wait()
+        status = job.wait(600.0)
         return Ended(status, {} if status == "canceled" else job.handed_on())
 
     def workflow(self, **options: Any) -> Workflow:
@@ -124,6 +124,33 @@ def awx(tmp_path: Path, image: Image, azure: Sandbox) -> Iterator[Awx]:
     azure.set(**QUICK)
     emptied = awx.job("emptied", "cleanup.yml", {})
     assert emptied.run() == "successful", emptied.output()
+
+
+@pytest.mark.parametrize(
+    ("how", "approves", "order", "status"),
+    [
+        ({}, True, ["provision", "verify", "metrics"], "successful"),
+        ({"metrics": "failed"}, True, ["provision", "verify", "metrics"], "failed"),
+        ({"provision": "failed"}, True, ["provision", "approve", "cleanup", "failed"], "failed"),
+        ({"provision": "error"}, False, ["provision", "approve", "failed"], "failed"),
+        ({"verify": "canceled"}, True, ["provision", "verify", "approve", "cleanup", "failed"], "failed"),
+        ({"verify": "failed"}, False, ["provision", "verify", "approve", "failed"], "failed"),
+        (
+            {"verify": "failed", "cleanup": "failed"},
+            True,
+            ["provision", "verify", "approve", "cleanup", "failed"],
+            "failed",
+        ),
+    ],
+)
+def test_which_nodes_run(how: dict[str, str], approves: bool, order: list[str], status: str) -> None:
+    """Nothing is removed without an approval, and the last node after a failure is the one that fails."""
+
+    def perform(launch: Launch) -> Ended:
+        return Ended({"failed": "failed", **how}.get(launch.node, "successful"))
+
+    workflow = Workflow(WORKFLOW, {}, perform, approves=approves)
+    assert (workflow.run(), workflow.order) == (status, order)
 
 
 def test_one_refusal_among_three_clusters(awx: Awx, azure: Sandbox) -> None:
