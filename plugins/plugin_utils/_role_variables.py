@@ -112,9 +112,14 @@ def wrong_variables_of_entry(
         KeyError: The collection has no such role.
     """
     known = role_of(role)
+    options = _with_shared(known.entries.get(entry, known.options))
     nothing = object()
-    told = {name: value for name, value in variables.items() if value != known.defaults.get(name, nothing)}
-    return _wrong(known.entries.get(entry, known.options), told, templated)
+    told = {
+        name: variables[name]
+        for name in options
+        if name in variables and variables[name] != known.defaults.get(name, nothing)
+    }
+    return _wrong(options, told, templated)
 
 
 def _wrong(
@@ -145,6 +150,9 @@ def misspelt_variables(roles: Sequence[str], names: Iterable[str]) -> list[str]:
 
 
 def _known(roles: Sequence[str]) -> dict[str, dict[str, Any]]:
-    known = {name: rule for role in roles for name, rule in role_of(role).options.items()}
+    return _with_shared({name: rule for role in roles for name, rule in role_of(role).options.items()})
+
+
+def _with_shared(known: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     of_stack = next((rule for name, rule in known.items() if name.endswith(f"_{SHARED}")), None)
     return known if of_stack is None else {**known, SHARED: of_stack}

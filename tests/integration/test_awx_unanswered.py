@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Each survey of examples/awx with no answer at all: the jobs do what they do without extra variables.
 
-AKS_GPU_TEST_ANSIBLE names the `bin` of another ansible-core: `make matrix` runs this file with each. What arrives differs,
-see tests/unit/plugins/plugin_utils/test_unset_variables.py, which empties each question alone.
+AKS_GPU_TEST_ANSIBLE names the `bin` of another ansible-core: `make matrix` runs this file with each. What arrives
+differs, see tests/unit/plugins/plugin_utils/test_unset_variables.py, which empties each question alone.
 """
 
 from __future__ import annotations
@@ -35,26 +35,69 @@ def unanswered(template: str, nothing: str) -> Json:
     return {question["variable"]: nothing for question in TEMPLATES[template]["related"]["survey_spec"]["spec"]}
 
 
-def job(folder: Path, sandbox: Sandbox, template: str, nothing: str) -> str:
-    """Run a job template's playbook with the extra variables in a file, and return what it printed."""
-    variables = folder / "extravars"
-    variables.write_text(extra_variables(unanswered(template, nothing)))
-    inventory = folder / "inventory.yml"
-    host = {"aks_resource_group": sandbox.resource_group, "aks_cluster_name": sandbox.cluster}
-    inventory.write_text(yaml.safe_dump({"all": {"hosts": {"one": host}}}))
+def ran(folder: Path, playbook: Path, variables: Json, environment: dict[str, str], *words: str) -> tuple[bool, str]:
+    """Run a playbook with the extra variables in a file, and return whether it ended well and what it printed."""
+    file = folder / "extravars"
+    file.write_text(extra_variables(variables))
     python = python_under_test()
     done = subprocess.run(
-        [python.with_name("ansible-playbook"), PROJECT / TEMPLATES[template]["playbook"], "-i", inventory,
-         "-e", f"@{variables}"],
+        [python.with_name("ansible-playbook"), playbook, *words, "-e", f"@{file}"],
         cwd=folder,
-        env={**tool_environment(python), **sandbox.variables},
+        env={**tool_environment(python), **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    )
+    return done.returncode == 0, done.stdout + done.stderr
+
+
+def job(folder: Path, sandbox: Sandbox, template: str, nothing: str) -> str:
+    """Run a job template's playbook to its good end, and return what it printed."""
+    inventory = folder / "inventory.yml"
+    host = {"aks_resource_group": sandbox.resource_group, "aks_cluster_name": sandbox.cluster}
+    inventory.write_text(yaml.safe_dump({"all": {"hosts": {"one": host}}}))
+    playbook = PROJECT / TEMPLATES[template]["playbook"]
+    well, printed = ran(folder, playbook, unanswered(template, nothing), sandbox.variables, "-i", str(inventory))
+    assert well, printed
+    return printed
+
+
+@pytest.fixture
+def own_playbook(tmp_path: Path) -> Path:
+    """A role as a user imports it, whose variables ansible-core would judge."""
+    role = {"name": "Pool", "ansible.builtin.import_role": {"name": "aks.gpu.node_pool"}}
+    path = tmp_path / "own.yml"
+    path.write_text(yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "tasks": [role]}]))
+    return path
+
+
+@pytest.mark.parametrize("nothing", ["", " "])
+def test_a_role_takes_nothing_for_unset_where_core_would_refuse_it(
+    tmp_path: Path, own_playbook: Path, nothing: str
+) -> None:
+    """Booleans, numbers and choices: without a sign-in, the first thing that is missed is the subscription."""
+    spec = yaml.safe_load((ROOT / "roles" / "node_pool" / "meta" / "argument_specs.yml").read_text())
+    options = spec["argument_specs"]["main"]["options"]
+    variables = {**dict.fromkeys(options, nothing), "aks_resource_group": "rg-one", "aks_cluster_name": "one"}
+    nobody = {"HOME": str(tmp_path)}
+    well, printed = ran(tmp_path, own_playbook, variables, nobody)
+    assert not well
+    assert "subscription_id is needed" in printed, printed
+
+    well, printed = ran(tmp_path, own_playbook, {**variables, "aks_cluster_name": nothing}, nobody)
+    assert not well
+    assert "missing required arguments: aks_cluster_name" in printed, printed
+
+
+def test_a_role_never_uses_a_text_that_has_become_a_number(tmp_path: Path, own_playbook: Path) -> None:
+    """'1.30' arrives as text with ansible-core 2.18 and older, and as 1.3 since 2.19."""
+    variables = {"aks_resource_group": "rg-one", "aks_cluster_name": "one", "node_pool_orchestrator_version": "1.30"}
+    well, printed = ran(tmp_path, own_playbook, variables, {"HOME": str(tmp_path)})
+    assert not well
+    lost = "node_pool_orchestrator_version is text, but the number 1.3 has arrived"
+    assert ("subscription_id is needed" in printed) != (lost in printed), printed
+    assert "1.30.4" in printed or lost not in printed
 
 
 @pytest.mark.parametrize("nothing", [""])

@@ -60,9 +60,9 @@ def misread_texts(options: Options, values: Mapping[str, Any]) -> list[str]:
         values: Values by option, before Ansible converts them.
     """
     return [
-        f"{name} is text, but {_described(value)} has arrived, and its spelling may be lost: YAML reads 1.30 as 1.3, 0042"
-        " as 34 and yes as true. Quote it in YAML. ansible-core 2.19 and newer also read the answers of AWX's surveys so:"
-        f" {_survivor(value)}"
+        f"{name} is text, but {_described(value)} has arrived, and its spelling may be lost: YAML reads 1.30 as 1.3,"
+        " 0042 as 34 and yes as true. Quote it in YAML. ansible-core 2.19 and newer also read the answers of AWX's"
+        f" surveys so: {_survivor(value)}"
         for name, value in _misread(options, values)
     ]
 

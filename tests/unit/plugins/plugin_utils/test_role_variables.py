@@ -74,6 +74,7 @@ def test_where_a_role_runs_its_own_values_are_passed_over_and_its_entry_point_co
     assert said("main") == said("failed") == said("report") == []
     assert "gpu_verify_wait_timeout" in said("main", gpu_verify_wait_timeout="soon")[0]
     assert said("report", aks_cluster_name="", gpu_verify_wait_timeout="soon") == []
+    assert said("main", gpu_stack="magic")[0].startswith("value of gpu_stack must be one of: device_plugin, ")
     assert said("main", aks_cluster_name="") == ["missing required arguments: aks_cluster_name"]
 
 
