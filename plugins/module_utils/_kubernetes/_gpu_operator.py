@@ -13,7 +13,7 @@ import copy
 import datetime
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -326,7 +326,7 @@ class _Work:
         change = self._change(release)
         if not change.why:
             return Plan(False, _result(self.found, "unchanged", release=release))
-        self.helm.check(change.chart, change.after["values"])
+        self.helm.objects(change.chart, change.after["values"])  # a chart refuses values that exclude each other
         action = "installed" if release is None else "upgraded"
         return Plan(
             True,
@@ -379,7 +379,7 @@ class _Work:
             change = self._change(release)
             if not change.why:  # another host of the run, or another run, has been here
                 return {**_result(self.found, "unchanged", release=release), "changed": False}
-            self._renew_kinds(change.chart)
+            self._renew_kinds(self.helm.objects(change.chart, change.after["values"]))
             try:
                 self.helm.upgrade(change.chart, change.after["values"], deadline, grace)
             except HelmError as error:
@@ -425,15 +425,15 @@ class _Work:
                 self._shown(f"{said}: another Helm works on it")
                 time.sleep(min(LOOK_SECONDS, max(0.1, deadline.remaining())))
 
-    def _renew_kinds(self, chart: Chart) -> None:
+    def _renew_kinds(self, objects: Iterable[dict[str, Any]]) -> None:
         """Brings kinds that are there already to those of the chart: Helm installs only those that are missing.
 
         With the kinds of an older version, which Helm leaves behind, the API server refuses the chart's objects or
         drops their new fields: https://github.com/NVIDIA/gpu-operator/issues/431
         """
-        for definition in self.helm.kinds_of(chart):
+        for definition in objects:
             name = definition["metadata"]["name"]
-            if self.resources.get(DEFINITION, None, name) is not None:
+            if definition["kind"] == DEFINITION.kind and self.resources.get(DEFINITION, None, name) is not None:
                 self.resources.apply(DEFINITION, definition, field_manager="aks.gpu", force=True)
 
     def _remove_hooks(self) -> None:

@@ -51,6 +51,21 @@ SPARE_SECONDS = 30.0
 OLD_PATIENCE = 3
 """So many times the grace a Pod has that was there before: what Helm is about to do may be what replaces it."""
 
+ENVIRONMENT = dict.fromkeys(
+    (
+        "HELM_KUBEAPISERVER",
+        "HELM_KUBEASGROUPS",
+        "HELM_KUBEASUSER",
+        "HELM_KUBECAFILE",
+        "HELM_KUBECONTEXT",
+        "HELM_KUBEINSECURE_SKIP_TLS_VERIFY",
+        "HELM_KUBETLS_SERVER_NAME",
+        "HELM_KUBETOKEN",
+    ),
+    "",
+)
+"""Variables that could lead Helm to another cluster, or make it somebody else, are taken from it: ``helm env``."""
+
 MOST_SAID = 1000
 """Characters of Helm's own words in a message."""
 
@@ -162,18 +177,17 @@ class Helm:
         found = yaml.load(self._ask("show", "chart", *chart.arguments()).stdout, Loader=SafeLoader) or {}
         return f"{found.get('name')}-{found.get('version')}"
 
-    def kinds_of(self, chart: Chart) -> list[dict[str, Any]]:
-        """Returns the CustomResourceDefinitions that a chart brings."""
-        shown = self._ask("show", "crds", *chart.arguments()).stdout
-        return [found for found in yaml.load_all(shown, Loader=SafeLoader) if isinstance(found, dict)]
+    def objects(self, chart: Chart, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Returns what a chart brings, its CustomResourceDefinitions too, filled in without the cluster.
 
-    def check(self, chart: Chart, values: Mapping[str, Any]) -> None:
-        """Has the chart's templates filled in, without the cluster: a chart refuses values that exclude each other.
+        ``helm show crds`` puts nothing between two files.
 
         Raises:
-            HelmError: It does.
+            HelmError: The chart can't be had, or refuses the values.
         """
-        self._ask("template", self._name, *chart.arguments(), "--values", self._values_file(values))
+        words = ["template", self._name, *chart.arguments(), "--include-crds", "--values", self._values_file(values)]
+        shown = self._ask(*words).stdout
+        return [found for found in yaml.load_all(shown, Loader=SafeLoader) if isinstance(found, dict)]
 
     def upgrade(self, chart: Chart, values: Mapping[str, Any], deadline: Deadline, grace: float) -> None:
         """Installs the release, or brings it to a chart and values.
@@ -205,7 +219,7 @@ class Helm:
     def _run(self, arguments: list[str], seconds: float = ASK_SECONDS, stop: threading.Event | None = None) -> Executed:
         command = [self._program, *arguments, "--namespace", self._namespace, "--kubeconfig", self._kubeconfig()]
         try:
-            return self._task.execute(command, {}, seconds, stop)
+            return self._task.execute(command, ENVIRONMENT, seconds, stop)
         except TimeoutError as error:
             raise DeadlineExceeded(f"helm {arguments[0]} took longer than {duration_text(seconds)}.") from error
         except OSError as error:
