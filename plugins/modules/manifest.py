@@ -90,6 +90,8 @@ options:
     description:
       - With O(state=absent), leave a namespace in which anything lives besides the other objects of
         O(definition) and what belongs to them.
+      - A Lease lives there while somebody renews it. Whether that is so takes as long to see as the Lease lasts, a
+        minute at most. What belongs to objects that have gone does not count.
     type: bool
     default: false
   wait:

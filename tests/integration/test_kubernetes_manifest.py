@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import datetime
 import threading
 import time
 from pathlib import Path
@@ -142,6 +143,82 @@ def test_what_others_made_is_left(manifest: Any, core: kubernetes.client.CoreV1A
     assert actions(left) == ["unchanged", "left"]
     assert "ConfigMap theirs" in left["resources"][1]["reason"]
     assert core.read_namespaced_config_map("theirs", SPACE)
+
+
+def lease(client: kubernetes.client.ApiClient, holder: str, seconds: int = 2) -> None:
+    """As client-go's leader election leaves one, with the lock of NVIDIA's GPU Operator (cmd/gpu-operator/main.go)."""
+    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    body = {
+        "metadata": {"name": "53822513.nvidia.com"},
+        "spec": {"holderIdentity": holder, "leaseDurationSeconds": seconds, "renewTime": now},
+    }
+    leases = kubernetes.client.CoordinationV1Api(client)
+    if leases.list_namespaced_lease(SPACE).items:
+        leases.patch_namespaced_lease("53822513.nvidia.com", SPACE, body)
+    else:
+        leases.create_namespaced_lease(SPACE, body)
+
+
+OWN_AND_EMPTY = {"state": "absent", "only_own": True, "only_if_empty": True}
+
+
+@pytest.mark.parametrize("holder", ["gpu-operator-7d9_0e8c2f5d", ""])
+def test_a_lease_that_nobody_renews_does_not_keep_a_namespace(
+    sandbox: Sandbox, manifest: Any, core: kubernetes.client.CoreV1Api, holder: str
+) -> None:
+    manifest(NAMESPACE)
+    lease(core.api_client, holder)
+    with sandbox.having(refuse_writes=True):
+        assert actions(manifest(NAMESPACE, check=True, **OWN_AND_EMPTY)) == ["deleted"]
+    assert actions(manifest(NAMESPACE, **OWN_AND_EMPTY)) == ["deleted"]
+    assert SPACE not in {found.metadata.name for found in core.list_namespace().items}
+    assert actions(manifest(NAMESPACE, **OWN_AND_EMPTY)) == ["unchanged"]
+    assert actions(manifest(NAMESPACE, check=True, **OWN_AND_EMPTY)) == ["unchanged"]
+
+
+def test_a_lease_that_is_renewed_keeps_a_namespace(manifest: Any, core: kubernetes.client.CoreV1Api) -> None:
+    """A controller of another namespace may hold it, by `leader-lease-namespace`."""
+    manifest(NAMESPACE)
+    lease(core.api_client, "elsewhere_1", 30)
+    over = threading.Event()
+
+    def renew() -> None:
+        while not over.wait(0.5):
+            lease(core.api_client, "elsewhere_1", 30)
+
+    holder = threading.Thread(target=renew)
+    holder.start()
+    try:
+        left = manifest(NAMESPACE, **OWN_AND_EMPTY)
+    finally:
+        over.set()
+        holder.join()
+    assert (actions(left), left["changed"]) == (["left"], False)
+    assert "Lease 53822513.nvidia.com, which elsewhere_1 renews" in left["resources"][0]["reason"]
+    assert core.read_namespace(SPACE).metadata.deletion_timestamp is None
+
+
+def test_what_belongs_to_what_has_gone_does_not_keep_a_namespace(
+    manifest: Any, core: kubernetes.client.CoreV1Api
+) -> None:
+    """The garbage collector takes it in a moment; what has an owner that is there stays."""
+    manifest(NAMESPACE)
+    api = kubernetes.client.RbacAuthorizationV1Api(core.api_client)
+    owner = api.create_cluster_role({"metadata": {"generateName": "owner-"}, "rules": []})
+    reference = {
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "name": owner.metadata.name, "uid": owner.metadata.uid,
+    }  # fmt: skip
+    body = {"metadata": {"name": "owned", "ownerReferences": [reference], "finalizers": ["example.com/slow"]}}
+    try:
+        core.create_namespaced_config_map(SPACE, body)
+        left = manifest(NAMESPACE, check=True, **OWN_AND_EMPTY)
+        assert "ConfigMap owned" in left["resources"][0]["reason"]
+    finally:
+        api.delete_cluster_role(owner.metadata.name)
+    assert actions(manifest(NAMESPACE, check=True, **OWN_AND_EMPTY)) == ["deleted"]
+    core.patch_namespaced_config_map("owned", SPACE, {"metadata": {"finalizers": None}})
+    assert actions(manifest(NAMESPACE, **OWN_AND_EMPTY)) == ["deleted"]
 
 
 def test_change_and_field_that_is_no_longer_given(manifest: Any, core: kubernetes.client.CoreV1Api) -> None:

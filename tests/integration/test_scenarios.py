@@ -8,25 +8,17 @@ The default and the article's ways are in test_main_job.py, time slicing under o
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import kubernetes
 import pytest
 import yaml
-from aks_sandbox import build
 from aks_sandbox.testing import Sandbox
-from ansible_package import collection
-from environment import COLLECTIONS, ROOT
-from harness import Ansible, Json, PlaybookRun, kubernetes_client, pools
+from harness import Ansible, Json, PlaybookRun, pools
 from test_main_job import changed_tasks, gpu_nodes, shown, user_objects
 
-CHART = ROOT / "tests" / "charts" / "gpu-operator"
 A100 = "Standard_NC24ads_A100_v4"
 TOLD = "The cluster autoscaler understands nvidia.com/gpu only"
 
@@ -34,11 +26,8 @@ TOLD = "The cluster autoscaler understands nvidia.com/gpu only"
 class Scenario:
     """The playbooks with the variables of one way, in check mode always with every write refused."""
 
-    def __init__(
-        self, sandbox: Sandbox, ansible: Ansible, environment: dict[str, str] | None = None, helm: Path = Path("helm")
-    ) -> None:
+    def __init__(self, sandbox: Sandbox, ansible: Ansible, environment: dict[str, str] | None = None) -> None:
         self.sandbox = sandbox
-        self.helm = helm
         self._ansible = ansible
         self._environment = environment
         self._cluster = {"aks_resource_group": sandbox.resource_group, "aks_cluster_name": sandbox.cluster}
@@ -199,74 +188,6 @@ def test_two_hosts_with_one_pool_are_refused(sandbox: Sandbox, scenario: Scenari
     refused = scenario.run("site", {}, inventory=inventory, fails=True)
     assert "one and other name the same node pool gpunp of cluster myakscluster" in " ".join(refused.failures)
     assert sandbox.writes(mark) == []
-
-
-@pytest.fixture
-def with_helm(sandbox: Sandbox, ansible: Ansible, tmp_path: Path) -> Iterator[Scenario]:
-    """A scenario with what the GPU Operator needs: Helm, and the collection kubernetes.core."""
-    helm = build.helm(print)
-    paths = os.pathsep.join((str(COLLECTIONS), str(collection("kubernetes.core"))))
-    homes = {f"HELM_{name}_HOME": str(tmp_path / name) for name in ("CACHE", "CONFIG", "DATA")}
-    path = os.pathsep.join((str(helm.parent), os.environ["PATH"]))
-    yield Scenario(sandbox, ansible, {"ANSIBLE_COLLECTIONS_PATH": paths, "PATH": path, **homes}, helm)
-    # Helm leaves the kinds of a chart, and other tests find what is of them.
-    kinds = kubernetes.client.ApiextensionsV1Api(kubernetes_client(sandbox))
-    if "clusterpolicies.nvidia.com" in [kind.metadata.name for kind in kinds.list_custom_resource_definition().items]:
-        kinds.delete_custom_resource_definition("clusterpolicies.nvidia.com")
-
-
-OPERATOR = {"gpu_stack": "operator", "gpu_operator_chart": str(CHART)}
-
-
-def test_gpu_operator(sandbox: Sandbox, with_helm: Scenario) -> None:
-    at_the_start = user_objects(sandbox)
-    first = with_helm.done(OPERATOR)
-    assert f"{sandbox.cluster} works" in shown(first)
-    assert offered(sandbox, "nvidia.com/gpu") == ["1"]
-    assert pools(sandbox)["gpunp"]["properties"]["gpuProfile"]["driver"] == "None"
-    assert "daemonset/nvidia-device-plugin-gpunp" not in user_objects(sandbox)
-
-    values = {**OPERATOR, "gpu_operator_values": {"devicePlugin": {"version": "v0.18.3"}}}
-    upgraded = with_helm.run("site", values)
-    assert changed_tasks(upgraded) == ["aks.gpu.gpu_operator : Helm release of the GPU Operator: present"]
-    kept = with_helm.run("cleanup", {**values, "cleanup_node_pool": False, "cleanup_device_plugin": True})
-    assert "would lose their GPUs" in kept["Say why the operator is left"]["msg"]
-
-    refused = with_helm.run("site", {"node_pool_name": "other"}, fails=True)
-    assert "ClusterPolicy cluster-policy" in " ".join(refused.failures)
-    assert refused.changed == 0
-    with_helm.cleaned(values, at_the_start, predict=True)
-
-
-def test_a_foreign_gpu_operator_is_used_and_left(
-    sandbox: Sandbox, with_helm: Scenario, ansible: Ansible, tmp_path: Path
-) -> None:
-    """It needs neither Helm nor the collection."""
-    kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.touch(0o600)
-    kubeconfig.write_text(sandbox.kubeconfig())
-    tolerations = json.dumps([{"operator": "Exists"}])
-    subprocess.run(
-        [with_helm.helm, "install", "theirs", CHART, "--namespace=theirs", "--create-namespace",
-         f"--set-json=daemonsets.tolerations={tolerations}", f"--kubeconfig={kubeconfig}"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    at_the_start = user_objects(sandbox)
-    bare = Scenario(sandbox, ansible)
-    stack = {"gpu_stack": "operator", "gpu_operator_namespace": "theirs"}
-    assert f"{sandbox.cluster} works" in shown(bare.run("site", stack))
-    cleaned = bare.cleaned(stack, at_the_start)
-    assert "it is left as it is" in cleaned["Say why the operator is left"]["msg"]
-
-
-def test_what_the_gpu_operator_needs_is_asked_for_by_name(sandbox: Sandbox, scenario: Scenario) -> None:
-    mark = sandbox.mark()
-    refused = scenario.run("site", {"gpu_stack": "operator", "gpu_operator_helm": "/no/such/helm"}, fails=True)
-    message = " ".join(" ".join(refused.failures).split())
-    assert "ansible-galaxy collection install kubernetes.core" in message
-    assert "there is no /no/such/helm: install it" in message
-    assert sandbox.writes(mark) == []
-    assert refused.changed == 0
 
 
 def until(holds: Callable[[], bool], seconds: float = 30.0) -> None:

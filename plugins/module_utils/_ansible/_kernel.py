@@ -40,6 +40,11 @@ Kept = TypeVar("Kept")
 RUN_DIRECTORY_VARIABLE = "AKS_GPU_RUN_DIRECTORY"
 """Environment variable by which the action plugins hand down the private directory of the run."""
 
+STOP_SECONDS = 15.0
+"""How long a program that is asked to end may take for that."""
+
+STOP_LOOK_SECONDS = 0.2
+
 SINCE_VARIABLE = "AKS_GPU_SINCE"
 """Environment variable by which the action plugins say how new a fact must be that tasks of the run share."""
 
@@ -110,20 +115,27 @@ class Task:
         """Enters a context that lasts until the task ends, and returns what it yields."""
         return self._at_end.enter_context(context)
 
-    def execute(self, command: Sequence[str], environment: Mapping[str, str], seconds: float) -> Executed:
+    def execute(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        seconds: float,
+        stop: threading.Event | None = None,
+    ) -> Executed:
         """Runs a program of this machine to its end, without a terminal.
 
         Args:
             command: The program and its arguments.
             environment: Variables that it gets besides those of this process.
             seconds: The most that it may take; then it is killed.
+            stop: Once it is set, the program is asked to end, and killed ``STOP_SECONDS`` later.
 
         Raises:
             FileNotFoundError: There is no such program.
             OSError: It can't be started.
             TimeoutError: It took longer.
         """
-        killed = threading.Event()
+        killed, over = threading.Event(), threading.Event()
 
         def kill(process: subprocess.Popen[bytes]) -> None:
             killed.set()
@@ -134,6 +146,16 @@ class Task:
             timer.daemon = True
             timer.start()
             timers.append(timer)
+            if stop is not None:
+                threading.Thread(target=end, args=(process, stop), daemon=True).start()
+
+        def end(process: subprocess.Popen[bytes], asked: threading.Event) -> None:
+            while not over.wait(STOP_LOOK_SECONDS):
+                if asked.is_set():
+                    process.terminate()
+                    if not over.wait(STOP_SECONDS):
+                        process.kill()
+                    return
 
         timers: list[threading.Timer] = []
         try:
@@ -146,6 +168,7 @@ class Task:
                 handle_exceptions=False,
             )
         finally:
+            over.set()
             for timer in timers:
                 timer.cancel()
         if killed.is_set():

@@ -64,6 +64,12 @@ https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/
 _CONTROLLERS = re.compile(r'"(kueue|kube-controller-manager|keda|volcano|vc-|yunikorn|karpenter)[^"]*"')
 """How these controllers name themselves as owners of fields. Another owner's field is a conflict."""
 
+LEASE_SECONDS = 60.0
+"""The longest Lease whose end is waited for. Controllers take 15 s by default."""
+
+LEASE_LOOK_SECONDS = 1.0
+LEASE = ResourceType("coordination.k8s.io/v1", "Lease", "leases", True)
+
 NAMESPACE_FIRST = "Put the Namespace in front of what lives in it."
 
 
@@ -458,9 +464,15 @@ class _Work:
         step.action = "deleted"
 
     def _inhabitants(self, namespace: str, steps: list[Step]) -> str:
-        """Returns what lives in a namespace besides what the steps remove; empty when nothing does."""
+        """Returns what lives in a namespace besides what the steps remove; empty when nothing does.
+
+        A Lease is a lock: it is nothing without who holds it, which ``_holders`` looks at. What belongs only to objects
+        that have gone is about to go: https://kubernetes.io/docs/concepts/architecture/garbage-collection/
+        """
         contents, unknown = self.resources.contents(namespace)
+        contents = [found for found in contents if not _is_lease(found)]
         going = {step.live["metadata"]["uid"] for step in steps if step.live and step.action == "deleted"}
+        going |= self._orphans(namespace, contents)
         while True:
             # What belongs to an object that goes, goes with it: Pods, ControllerRevisions.
             more = {
@@ -483,6 +495,54 @@ class _Work:
         if unknown:
             return f"it can't be told to be empty: {', '.join(unknown)}"
         return ""
+
+    def _orphans(self, namespace: str, contents: Iterable[dict[str, Any]]) -> set[str]:
+        """Returns the uids of those objects of a namespace whose owners have all gone."""
+        there: dict[str, bool] = {found["metadata"]["uid"]: True for found in contents}
+        for found in contents:
+            for owner in found["metadata"].get("ownerReferences") or []:
+                if owner["uid"] not in there:
+                    there[owner["uid"]] = self._exists(namespace, owner)
+        return {
+            found["metadata"]["uid"]
+            for found in contents
+            if _owners(found) and not any(there[uid] for uid in _owners(found))
+        }
+
+    def _exists(self, namespace: str, owner: dict[str, Any]) -> bool:
+        """Says whether an owner is there. One that can't be looked at is taken for there, as the collector does."""
+        try:
+            kind = self.resources.type_of(owner["apiVersion"], owner["kind"])
+            live = self.resources.get(kind, namespace if kind.namespaced else None, owner["name"])
+        except KubernetesError as error:
+            if error.status in (0, 401):
+                raise
+            return True
+        return live is not None and live["metadata"]["uid"] == owner["uid"]
+
+    def _holders(self, namespace: str, deadline: Deadline) -> str:
+        """Returns who renews a Lease of a namespace; empty when nobody does.
+
+        As client-go's leader election does, it watches whether a Lease is renewed, and compares no clocks.
+        https://pkg.go.dev/k8s.io/client-go/tools/leaderelection
+        """
+        first = {lease["metadata"]["name"]: lease for lease in self.resources.items(LEASE, namespace)}
+        held = {name: lease for name, lease in first.items() if (lease.get("spec") or {}).get("holderIdentity")}
+        longest = max((_lease_seconds(lease) for lease in held.values()), default=0.0)
+        end = self.task.deadline(min(longest, LEASE_SECONDS, deadline.remaining()))
+        while held:
+            for lease in self.resources.items(LEASE, namespace):
+                name = lease["metadata"]["name"]
+                before = held.get(name, {}).get("spec") or {}
+                now = lease.get("spec") or {}
+                if now.get("holderIdentity") and now.get("renewTime") != before.get("renewTime"):
+                    return f"Lease {name}, which {now['holderIdentity']} renews"
+            if end.expired:
+                break
+            self.task.progress(f"Namespace {namespace}: waits for Lease {', '.join(sorted(held))} to run out")
+            time.sleep(min(LEASE_LOOK_SECONDS, max(0.05, end.remaining())))
+        unsure = [name for name, lease in held.items() if _lease_seconds(lease) > end.seconds]
+        return f"Lease {', '.join(unsure)}, which has not run out yet" if unsure else ""
 
     @property
     def _manager(self) -> str:
@@ -536,6 +596,8 @@ class _Work:
         metadata = step.manifest["metadata"]
         if self.task.params["only_if_empty"] and step.manifest["kind"] == "Namespace":
             reason = self._inhabitants(metadata["name"], [])
+            if not reason and (holder := self._holders(metadata["name"], deadline)):
+                reason = f"something else lives in it: {holder}"
             if reason:
                 step.action, step.reason = "left", reason
                 return
@@ -599,6 +661,14 @@ def _brought(definition: dict[str, Any]) -> set[tuple[str, str]]:
     spec = definition.get("spec") or {}
     kind = (spec.get("names") or {}).get("kind")
     return {(f"{spec.get('group')}/{version.get('name')}", str(kind)) for version in spec.get("versions") or []}
+
+
+def _is_lease(found: dict[str, Any]) -> bool:
+    return found["kind"] == LEASE.kind and str(found["apiVersion"]).startswith("coordination.k8s.io/")
+
+
+def _lease_seconds(lease: dict[str, Any]) -> float:
+    return float((lease.get("spec") or {}).get("leaseDurationSeconds") or 0)
 
 
 def _owners(found: dict[str, Any]) -> set[str]:

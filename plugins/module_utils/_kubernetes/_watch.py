@@ -169,6 +169,10 @@ class Watch:
         self._logs[key] = follower
         self._start(follower)
 
+    def wake(self) -> None:
+        """Makes ``states`` yield at once; any thread may ask for that."""
+        self._queue.put(lambda _state: None)
+
     @property
     def silence(self) -> float:
         """Seconds since the last byte of any log that is followed came; infinite when none has."""

@@ -20,7 +20,7 @@ from typing import Any
 
 import aiohttp
 
-from aks_sandbox import gpus, workloads
+from aks_sandbox import gpu_operator, gpus, workloads
 from aks_sandbox.apiclient import STRATEGIC, ApiClient, ApiError, background
 from aks_sandbox.gpus import GPU, Device, extended_resources
 from aks_sandbox.interfaces import Json, Settings, matching
@@ -634,6 +634,15 @@ class PodWorker:
                 return await self._attend(self.node.mps_pods, log, "Starting MPS control daemon")
             if gpus.is_driver(container.spec):
                 return await self._attend(self.node.driver_pods, log, "Done, now waiting for signal")
+            play = gpu_operator.program(container.spec)
+            if play is not None:
+                await log.write(f"[sandbox] simulated: {container.name}")
+                await play(
+                    gpu_operator.Place(
+                        self._client, self.namespace, self.name, self.uid, self.node.name, self.node.gpus.size.nvidia
+                    )
+                )
+                return 0, "Completed"
         situation = self._situation(container)
         script = workloads.driver_mismatch(situation) if kind == "driver_mismatch" else workloads.script(situation)
         code, reason = script.exit_code, "Completed" if script.exit_code == 0 else "Error"

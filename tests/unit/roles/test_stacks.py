@@ -212,65 +212,62 @@ def test_the_plugin_stays_while_nodes_need_it(result: Any, stays: list[str]) -> 
 
 # The GPU Operator -------------------------------------------------------------------------------------------------
 
-MARK = {False: "unchanged", True: "deleted"}
 SERVED = node("gpunp", "daemon_set", OPERATORS)
 
 
-def operator(name: str, there: dict[str, Any], ours: bool = False, **more: Any) -> Any:
-    mark = {"resources": [{"kind": "ConfigMap", "action": MARK[ours]}, {"kind": "Namespace", "action": "left"}]}
-    return variable(
-        "gpu_operator",
-        name,
-        gpu_operator_found=there,
-        gpu_operator_mark=mark,
-        gpu_operator_needs_collection=False,
-        gpu_operator_program=["helm"],
-        **more,
-    )
+def operator(name: str, there: dict[str, Any], *, own: bool = False, left: str = "", **more: Any) -> Any:
+    """What the module gpu_operator returned: test_gpu_operator.py of the module's room says when it is what."""
+    look = {"own": own, "foreign": bool(left) and "has not installed NVIDIA's" not in left, "left": left}
+    return variable("gpu_operator", name, gpu_operator_found=there, gpu_operator_look=look, **more)
 
 
 @pytest.mark.parametrize(
-    ("there", "refused"),
+    ("there", "left", "refused"),
     [
-        pytest.param(found(), False, id="no GPU node"),
-        pytest.param(found(node("other", None)), False, id="a node without a device plugin"),
-        pytest.param(found(node("other", "managed")), True, id="managed"),
-        pytest.param(found(node("other", "node")), True, id="GPU image"),
-        pytest.param(found(node("other", "daemon_set", OURS)), True, id="our DaemonSet"),
-        pytest.param(found(node("other", None, THEIRS)), True, id="somebody's DaemonSet, not yet running"),
-        pytest.param(found(SERVED), False, id="its own"),
-        pytest.param(found(node("other", "managed", **{LABEL: "false"})), False, id="kept off by the label"),
-        pytest.param(found(node("other", "managed"), policies=("theirs",)), False, id="somebody else's operator"),
+        pytest.param(found(), "", False, id="no GPU node"),
+        pytest.param(found(node("other", None)), "", False, id="a node without a device plugin"),
+        pytest.param(found(node("other", "managed")), "", True, id="managed"),
+        pytest.param(found(node("other", "node")), "", True, id="GPU image"),
+        pytest.param(found(node("other", "daemon_set", OURS)), "", True, id="our DaemonSet"),
+        pytest.param(found(node("other", None, THEIRS)), "", True, id="somebody's DaemonSet, not yet running"),
+        pytest.param(found(SERVED), "", False, id="its own"),
+        pytest.param(found(node("other", "managed", **{LABEL: "false"})), "", False, id="kept off by the label"),
+        pytest.param(found(node("other", "managed")), "left as it is", False, id="somebody else's operator"),
     ],
 )
-def test_the_operator_is_not_put_beside_another_plugin(there: dict[str, Any], refused: bool) -> None:
-    problems = operator("gpu_operator_problems", there)
+def test_the_operator_is_not_put_beside_another_plugin(there: dict[str, Any], left: str, refused: bool) -> None:
+    problems = operator("gpu_operator_problems", there, left=left)
     assert len(problems) == refused
     if refused:
         assert "hand out each GPU twice" in problems[0]
         assert LABEL in problems[0]
 
 
+NONE = "aks.gpu has not installed NVIDIA's GPU Operator in this cluster."
+
+
 @pytest.mark.parametrize(
-    ("to_be", "ours", "there", "more", "says"),
+    ("to_be", "own", "left", "there", "more", "says", "stays"),
     [
-        ("present", False, found(), {}, ""),
-        ("present", True, found(SERVED, policies=("p",)), {}, ""),
-        ("present", False, found(policies=("theirs",)), {}, "left as it is"),
-        ("absent", False, found(policies=("theirs",)), {}, "left as it is"),
-        ("absent", False, found(), {}, "has not installed"),
-        ("absent", True, found(SERVED, policies=("p",)), {}, "would lose their GPUs"),
-        ("absent", True, found(SERVED, policies=("p",)), {"gpu_operator_keep_while_used": "no"}, ""),
-        ("absent", True, found(SERVED, policies=("p",)), {"node_pool_result": {"node_pool": None}}, ""),
-        ("absent", True, found(policies=("p",)), {}, ""),
+        ("present", False, "", found(), {}, "", False),
+        ("present", True, "", found(SERVED), {}, "", False),
+        ("present", False, "left as it is", found(), {}, "left as it is", True),
+        ("absent", False, "left as it is", found(), {}, "left as it is", True),
+        ("absent", False, NONE, found(), {}, NONE, False),
+        ("absent", True, "", found(SERVED), {}, "would lose their GPUs", True),
+        ("absent", True, "", found(SERVED), {"gpu_operator_keep_while_used": "no"}, "", False),
+        ("absent", True, "", found(SERVED), {"node_pool_result": {"node_pool": None}}, "", False),
+        ("absent", True, "", found(), {}, "", False),
     ],
 )
 def test_when_the_operator_is_left(
-    to_be: str, ours: bool, there: dict[str, Any], more: dict[str, Any], says: str
+    to_be: str, own: bool, left: str, there: dict[str, Any], more: dict[str, Any], says: str, stays: bool
 ) -> None:
-    text = operator("gpu_operator_left", there, ours, gpu_operator_to_be=to_be, **more)
+    more["gpu_operator_to_be"] = to_be
+    text = operator("gpu_operator_left", there, own=own, left=left, **more)
     assert says in text
     assert bool(text) == bool(says)
+    assert operator("gpu_operator_stays", there, own=own, left=left, **more) is stays
 
 
 @pytest.mark.parametrize(
@@ -283,12 +280,3 @@ def test_when_the_operator_is_left(
 )
 def test_where_the_chart_comes_from(chart: str, repository: str) -> None:
     assert variable("gpu_operator", "gpu_operator_chart_repository", gpu_operator_chart=chart) == repository
-
-
-@pytest.mark.parametrize(
-    ("release", "version"),
-    [({"status": {}}, ""), ({"status": {"chart": "gpu-operator-v25.3.4"}}, "v25.3.4"),
-     ({"status": {"chart": "my-gpu-operator-1.2.3-rc.1"}}, "1.2.3-rc.1")],
-)  # fmt: skip
-def test_an_installed_version_stays(release: dict[str, Any], version: str) -> None:
-    assert variable("gpu_operator", "gpu_operator_installed_version", gpu_operator_helm_release=release) == version

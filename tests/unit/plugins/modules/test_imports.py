@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.aks.gpu.plugins import modules
 
 NAMES = sorted(path.stem for path in Path(next(iter(modules.__path__))).glob("[a-z]*.py"))
-KUBERNETES = {"gpu_probe", "manifest", "prometheus_scraping", "wait_for_gpus", "wait_for_job"}
+KUBERNETES = {"gpu_operator", "gpu_probe", "manifest", "prometheus_scraping", "wait_for_gpus", "wait_for_job"}
 NEITHER = {"evidence", "evidence_report", "role_variables"}
 BOTH = {"kubeconfig"}
 """It fetches credentials from Azure, and with `run_command: auto` asks the API server whether it is in reach."""

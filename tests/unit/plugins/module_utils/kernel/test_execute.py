@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,17 @@ from ansible_collections.aks.gpu.plugins.plugin_utils import _isolation
 SCRIPT = "import os, sys; print(os.environ['GREETING'], sys.argv[1:]); print('aside', file=sys.stderr); sys.exit(3)"
 
 
-def execute(folder: Path, *command: str, seconds: float = 20) -> dict[str, Any]:
+def execute(folder: Path, *command: str, seconds: float = 20, stop_after: float | None = None) -> dict[str, Any]:
     """What ``Task.execute`` returned or raised, in a module as the runner runs it."""
 
     def main() -> None:
         module = AnsibleModule({})
+        stop = None if stop_after is None else threading.Event()
+        if stop is not None:
+            threading.Timer(stop_after or 0, stop.set).start()
         with contextlib.ExitStack() as at_end:
             try:
-                outcome: Any = Task(module, at_end).execute(command, {"GREETING": "hello ~ $HOME"}, seconds)
+                outcome: Any = Task(module, at_end).execute(command, {"GREETING": "hello ~ $HOME"}, seconds, stop)
             except OSError as error:
                 outcome = [type(error).__name__, str(error)]
         module.exit_json(outcome=list(outcome))
@@ -49,6 +53,22 @@ def test_it_is_killed_when_it_takes_too_long(tmp_path: Path) -> None:
     assert kind == "TimeoutError"
     assert "took more than" in text
     assert time.monotonic() - began < 20
+
+
+STOPPED = """
+import signal, sys, time
+def end(*_): print("asked to end"); sys.exit(7)
+signal.signal(signal.SIGTERM, end)
+print("began", flush=True)
+time.sleep(60)
+"""
+
+
+def test_it_is_asked_to_end(tmp_path: Path) -> None:
+    began = time.monotonic()
+    status, stdout, _stderr = execute(tmp_path, sys.executable, "-c", STOPPED, seconds=50, stop_after=2.0)["outcome"]
+    assert (status, stdout) == (7, "began\nasked to end\n")
+    assert time.monotonic() - began < 40
 
 
 def test_there_is_no_such_program(tmp_path: Path) -> None:

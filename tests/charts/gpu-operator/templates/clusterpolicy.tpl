@@ -1,6 +1,0 @@
-apiVersion: nvidia.com/v1
-kind: ClusterPolicy
-metadata:
-  name: cluster-policy
-spec:
-  daemonsets: {{ toJson .Values.daemonsets }}
