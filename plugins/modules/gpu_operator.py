@@ -76,8 +76,8 @@ options:
     default: 600
   run:
     description:
-      - The name of the run, at most 256 characters. The mark of the release carries it as the annotation C(aks.gpu/run), which
-        M(aks.gpu.manifest) writes.
+      - The name of the run, at most 256 characters. The mark of the release carries it as the annotation
+        C(aks.gpu/run), which M(aks.gpu.manifest) writes.
     type: str
   only_run:
     description:
