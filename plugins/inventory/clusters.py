@@ -137,7 +137,6 @@ from typing import Any
 
 from ansible import constants
 from ansible.errors import AnsibleError, AnsibleParserError
-from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.utils.unsafe_proxy import wrap_var
 
@@ -146,7 +145,7 @@ try:
 except ImportError:  # ansible-core 2.18 and older
     trust_as_template = None  # type: ignore[assignment]
 
-from ansible_collections.aks.gpu.plugins.module_utils._ansible import _progress
+from ansible_collections.aks.gpu.plugins.module_utils._ansible import _progress, _secrets
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
@@ -195,7 +194,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         try:
             self._populate(inventory, self._clusters(path, cache))
         except Failure as failure:
-            raise AnsibleParserError(str(remove_values(str(failure), self._secrets))) from None
+            raise AnsibleParserError(str(_secrets.masked(str(failure), self._secrets))) from None
 
     def _clusters(self, path: str, cache: bool) -> list[Facts]:
         """Returns all clusters of the subscriptions: the cache's, or Azure's.
@@ -247,7 +246,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 vars(constants)["DEFAULT_LOCAL_TMP"],
                 self._mask,
                 _progress.Deadline(float(self._option("timeout"))),
-                _progress.Progress(mask=lambda text: str(remove_values(text, self._secrets))),
+                _progress.Progress(mask=lambda text: str(_secrets.masked(text, self._secrets))),
             )
             ids: dict[str, str | None] = {each.lower(): None for each in wanted if _is_id(each)}
             patterns = [each for each in wanted if not _is_id(each)]
@@ -267,6 +266,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def _mask(self, *secrets: str | None) -> None:
         self._secrets.update(secret for secret in secrets if secret)
+        _secrets.register(self._secrets)
 
     @contextlib.contextmanager
     def _shown_waits(self) -> Iterator[None]:

@@ -35,8 +35,7 @@ from typing import Any, cast
 from ansible.module_utils import basic
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common import warnings as module_warnings
-from ansible.module_utils.common.parameters import remove_values
-from ansible_collections.aks.gpu.plugins.module_utils._ansible import _progress
+from ansible_collections.aks.gpu.plugins.module_utils._ansible import _progress, _secrets
 
 PROFILE = "legacy"
 """How ansible-core 2.19 and newer serialise the arguments and results of a module that does not choose otherwise."""
@@ -99,7 +98,7 @@ def call_main(
         os.chdir(working_directory)
         rc, masked = _ended(main)
     output, errors = _text(out), _text(err)
-    return Outcome(rc, _mask_messages(output, masked), remove_values(errors, masked))
+    return Outcome(rc, _mask_messages(output, masked), str(_secrets.masked(errors, masked)))
 
 
 def _ended(main: Callable[[], object]) -> tuple[int, set[str]]:
@@ -167,10 +166,10 @@ def _mask_messages(output: str, masked: set[str]) -> str:
     try:
         result = json.loads(brace.strip() + body)
     except ValueError:
-        return str(remove_values(output, masked))
+        return str(_secrets.masked(output, masked))
     for key in ("exception", "warnings", "deprecations"):
         if key in result:
-            result[key] = remove_values(result[key], masked)
+            result[key] = _secrets.masked(result[key], masked)
     return f"{head}\n{json.dumps(result)}"
 
 

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.common.parameters import remove_values
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._option_names import (
@@ -32,7 +31,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._option_names imp
     with_names,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, Progress
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._secrets import MASK
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._secrets import MASK, masked, register
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._values import misread_texts, without_unset
 
 Kept = TypeVar("Kept")
@@ -182,13 +181,14 @@ class Task:
     def secret(self, *values: str | None) -> None:
         """Masks the values in everything that this task prints or returns. Empty ones are passed over."""
         self._module.no_log_values.update(value for value in values if value)
+        register(value for value in values if value)
 
     def warn(self, text: str) -> None:
         """Shows a warning to the user."""
         self._module.warn(self._masked(with_names(text, named_here())))
 
     def _masked(self, text: str) -> str:
-        return str(remove_values(text, self._module.no_log_values))
+        return str(masked(text, self._module.no_log_values))
 
 
 class _Module(AnsibleModule):
@@ -235,6 +235,7 @@ class _Module(AnsibleModule):
             if name in self._spec.seals:
                 sealed = self._spec.seals[name](value)
                 self.no_log_values.update(sealed.secrets)
+                register(sealed.secrets)
                 self._shown[name] = sealed.shown
             elif name not in known and not name.startswith("_ansible_"):
                 self._shown[name] = MASK

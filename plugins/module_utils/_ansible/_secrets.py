@@ -11,7 +11,8 @@ registered.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,38 @@ class Sealed:
 
     secrets: frozenset[str]
     shown: Any
+
+
+def register(secrets: Iterable[str]) -> None:
+    """Has ansible-core 2.22 and newer mask secrets, which masks only what is registered; older ones have no such place."""
+    try:
+        core = importlib.import_module("ansible.module_utils.secrets")
+    except ImportError:
+        return
+    core.register_secrets([secret for secret in secrets if secret])
+
+
+def masked(value: Any, secrets: Iterable[str]) -> Any:
+    """Returns a value without secrets in its texts: ansible-core's own function for it is deprecated since 2.22.
+
+    Args:
+        value: A text, or lists and dictionaries with texts in them, keys as well.
+        secrets: What is masked, wherever it appears; the longest first, as one may be a part of another.
+    """
+    ordered = sorted({str(secret) for secret in secrets if secret}, key=len, reverse=True)
+    return _masked(value, ordered) if ordered else value
+
+
+def _masked(value: Any, secrets: list[str]) -> Any:
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, MASK)
+        return value
+    if isinstance(value, Mapping):
+        return {_masked(key, secrets): _masked(each, secrets) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_masked(each, secrets) for each in value]
+    return value
 
 
 Seal = Callable[[Any], Sealed]
