@@ -38,6 +38,10 @@ options:
         looked at.
     type: list
     elements: str
+  stats_name:
+    description:
+      - The name under which RV(run_summary) is handed on, as M(ansible.builtin.set_stats) does. By default it is not.
+    type: str
   unless_going:
     description:
       - Inventory hosts. Nothing is done as long as M(aks.gpu.evidence) has not found a fault with each of them in this
@@ -137,6 +141,13 @@ lines:
   type: list
   elements: str
   sample: ["98 of 100 clusters work, 480 GPU(s) on 120 node(s)"]
+shown:
+  description:
+    - What the task shows on standard error, RV(lines) where there are several clusters, and where the report is.
+  returned: always
+  type: list
+  elements: str
+  sample: ["98 of 100 clusters work, 480 GPU(s) on 120 node(s)"]
 page:
   description: The page; null without a directory.
   returned: always
@@ -163,6 +174,7 @@ ARGUMENTS = ArgumentSpec(
         "directory": {"type": "path"},
         "sources": {"type": "list", "elements": "path"},
         "hosts": {"type": "list", "elements": "str"},
+        "stats_name": {"type": "str"},
         "unless_going": {"type": "list", "elements": "str"},
     }
 )

@@ -39,6 +39,12 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  return_details:
+    description:
+      - Whether RV(node_pool) has every field. Otherwise it has C(id), C(name), C(provisioning_state), C(etag),
+        C(vm_size) and C(count).
+    type: bool
+    default: true
   wait:
     description:
       - Whether to wait until Azure has done it. What somebody else has started on the pool is awaited too.
@@ -351,7 +357,8 @@ settled:
 node_pool:
   description:
     - The pool, in check mode as it would be. Null when O(state=absent), unless O(only_own) leaves it.
-    - Every option is a key of it, and every other field that Azure returns, in snake_case.
+    - Every option is a key of it, and every other field that Azure returns, in snake_case. With
+      O(return_details=false) only few.
   returned: success
   type: dict
   contains:

@@ -96,6 +96,7 @@ NODE_POOL_ARGUMENTS = AZURE_ARGUMENTS.merge(
             "abort": {"type": "bool", "default": False},
             "ignore_pod_disruption_budget": {"type": "bool", "default": False},
             "only_own": {"type": "bool", "default": False},
+            "return_details": {"type": "bool", "default": True},
             "wait": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 3600},
         }
@@ -107,9 +108,12 @@ NODE_POOL_ARGUMENTS = AZURE_ARGUMENTS.merge(
 SETTINGS: dict[str, dict[str, Any]] = {
     name: rule
     for name, rule in NODE_POOL_ARGUMENTS.options.items()
-    if name not in {*AZURE_ARGUMENTS.options, *CLUSTER_OPTIONS, "name", "settings"}
+    if name not in {*AZURE_ARGUMENTS.options, *CLUSTER_OPTIONS, "name", "settings", "return_details"}
 }
 """The options that ``settings`` may hold."""
+
+ESSENTIAL = ("id", "name", "provisioning_state", "etag", "vm_size", "count")
+"""What is returned of a pool without ``return_details``."""
 
 LISTS = frozenset(name for name, rule in SETTINGS.items() if rule["type"] == "list")
 """Those of them that may be comma-separated text."""
@@ -150,8 +154,8 @@ def plan_node_pool(task: Task) -> Plan:
     apply = planned.apply
     return replace(
         planned,
-        result=_with_settled(planned.result, planned.changed),
-        apply=None if apply is None else lambda: _with_settled(apply(), False),
+        result=_returned(params, planned.result, planned.changed),
+        apply=None if apply is None else lambda: _returned(params, apply(), False),
     )
 
 
@@ -175,10 +179,13 @@ def with_settings(params: Mapping[str, Any]) -> dict[str, Any]:
     return {**params, **{name: found.validated_parameters[name] for name in given}}
 
 
-def _with_settled(result: dict[str, Any], pending: bool) -> dict[str, Any]:
+def _returned(params: Mapping[str, Any], result: dict[str, Any], pending: bool) -> dict[str, Any]:
     """Returns a result that also says whether there is anything left to do or to wait for."""
     pool = result["node_pool"]
-    return {"settled": not pending and (pool is None or pool["provisioning_state"] == "Succeeded"), **result}
+    settled = not pending and (pool is None or pool["provisioning_state"] == "Succeeded")
+    if pool is not None and not params["return_details"]:
+        result = {**result, "node_pool": {name: pool.get(name) for name in ESSENTIAL}}
+    return {"settled": settled, **result}
 
 
 # --- absent ------------------------------------------------------------------------------------------------------
