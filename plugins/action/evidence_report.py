@@ -9,3 +9,4 @@ from ansible_collections.aks.gpu.plugins.plugin_utils import _in_process
 
 class ActionModule(_in_process.InProcessAction):
     MODULE = _in_process.load("evidence_report")
+    SHOWN_RESULT = "shown"

@@ -48,3 +48,30 @@ requirements:
 notes:
   - An API server that restarts, or that answers 429 or 5xx for a moment, does not end a task; it is asked again.
 """
+
+    IN_CLUSTER = r"""
+options:
+  resource_group:
+    description:
+      - The resource group of the cluster, with O(cluster_name).
+    type: str
+    aliases: [resource_group_name]
+  cluster_name:
+    description:
+      - The AKS cluster, where neither O(kubeconfig) nor O(host) is set. The task asks Azure for its credentials, as
+        M(aks.gpu.kubeconfig) does, and shares them with the other tasks of the run, so that Azure is asked once.
+    type: str
+  kubeconfig_directory:
+    description:
+      - With O(cluster_name), a directory that keeps a kubeconfig for each cluster, as the option
+        O(aks.gpu.kubeconfig#module:directory). A file that is written is not reported as a change. In check mode none
+        is written.
+    type: path
+  run_command:
+    description:
+      - With O(cluster_name), whether to reach it by AKS's run-command, as the option
+        O(aks.gpu.kubeconfig#module:run_command).
+    type: str
+    choices: [never, auto, always]
+    default: never
+"""

@@ -109,6 +109,11 @@ options:
     description:
       - What that step returned, such as C(ansible_failed_result). Its C(msg), C(problems) and C(probes) are read.
     type: dict
+  return_document:
+    description:
+      - Whether to return RV(checks), RV(lines) and RV(evidence). They are long, and the file has them.
+    type: bool
+    default: true
   predicted:
     description:
       - What was looked at may not be there yet, as in check mode. Then it is no failure.
@@ -157,7 +162,7 @@ EXAMPLES = r"""
 
 - name: Show it
   ansible.builtin.debug:
-    msg: "{{ judged.lines }}"
+    msg: "{{ judged.brief }}"
 """
 
 RETURN = r"""
@@ -174,7 +179,7 @@ headline:
   type: str
   sample: "myAKSCluster works: 1 GPU(s) on 1 node(s), samples-tf-mnist-demo complete on Tesla T4"
 checks:
-  description: Every assertion.
+  description: Every assertion; empty with O(return_document=false).
   returned: always
   type: list
   elements: dict
@@ -195,13 +200,25 @@ checks:
       returned: always
       sample: "nodes Ready: 1 of 1"
 lines:
-  description: The evidence as text for a terminal.
+  description:
+    - The evidence as text for a terminal, the verdict first, then what does not hold. Empty with
+      O(return_document=false).
   returned: always
   type: list
   elements: str
   sample: ["ok   nodes Ready: 1 of 1"]
+brief:
+  description:
+    - The beginning of what RV(lines) says, in so few characters that AWX's list of events shows all of it. It names the
+      step that failed, and leaves the reason to that step.
+  returned: always
+  type: list
+  elements: str
+  sample: ["myAKSCluster works: 1 GPU(s) on 1 node(s), samples-tf-mnist-demo complete on Tesla T4"]
 evidence:
-  description: The document, as C(docs/evidence.schema.json) describes it; empty when it is only predicted.
+  description:
+    - The document, as C(docs/evidence.schema.json) describes it; empty when it is only predicted, or with
+      O(return_document=false).
   returned: always
   type: dict
   sample: {format: aks.gpu/evidence, format_version: 1}
@@ -244,6 +261,7 @@ ARGUMENTS = ArgumentSpec(
         "failed_step": {"type": "str"},
         "failed_result": {"type": "dict"},
         "predicted": {"type": "bool", "default": False},
+        "return_document": {"type": "bool", "default": True},
         "metrics": {"type": "list", "elements": "dict", "options": SERIES},
     }
 )

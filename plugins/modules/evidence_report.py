@@ -46,7 +46,7 @@ options:
     elements: str
   run:
     description:
-      - The name of the run, which RV(handed_on) hands on.
+      - The name of the run, which is handed on as C(aks_gpu_run), see RV(ansible_stats).
     type: str
   job:
     description:
@@ -159,17 +159,32 @@ run_summary:
   returned: always
   type: dict
   contains: *summary
-handed_on:
+ansible_stats:
   description:
-    - The variables for what comes next in a workflow, for C(set_stats).
-    - C(aks_gpu_summary) is RV(run_summary). With O(job), C(aks_gpu_summary_<job>) is the same with C(hosts), the
-      verdict of each host. With O(run), C(aks_gpu_run) is that name.
-  returned: always
+    - The variables for what comes next in a workflow, handed on as M(ansible.builtin.set_stats) does.
+  returned: when there was something to report
   type: dict
-  sample:
-    aks_gpu_summary: {"clusters": 100, "works": 98}
-    aks_gpu_summary_57: {"clusters": 100, "works": 98, "hosts": {"aks-train-1": "works"}}
-    aks_gpu_run: awx.example.com/56
+  contains:
+    data:
+      description:
+        - C(aks_gpu_summary) is RV(run_summary). With O(job), C(aks_gpu_summary_<job>) is the same with C(hosts), the
+          verdict of each host. With O(run), C(aks_gpu_run) is that name.
+      type: dict
+      returned: always
+      sample:
+        aks_gpu_summary: {"clusters": 100, "works": 98}
+        aks_gpu_summary_57: {"clusters": 100, "works": 98, "hosts": {"aks-train-1": "works"}}
+        aks_gpu_run: awx.example.com/56
+    per_host:
+      description: Whether they are handed on for each host by itself.
+      type: bool
+      returned: always
+      sample: false
+    aggregate:
+      description: Whether a dictionary is added to one that is handed on already.
+      type: bool
+      returned: always
+      sample: true
 lines:
   description: What there is to say about this run, for a terminal.
   returned: always
@@ -193,6 +208,14 @@ notes:
   type: list
   elements: str
   sample: []
+shown:
+  description:
+    - What the task shows on standard error - RV(lines) where there are several clusters, RV(notes), and where the
+      report is.
+  returned: always
+  type: list
+  elements: str
+  sample: ["98 of 100 clusters work, 480 GPU(s) on 120 node(s)"]
 page:
   description: The page; null without a directory.
   returned: always

@@ -167,23 +167,10 @@ kubeconfig:
   type: str
 """
 
-import os
-from typing import Any
-
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task, run
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS, CLUSTER_OPTIONS
-from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
-from ansible_collections.aks.gpu.plugins.module_utils._azure._kubelogin import login_arguments
-from ansible_collections.aks.gpu.plugins.module_utils._azure._run_command import is_closed
-from ansible_collections.aks.gpu.plugins.module_utils._azure._session import connect
-from ansible_collections.aks.gpu.plugins.module_utils._azure._sign_in import choose, require_subscription
-from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import (
-    cluster,
-    cluster_credentials,
-    cluster_path,
-)
+from ansible_collections.aks.gpu.plugins.module_utils._credentials._source import source_of
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _kubeconfig as kubeconfigs
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _kubeconfig_plan
 
@@ -210,37 +197,7 @@ ARGUMENTS = AZURE_ARGUMENTS.merge(
 
 def plan(task: Task) -> Plan:
     """Joins Azure, which has the credentials, and the kubeconfig that they go to."""
-    params = task.params
-    group, name, admin = params["resource_group"], params["cluster_name"], params["admin"]
-    choice = choose(params, os.environ)
-    subscription_id = require_subscription(choice.settings)
-
-    def fetch() -> str:
-        try:
-            return cluster_credentials(connect(task).client, subscription_id, group, name, admin)
-        except AzureError as error:
-            if "local account" not in error.azure_message.lower():
-                raise
-            raise Failure(
-                f"Cluster {name} has no credentials of an administrator: its local accounts are disabled.",
-                hint="Leave admin out; the user signs in by Microsoft Entra ID, with kubelogin.",
-                **error.details,
-            ) from error
-
-    def login() -> kubeconfigs.Login:
-        method, values, trust = login_arguments(choice, connect(task).client.cloud, params, params["login"])
-        return kubeconfigs.login_of(method, values, **trust)
-
-    def only_by_run_command(config: dict[str, Any]) -> bool:
-        if params["run_command"] != "auto":
-            return bool(params["run_command"] == "always")
-        reason = _kubeconfig_plan.unreachable(task, config)
-        return reason is not None and is_closed(cluster(connect(task).client, subscription_id, group, name), reason)
-
-    identity = kubeconfigs.Identity(cluster_path(subscription_id, group, name), group, name, admin)
-    signed_in_as = "\n".join([*map(str, choice.principal), params["login"]])
-    source = _kubeconfig_plan.Source(identity, fetch, login, only_by_run_command, signed_in_as)
-    return _kubeconfig_plan.plan(task, source)
+    return _kubeconfig_plan.plan(task, source_of(task))
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ extends_documentation_fragment:
   - aks.gpu.attributes
   - aks.gpu.attributes.writes
   - aks.gpu.kubernetes
+  - aks.gpu.kubernetes.in_cluster
   - aks.gpu.azure
 options:
   definition:
@@ -63,6 +64,14 @@ options:
       - An object that this module did not create is refused, unless O(force_conflicts=true) as well.
     type: bool
     default: false
+  recreate:
+    description:
+      - Objects of O(definition) to delete and create anew, whatever their state is, such as a Job to run again. Each
+        with C(kind) and C(metadata), in which C(name) and C(namespace) count.
+      - An object that this module did not create is refused, unless O(force_conflicts=true) as well.
+    type: list
+    elements: dict
+    default: []
   namespaces_exist:
     description:
       - Refuse objects in a namespace that is not there also where nothing would be changed. By default check mode
@@ -94,6 +103,11 @@ options:
         minute at most. What belongs to objects that have gone does not count.
     type: bool
     default: false
+  return_objects:
+    description:
+      - Whether RV(resources[].object) is returned.
+    type: bool
+    default: true
   wait:
     description:
       - With O(state=absent), wait until the objects and what belongs to them are gone.
@@ -169,7 +183,9 @@ resources:
       returned: always
       sample: ""
     object:
-      description: The object as it is, or would be; null when there is none. The values of a Secret are masked.
+      description:
+        - The object as it is, or would be; null when there is none, or with O(return_objects=false). The values of a
+          Secret are masked.
       type: dict
       returned: always
       sample:
@@ -184,6 +200,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Pl
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._runs import RUN_ARGUMENTS
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
 from ansible_collections.aks.gpu.plugins.module_utils._azure._run_command import executor
+from ansible_collections.aks.gpu.plugins.module_utils._credentials._cluster import IN_CLUSTER_ARGUMENTS, plan_in_cluster
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._arguments import KUBERNETES_ARGUMENTS
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._manifest import plan_manifest
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._secrets import seal_definition
@@ -191,6 +208,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._secrets impor
 ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
     AZURE_ARGUMENTS,
     RUN_ARGUMENTS,
+    IN_CLUSTER_ARGUMENTS,
     ArgumentSpec(
         options={
             "definition": {"type": "raw", "required": True},
@@ -198,9 +216,11 @@ ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
             "field_manager": {"type": "str", "default": "aks.gpu"},
             "force_conflicts": {"type": "bool", "default": False},
             "recreate_immutable": {"type": "bool", "default": False},
+            "recreate": {"type": "list", "elements": "dict", "default": []},
             "namespaces_exist": {"type": "bool", "default": False},
             "only_own": {"type": "bool", "default": False},
             "only_if_empty": {"type": "bool", "default": False},
+            "return_objects": {"type": "bool", "default": True},
             "wait": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 300},
         },
@@ -211,7 +231,9 @@ ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
 
 def plan(task: Task) -> Plan:
     """Joins the cluster, and Azure, which is asked only where nobody else can reach the cluster's API server."""
-    return plan_manifest(task, lambda way: executor(task, way.cluster_id, way.server_id))
+    return plan_in_cluster(
+        task, lambda task: plan_manifest(task, lambda way: executor(task, way.cluster_id, way.server_id))
+    )
 
 
 def main() -> None:

@@ -39,6 +39,17 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  return_details:
+    description:
+      - Whether RV(node_pool) has every field. Otherwise it has C(id), C(name), C(provisioning_state), C(etag),
+        C(vm_size) and C(count).
+    type: bool
+    default: true
+  return_node_pools:
+    description:
+      - Whether to read the cluster as well, and to return RV(node_pools).
+    type: bool
+    default: false
   wait:
     description:
       - Whether to wait until Azure has done it. What somebody else has started on the pool is awaited too.
@@ -360,10 +371,22 @@ settled:
   returned: success
   type: bool
   sample: true
+node_pools:
+  description:
+    - C(name) and C(tags) of each node pool of the cluster. Null without O(return_node_pools=true), and in check mode
+      where something would be done.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - name: gpunp
+      tags:
+        aks.gpu.created-by: aks.gpu
 node_pool:
   description:
     - The pool, in check mode as it would be. Null when O(state=absent), unless O(only_own) or O(only_run) leaves it.
-    - Every option is a key of it, and every other field that Azure returns, in snake_case.
+    - Every option is a key of it, and every other field that Azure returns, in snake_case. With
+      O(return_details=false) only few.
   returned: success
   type: dict
   contains:

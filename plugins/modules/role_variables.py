@@ -26,6 +26,12 @@ options:
     type: list
     elements: str
     required: true
+  hosts:
+    description:
+      - The hosts of the play. When two of them name the same node pool, by their variables C(aks_subscription_id),
+        C(aks_resource_group), C(aks_cluster_name) and C(node_pool_name), all of them are refused.
+    type: list
+    elements: str
   hint:
     description: What to say in addition when something is wrong.
     type: str

@@ -21,6 +21,7 @@ extends_documentation_fragment:
   - aks.gpu.attributes
   - aks.gpu.attributes.reads
   - aks.gpu.kubernetes
+  - aks.gpu.kubernetes.in_cluster
   - aks.gpu.azure
 options:
   node_pool:
@@ -66,6 +67,12 @@ options:
       - What M(aks.gpu.node_pool) or M(aks.gpu.node_pool_info) returned for the pool, so that a pool that
         failed, is still being created, or has no GPU driver is told apart.
     type: dict
+  return_details:
+    description:
+      - Whether RV(nodes) have all labels and conditions. Otherwise they have the label
+        C(kubernetes.azure.com/accelerator), and the conditions by which a node is judged. A failed task returns all.
+    type: bool
+    default: true
   wait_timeout:
     description:
       - How long to wait altogether, in seconds.
@@ -314,12 +321,14 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task, run
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
 from ansible_collections.aks.gpu.plugins.module_utils._azure._run_command import executor
+from ansible_collections.aks.gpu.plugins.module_utils._credentials._cluster import IN_CLUSTER_ARGUMENTS, plan_in_cluster
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._arguments import KUBERNETES_ARGUMENTS
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpus import expectation_of, plan_wait
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._vm_sizes import facts
 
 ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
     AZURE_ARGUMENTS,
+    IN_CLUSTER_ARGUMENTS,
     ArgumentSpec(
         options={
             "node_pool": {"type": "str"},
@@ -330,6 +339,7 @@ ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
             "gpu_stack": {"type": "str", "choices": ["device_plugin", "gpu_image", "managed", "operator"]},
             "ignored_daemon_sets": {"type": "list", "elements": "str", "default": []},
             "pool": {"type": "dict"},
+            "return_details": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 1800},
             "grace": {"type": "int", "default": 300},
         }
@@ -340,7 +350,9 @@ ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
 def plan(task: Task) -> Plan:
     """Plans the wait, with the number of GPUs that the size is known to have."""
     expected = expectation_of(task.params, gpus_of_size=lambda size: facts(size).gpus)
-    return plan_wait(task, expected, lambda way: executor(task, way.cluster_id, way.server_id))
+    return plan_in_cluster(
+        task, lambda task: plan_wait(task, expected, lambda way: executor(task, way.cluster_id, way.server_id))
+    )
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ extends_documentation_fragment:
   - aks.gpu.attributes
   - aks.gpu.attributes.reads
   - aks.gpu.kubernetes
+  - aks.gpu.kubernetes.in_cluster
   - aks.gpu.azure
 options:
   name:
@@ -317,11 +318,13 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task, run
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
 from ansible_collections.aks.gpu.plugins.module_utils._azure._run_command import executor
+from ansible_collections.aks.gpu.plugins.module_utils._credentials._cluster import IN_CLUSTER_ARGUMENTS, plan_in_cluster
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._arguments import KUBERNETES_ARGUMENTS
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._jobs import plan_wait
 
 ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
     AZURE_ARGUMENTS,
+    IN_CLUSTER_ARGUMENTS,
     ArgumentSpec(
         options={
             "name": {"type": "str", "required": True},
@@ -338,7 +341,9 @@ ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
 
 def plan(task: Task) -> Plan:
     """Joins the cluster, and Azure, which is asked only where nobody else can reach the cluster's API server."""
-    return plan_wait(task, lambda way: executor(task, way.cluster_id, way.server_id))
+    return plan_in_cluster(
+        task, lambda task: plan_wait(task, lambda way: executor(task, way.cluster_id, way.server_id))
+    )
 
 
 def main() -> None:

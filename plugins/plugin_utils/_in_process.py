@@ -133,10 +133,12 @@ class InProcessAction(NormalAction):
         MODULE: The module.
         SECRET_RESULTS: Return values that make Ansible censor the result wherever it is shown; it can be registered all
             the same. Only an action plugin can ask for that.
+        SHOWN_RESULT: Return value whose lines are shown as they are, as progress is; empty for none.
     """
 
     MODULE = LoadedModule(None)
     SECRET_RESULTS: frozenset[str] = frozenset()
+    SHOWN_RESULT = ""
 
     _in_process = False
     _arguments: bytes | None = None
@@ -160,6 +162,8 @@ class InProcessAction(NormalAction):
         result: dict[str, Any] = super().run(tmp, task_vars)  # type: ignore[no-untyped-call]
         if any(result.get(name) is not None for name in self.SECRET_RESULTS):
             result["_ansible_no_log"] = True
+        if lines := result.get(self.SHOWN_RESULT):
+            display.display("\n".join(one_line(line) for line in lines), stderr=True)
         self._note(started, result)
         return result
 

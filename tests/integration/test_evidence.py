@@ -19,7 +19,9 @@ from junitparser import JUnitXml
 
 SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "docs" / "evidence.schema.json").read_text()))
 REPORT = {"index.html", "junit.xml", "summary.json"}
-SHOWN = "Show what was found"
+SHOWN, NAMED = "Show what was found", "Say that it does not work"
+REPORTED = "Make one report of the evidence of all clusters"
+WAITED = "Wait until the Job is complete"
 
 
 def variables(sandbox: Sandbox, directory: Path | str, **more: Any) -> dict[str, Any]:
@@ -78,7 +80,7 @@ def test_a_cluster_that_works(sandbox: Sandbox, ansible: Ansible, tmp_path: Path
 
     names = [step["name"].rpartition(" : ")[2] for step in evidence["steps"]]
     assert names[0] == "GPU node pool: look for everything that would go wrong"
-    assert names[-1] == "Wait until the Job is complete"
+    assert names[-1] == WAITED
     assert names.index("GPU node pool: wait for it") < names.index("Compute on every GPU that nothing else holds")
     outcomes = {name: step["outcome"] for name, step in zip(names, evidence["steps"], strict=True)}
     assert outcomes[names[0]] == "predicted"
@@ -92,7 +94,7 @@ def test_a_cluster_that_works(sandbox: Sandbox, ansible: Ansible, tmp_path: Path
     summary = json.loads((directory / "summary.json").read_text())
     assert (summary["clusters"], summary["works"], summary["gpus_passed"]) == (1, 1, 1)
     assert f"<h1>{sandbox.cluster} works</h1>" in (directory / "index.html").read_text()
-    stats = first["Hand the summary to what comes next"]["ansible_stats"]["data"]["aks_gpu_summary"]
+    stats = first[REPORTED]["ansible_stats"]["data"]["aks_gpu_summary"]
     assert (stats["clusters"], stats["works"], stats["failed"]) == (1, 1, [])
 
     again = ansible.playbook("aks.gpu.site", said)
@@ -148,7 +150,7 @@ def test_a_cluster_that_does_not_work(sandbox: Sandbox, ansible: Ansible, tmp_pa
     evidence = documents(tmp_path / "evidence")[sandbox.cluster]
     assert (evidence["verdict"], evidence["failure"]) == ("does_not_work", None)
     assert [check["name"] for check in evidence["checks"] if check["holds"] is False] == ["accuracy"]
-    assert run.failures[-1] == evidence["headline"]
+    assert run[SHOWN]["msg"] == evidence["headline"]
     assert files(tmp_path / "evidence") == {"clusters", *REPORT}
     suites = JUnitXml.fromfile(str(tmp_path / "evidence" / "junit.xml"))
     assert [(suite.failures, suite.errors) for suite in suites] == [(1, 0)]
@@ -160,9 +162,9 @@ def test_a_cluster_that_does_not_work(sandbox: Sandbox, ansible: Ansible, tmp_pa
     run = ansible.playbook("aks.gpu.verify", said, fails=True)
     evidence = documents(tmp_path / "gone")[sandbox.cluster]
     assert evidence["verdict"] == "does_not_work"
-    assert evidence["failure"]["step"] == "Wait until the Job is complete"
+    assert evidence["failure"]["step"] == WAITED
     assert evidence["steps"][-1]["outcome"] == "failed"
-    assert run.failures[-1] == evidence["headline"]
+    assert run[NAMED]["msg"] == f"{sandbox.cluster} does not work. The step that failed says why: {WAITED}"
 
 
 def test_one_report_of_a_fleet(sandbox: Sandbox, ansible: Ansible, tmp_path: Path) -> None:
@@ -180,7 +182,7 @@ def test_one_report_of_a_fleet(sandbox: Sandbox, ansible: Ansible, tmp_path: Pat
     assert found["nobody"]["failure"]["step"] == "GPU node pool: look for everything that would go wrong"
     assert "ResourceNotFound" in found["nobody"]["failure"]["message"]
     assert found["nobody"]["run"] == found[sandbox.cluster]["run"]
-    assert run["Show the summary"]["msg"][:2] == [
+    assert run[REPORTED]["shown"][:2] == [
         found["nobody"]["headline"],
         "1 of 2 clusters work, 1 GPU(s) on 1 node(s)",
     ]
@@ -198,13 +200,13 @@ def test_a_fleet_of_which_all_fail(sandbox: Sandbox, ansible: Ansible, tmp_path:
     assert json.loads((directory / "summary.json").read_text())["not_looked_at"] == 3
     assert len(JUnitXml.fromfile(str(directory / "junit.xml"))) == 3
     assert {stats["failures"] for stats in run.stats.values()} == {1}
-    stats = run["Hand the summary to what comes next"]["ansible_stats"]["data"]["aks_gpu_summary"]
+    stats = run[REPORTED]["ansible_stats"]["data"]["aks_gpu_summary"]
     assert [each["host"] for each in stats["failed"]] == ["a", "b", "c"]
 
 
 def test_without_a_directory_no_file_is_left(sandbox: Sandbox, ansible: Ansible, tmp_path: Path) -> None:
     run = ansible.playbook("aks.gpu.verify", inventory=fleet(sandbox, "a", "b"), fails=True)
-    assert run["Show the summary"]["msg"][-1] == "0 of 2 clusters work, 0 GPU(s) on 0 node(s)"
+    assert run[REPORTED]["shown"][-1] == "0 of 2 clusters work, 0 GPU(s) on 0 node(s)"
     assert not list(tmp_path.rglob("index.html"))
 
 

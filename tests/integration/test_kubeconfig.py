@@ -453,20 +453,18 @@ def expired(config: Json) -> Json:
 
 
 def test_a_fleets_next_run_asks_only_for_files_that_are_no_use(azure: Sandbox, control: Ansible, path: Path) -> None:
-    """By the tasks of the roles; the last cluster is two hosts, as two node pools of it are."""
+    """The last cluster is two hosts, as two node pools of it are."""
     names = [each["name"] for each in azure.status()["clusters"]]
     hosts = {name.lower(): {"aks_cluster_name": name} for name in names}
     hosts["again"] = {"aks_cluster_name": names[-1]}
-    common = {
-        "aks_resource_group": azure.resource_group,
-        "aks_kubeconfig_directory": str(path),
-        "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+    common = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    options = {
+        "resource_group": azure.resource_group,
+        "cluster_name": "{{ aks_cluster_name }}",
+        "directory": str(path),
     }
-    roles = [
-        {"name": role, "ansible.builtin.import_role": {"name": f"aks.gpu.{role}", "tasks_from": "credentials"}}
-        for role in ("device_plugin", "gpu_verify")
-    ]
-    plays = [{"hosts": "all", "connection": "local", "gather_facts": False, "tasks": roles}]
+    tasks = [{"aks.gpu.kubeconfig": options}] * 2
+    plays = [{"hosts": "all", "connection": "local", "gather_facts": False, "tasks": tasks}]
 
     def fleet() -> tuple[PlaybookRun, int]:
         mark = azure.mark()

@@ -68,7 +68,7 @@ def test_a_pool_with_another_name_needs_a_proof_of_its_own(sandbox: Sandbox, ans
     assert evidence["own_node_pools"] == ["a100", "gpunp"]
     left = {"resource_group": sandbox.resource_group, "cluster": sandbox.cluster, "node_pool": "gpunp"}
     assert json.loads((tmp_path / "third" / "summary.json").read_text())["left_behind"] == [left]
-    assert "node pool gpunp of cluster" in "\n".join(run["Show the summary"]["msg"])
+    assert "node pool gpunp of cluster" in "\n".join(run["Make one report of the evidence of all clusters"]["shown"])
 
     inventory = {"all": {"hosts": {
         "new": {**variables(sandbox, tmp_path / "both", gpu_verify_look_only=True), **renamed},

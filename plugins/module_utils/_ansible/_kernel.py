@@ -10,6 +10,7 @@ A module hands over its argument spec and a function that plans. The only branch
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import os
 import subprocess
@@ -46,6 +47,12 @@ STOP_LOOK_SECONDS = 0.2
 
 SINCE_VARIABLE = "AKS_GPU_SINCE"
 """Environment variable by which the action plugins say how new a fact must be that tasks of the run share."""
+
+INVOCATION_ASKED = "_ansible_inject_invocation"
+"""By which ansible-core 2.21 and newer say that a result is to repeat the options; by default they do not."""
+
+INVOCATION_VERBOSITY = 3
+"""The verbosity from which on a result repeats them in any case, because Ansible prints them from then on."""
 
 
 @dataclass
@@ -104,6 +111,12 @@ class Task:
         self.progress = Progress(mask=self._masked)
         self.run_directory = run_directory()
         self.since = _since() if self.run_directory else None
+
+    def with_options(self, **options: Any) -> Task:
+        """Returns the same task with other values of options, for a library that takes options of another module."""
+        other = copy.copy(self)
+        other.params = {**self.params, **options}
+        return other
 
     @functools.cached_property
     def temporary_directory(self) -> str:
@@ -205,6 +218,7 @@ class _Module(AnsibleModule):
         self._spec = spec
         self._shown: dict[str, Any] = {}
         self._misread: list[str] = []
+        self._shows_invocation = False
         super().__init__(  # type: ignore[no-untyped-call]
             supports_check_mode=supports_check_mode, **spec.module_arguments()
         )
@@ -220,7 +234,7 @@ class _Module(AnsibleModule):
         super().fail_json(msg, **{"invocation": self._invocation(), **kwargs})
 
     def _invocation(self) -> dict[str, Any]:
-        return {"module_args": {**self.params, **self._shown}}
+        return {"module_args": {**self.params, **self._shown}} if self._shows_invocation else {}
 
     def _log_invocation(self) -> None:
         params, self.params = self.params, {**self.params, **self._shown}
@@ -242,6 +256,8 @@ class _Module(AnsibleModule):
 
     def _load_params(self) -> None:
         super()._load_params()  # type: ignore[no-untyped-call]
+        asked, verbosity = self.params.get(INVOCATION_ASKED), self.params.get("_ansible_verbosity")
+        self._shows_invocation = bool(asked) or int(verbosity or 0) >= INVOCATION_VERBOSITY
         self._seal()
         self.params = without_unset(self.argument_spec, self.params)
         self._misread = misread_texts(self.argument_spec, self.params)

@@ -10,6 +10,7 @@ Pure functions, but for those that read and write files.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,12 +31,22 @@ from ansible_collections.aks.gpu.plugins.module_utils._evidence._judge import (
     headline_of,
     verdict_of,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import ailment_of, is_about_gpus
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import is_telling
 
 FORMAT, VERSION = "aks.gpu/evidence", 1
 FOLDER = "clusters"
 READABLE = 0o644
 LOG_LINES = 20
+
+BRIEF = 900
+"""Bytes of the lines that are shown of a cluster, as Ansible prints them. Of an event, AWX's list shows 1,024 bytes
+(its setting EVENT_STDOUT_MAX_BYTES_DISPLAY), and some of them are around the lines."""
+
+BRIEF_LINE = 240
+"""Characters of each of them."""
+
+BRIEF_FRAME = 24
+"""Bytes by which Ansible indents, colours and ends each of them."""
 
 Document = dict[str, Any]
 
@@ -202,13 +213,7 @@ def _nodes(found: Found) -> list[dict[str, Any]]:
     return [
         {
             **{key: node.get(key) for key in kept},
-            "conditions": [
-                dict(condition)
-                for condition in node.get("conditions") or []
-                if condition.get("type") == "Ready"
-                or is_about_gpus(str(condition.get("type")))
-                or ailment_of(condition)
-            ],
+            "conditions": [dict(condition) for condition in node.get("conditions") or [] if is_telling(condition)],
             "driver_version": (probes.get(node["name"]) or {}).get("driver_version"),
             "cuda_version": (probes.get(node["name"]) or {}).get("cuda_version"),
             "probe": _probe(probes.get(node["name"])),
@@ -238,7 +243,47 @@ def _job(job: Facts) -> dict[str, Any]:
 
 
 def lines_of(evidence: Document) -> list[str]:
-    """Returns evidence as lines for a terminal: nodes, versions, Job, findings, and the verdict at the end."""
+    """Returns evidence as lines for a terminal: the verdict, what does not hold, nodes, versions, Job, what holds."""
+    return [evidence["headline"], *_wrong(evidence), *_found(evidence), *_right(evidence)]
+
+
+def brief_of(evidence: Document) -> list[str]:
+    """Returns the verdict and what it rests on, in the first lines of what there is to say.
+
+    A step that failed has said why by itself: here it is only named.
+    """
+    failure, name = evidence["failure"], evidence["cluster"]["name"]
+    head = evidence["headline"]
+    if failure:
+        head = f"{name} {VERDICTS[evidence['verdict']]}. The step that failed says why: {failure['step']}"
+    checks = evidence["checks"]
+    holding = sum(check["holds"] is True for check in checks)
+    lines = [head]
+    lines += [f"ok   {holding} of {len(checks)} checks hold"] * bool(checks)
+    lines += [*([] if failure else _notes(evidence)), *_found(evidence)]
+    shown = [cut(line, BRIEF_LINE) for line in lines]
+    sizes = itertools.accumulate(len(json.dumps(line)) + BRIEF_FRAME for line in shown)
+    return [line for line, size in zip(shown, sizes, strict=True) if size <= BRIEF]
+
+
+def _wrong(evidence: Document) -> list[str]:
+    return [*(f"FAIL {check['line']}" for check in evidence["checks"] if check["holds"] is False), *_notes(evidence)]
+
+
+def _notes(evidence: Document) -> list[str]:
+    lines = []
+    for problem in evidence["problems"]:
+        lines.append(f"note: {problem['subject']}: {problem['message']}")
+        lines += [f"      {problem['advice']}"] * bool(problem["advice"])
+    return lines
+
+
+def _right(evidence: Document) -> list[str]:
+    marks = {True: "ok  ", None: "    "}
+    return [f"{marks[check['holds']]} {check['line']}" for check in evidence["checks"] if check["holds"] is not False]
+
+
+def _found(evidence: Document) -> list[str]:
     row = "{:<34} {:<24} {:<5} {}".format
     lines = [row("NODE", "SIZE", "GPUS", "NODE IMAGE")] if evidence["nodes"] else []
     for node in evidence["nodes"]:
@@ -262,12 +307,13 @@ def lines_of(evidence: Document) -> list[str]:
         if job["accuracy"]:
             told = f"first {job['accuracy_first']}, last {job['accuracy_last']}, best {job['accuracy_best']}"
             lines.append(f"accuracy: {told}, {len(job['accuracy'])} steps told")
-    marks = {True: "ok  ", False: "FAIL", None: "    "}
-    lines += [f"{marks[check['holds']]} {check['line']}" for check in evidence["checks"]]
-    for problem in evidence["problems"]:
-        lines.append(f"note: {problem['subject']}: {problem['message']}")
-        lines += [f"      {problem['advice']}"] * bool(problem["advice"])
-    return [*lines, evidence["headline"]]
+    return lines
+
+
+def cut(text: str, most: int) -> str:
+    """Returns a text on one line, and of a longer one the beginning."""
+    line = " ".join(text.split()) if "\n" in text else text
+    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def took(seconds: float) -> str:

@@ -22,6 +22,8 @@ from ansible_collections.aks.gpu.plugins.module_utils._evidence._document import
     READABLE,
     Document,
     EvidenceError,
+    brief_of,
+    cut,
     document,
     lines_of,
     read_all,
@@ -39,6 +41,9 @@ PAGE, JUNIT, SUMMARY, LOCK = "index.html", "junit.xml", "summary.json", ".lock"
 PRIVATE_FOLDER = "aks-gpu-evidence"
 FAILED = "aks-gpu-failed"
 """Folder in the private directory of the run: an empty file for each inventory host that failed."""
+LONGEST_REASON = 200
+"""Characters of what is said of a cluster in the lines about all of them: its own task has said all."""
+
 HANDED_ON = "aks_gpu_summary"
 """Variable that a run hands to what comes next in a workflow."""
 
@@ -73,6 +78,7 @@ def plan_evidence(task: Task) -> Plan:
             "headline": line,
             "checks": [],
             "lines": [line],
+            "brief": [line],
             "evidence": {},
             "path": None,
         }
@@ -96,14 +102,14 @@ def plan_evidence(task: Task) -> Plan:
         own_node_pools=_own_node_pools(params["pools"]),
         job_problems=[] if waited.get("failed") else waited.get("problems") or [],
     )
-    directory = _directory(params["directory"], task.run_directory)
+    directory, with_document = _directory(params["directory"], task.run_directory), params["return_document"]
 
     def leave() -> dict[str, Any]:
         if task.run_directory and evidence["verdict"] in (FAULTY, UNSEEN):
             _mark(task.run_directory, params["host"])
-        return {**_returned(evidence), "path": write(directory, evidence)}
+        return {**_returned(evidence, with_document), "path": write(directory, evidence)}
 
-    return Plan(changed=False, result=_returned(evidence), apply=leave)
+    return Plan(changed=False, result=_returned(evidence, with_document), apply=leave)
 
 
 def _own_node_pools(pools: Sequence[Mapping[str, Any]] | None) -> list[str] | None:
@@ -133,9 +139,11 @@ def _is_there(asked: Asked, found: Found) -> bool:
     return bool(found.gpus.get("gpus_ready")) and (not asked.job or bool(found.job.get("complete")))
 
 
-def _returned(evidence: Document) -> dict[str, Any]:
-    told = {key: evidence[key] for key in ("verdict", "headline", "checks")}
-    return {**told, "lines": lines_of(evidence), "evidence": evidence, "path": None}
+def _returned(evidence: Document, with_document: bool) -> dict[str, Any]:
+    told = {"verdict": evidence["verdict"], "headline": evidence["headline"], "brief": brief_of(evidence), "path": None}
+    if not with_document:
+        return {**told, "checks": [], "lines": [], "evidence": {}}
+    return {**told, "checks": evidence["checks"], "lines": lines_of(evidence), "evidence": evidence}
 
 
 def _directory(asked: str | None, run_directory: str | None) -> str:
@@ -168,7 +176,8 @@ def plan_report(task: Task) -> Plan:
     params, run_directory = task.params, task.run_directory
     hosts = params["hosts"] or []
     directory = _directory(params["directory"], run_directory)
-    if _are_going(run_directory, params["unless_going"] or []):
+    going = params["unless_going"] or []
+    if _are_going(run_directory, going) or (going and not _is_first(run_directory, going)):
         return Plan(changed=False, result=_reported([], "", None, params))
     run = run_of(run_directory)
     there = params["sources"] or ([directory] if Path(directory).is_dir() else [])
@@ -192,6 +201,18 @@ def plan_report(task: Task) -> Plan:
 def _are_going(run_directory: str | None, hosts: Iterable[str]) -> bool:
     """Returns whether one of these hosts has not failed; where nobody keeps account of that, none is going."""
     return run_directory is not None and not all(_marker(run_directory, host).exists() for host in hosts)
+
+
+def _is_first(run_directory: str | None, hosts: Iterable[str]) -> bool:
+    """Says whether no other host that failed at the same task makes the report of these hosts already."""
+    if run_directory is None:
+        return True
+    word = hashlib.sha256("\0".join(sorted(hosts)).encode("utf-8", "surrogatepass")).hexdigest()[:24]
+    try:
+        (Path(run_directory) / FAILED / f"{word}.reported").touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _missing(
@@ -294,14 +315,19 @@ def _reported(
     documents = [each for each in evidence if each["run"]["id"] == run]
     of_run = summary_of(documents)
     run_summary = {**of_run, "failed": of_run["failed"][:MOST_NAMED]}
+    notes = [_note(each) for each in left[:MOST_NAMED]]
+    # What ansible.builtin.set_stats returns, by which Ansible keeps it for the end of the run.
+    data = handed_on(run_summary, documents, params["run"], params["job"])
+    stats = {"data": data, "per_host": False, "aggregate": True}
     return {
+        **({"ansible_stats": stats} if evidence else {}),
         "made": bool(evidence),
         "summary": {**summary, "failed": summary["failed"][:MOST_NAMED]},
         "run_summary": run_summary,
-        "handed_on": handed_on(run_summary, documents, params["run"], params["job"]),
         "lines": _lines(of_run),
         "left_behind": [dict(each) for each in left],
-        "notes": [_note(each) for each in left[:MOST_NAMED]],
+        "notes": notes,
+        "shown": _shown(of_run, notes, files),
         "page": str(files.page) if files else None,
         "junit": str(files.junit) if files else None,
         "summary_file": str(files.summary) if files else None,
@@ -331,12 +357,18 @@ def handed_on(
     }
 
 
+def _shown(summary: Mapping[str, Any], notes: Sequence[str], files: _Files | None) -> list[str]:
+    """Returns what a person has not seen yet: of a single cluster, its own verdict has said all."""
+    lines = [*(_lines(summary) if summary["clusters"] > 1 else []), *notes]
+    return [*lines, f"The report: {files.page}", f"JUnit XML: {files.junit}"] if files else lines
+
+
 def _lines(summary: Mapping[str, Any]) -> list[str]:
     """Returns what there is to say about a run, for a terminal."""
     if not summary["clusters"]:
         return []
     good = summary["clusters"] - summary[FAULTY] - summary[UNSEEN]
-    lines = [each["headline"] for each in summary["failed"][:MOST_NAMED]]
+    lines = [cut(each["headline"], LONGEST_REASON) for each in summary["failed"][:MOST_NAMED]]
     if len(summary["failed"]) > MOST_NAMED:
         lines.append(f"and {len(summary['failed']) - MOST_NAMED} more")
     end = f"{good} of {summary['clusters']} clusters work, {summary['gpus']} GPU(s) on {summary['nodes']} node(s)"

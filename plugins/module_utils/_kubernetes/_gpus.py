@@ -40,6 +40,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import 
     gpu_resources,
     is_leaving,
     is_ready,
+    is_telling,
     labels_of,
     name_of,
     node_core,
@@ -637,8 +638,26 @@ def plan_wait(task: Task, expected: Expectation, reach: Reach | None = None) -> 
         state = next(iter(watch.states(task.deadline(max(FIRST_LOOK_SECONDS, task.params["wait_timeout"])))))
     verdict = judge(expected, state)
     known = verdict, state
-    wait = None if verdict.done else lambda: _wait(task, client, expected, known)
-    return Plan(changed=False, result=_result(verdict, state), apply=wait)
+    returned = _whole if task.params["return_details"] else _essential
+    wait = None if verdict.done else lambda: returned(_wait(task, client, expected, known))
+    return Plan(changed=False, result=returned(_result(verdict, state)), apply=wait)
+
+
+def _whole(result: dict[str, Any]) -> dict[str, Any]:
+    return result
+
+
+def _essential(result: dict[str, Any]) -> dict[str, Any]:
+    """Returns a result without the labels and conditions of nodes by which nothing is judged."""
+    nodes = [
+        {
+            **node,
+            "labels": {name: value for name, value in node["labels"].items() if name == ACCELERATOR_LABEL},
+            "conditions": [each for each in node["conditions"] if is_telling(each)],
+        }
+        for node in result["nodes"]
+    ]
+    return {**result, "nodes": nodes}
 
 
 def _wait(task: Task, client: Client, expected: Expectation, known: tuple[Verdict, State]) -> dict[str, Any]:

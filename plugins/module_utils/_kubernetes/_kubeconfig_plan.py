@@ -76,6 +76,22 @@ def plan(task: Task, source: Source) -> Plan:
     return _whole(task, path, _lasting(task, source))
 
 
+def for_one_task(task: Task, source: Source) -> tuple[Any, Callable[[], object] | None]:
+    """Returns a kubeconfig for a task that works in a cluster, and what keeps it for later runs; None for nothing.
+
+    Args:
+        task: Its params are those of the module ``kubeconfig``, without ``path``.
+        source: Where the credentials come from.
+
+    Raises:
+        Failure: There are no credentials to be had.
+    """
+    if task.params["directory"] is None and task.run_directory is None:
+        return _fetched(task, source), None
+    planned = plan(task, source)
+    return planned.result["path"], planned.apply
+
+
 def _refuse_foreign(path: Path, identity: kubeconfigs.Identity) -> None:
     """Refuses a file that has something else in it than this collection, or ``az`` for this cluster, has written.
 

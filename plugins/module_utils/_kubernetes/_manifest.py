@@ -238,7 +238,7 @@ def plan_manifest(task: Task, reach: Reach | None = None) -> Plan:
     before, after = _diff(steps)
     return Plan(
         changed=changed,
-        result=_result(steps),
+        result=_result(steps, params["return_objects"]),
         apply=(lambda: work.carry_out(steps)) if changed or any(step.going for step in steps) else None,
         before=before,
         after=after,
@@ -305,7 +305,7 @@ class _Work:
                 self._wait_gone(step, deadline)
             elif step.writes:
                 self._bring_about(step, deadline)
-        return {**_result(steps), "changed": any(step.writes for step in steps)}
+        return {**_result(steps, self.task.params["return_objects"]), "changed": any(step.writes for step in steps)}
 
     def _look_for_homes(self, steps: list[Step]) -> None:
         """Refuses objects in namespaces that are not there, which a prediction takes for still to come."""
@@ -351,6 +351,9 @@ class _Work:
         if going or metadata.get("namespace") in self._announced:
             step.action = "recreated" if going else "created"
             step.after = self._validated_elsewhere(step, PROBE_NAMESPACE)
+            return
+        if step.live is not None and self._is_to_be_anew(step):
+            self._predict_anew(step)
             return
         try:
             step.after = self._predict_apply(step)
@@ -398,6 +401,28 @@ class _Work:
                 raise
         step.manifest = _without_fields(step.manifest, taken)
         return self._apply(step, dry_run=True)
+
+    def _is_to_be_anew(self, step: Step) -> bool:
+        place = step.manifest["kind"], step.manifest["metadata"].get("namespace"), step.manifest["metadata"]["name"]
+        for found in self.task.params["recreate"]:
+            metadata = found.get("metadata") or {}
+            namespace = metadata.get("namespace") or self.namespace if step.served_kind.namespaced else None
+            if (found.get("kind"), namespace, metadata.get("name")) == place:
+                return True
+        return False
+
+    def _predict_anew(self, step: Step) -> None:
+        if not (self.task.params["force_conflicts"] or _is_own(step.live)):
+            step.problem = (
+                "it was not created by aks.gpu, so it is not deleted to be created anew. Delete it, choose another "
+                "name, or set O(force_conflicts=true)."
+            )
+            return
+        metadata = step.manifest["metadata"]
+        others = {name: text for name, text in (metadata.get("annotations") or {}).items() if name != RUN}
+        metadata["annotations"] = {**others, **self._marks(None)}
+        step.action = "recreated"
+        step.after = self._validated_elsewhere(step, metadata.get("namespace"))
 
     def _predict_recreation(self, step: Step, error: KubernetesError) -> None:
         if not (self.task.params["force_conflicts"] or _is_own(step.live)):
@@ -631,8 +656,9 @@ class _Work:
         return [f"It waits for {', '.join(said)}: a node that is not Ready can't end its Pods."] if said else []
 
 
-def _result(steps: list[Step]) -> dict[str, Any]:
-    return {"resources": [step.as_result() for step in steps]}
+def _result(steps: list[Step], with_objects: bool) -> dict[str, Any]:
+    results = [step.as_result() for step in steps]
+    return {"resources": results if with_objects else [{**result, "object": None} for result in results]}
 
 
 def _diff(steps: list[Step]) -> tuple[dict[str, Any], dict[str, Any]]:

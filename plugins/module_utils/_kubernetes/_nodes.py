@@ -199,6 +199,12 @@ def ailment_of(condition: Mapping[str, Any]) -> Ailment | None:
     return Ailment(kind, message, _OTHER_ADVICE.get(kind, "This condition is not recognised."), blocking=False)
 
 
+def is_telling(condition: Mapping[str, Any]) -> bool:
+    """Says whether a node is judged by a condition: it is Ready, one about GPUs, or not well."""
+    kind = str(condition.get("type"))
+    return kind == "Ready" or is_about_gpus(kind) or ailment_of(condition) is not None
+
+
 def _states_health(kind: str) -> bool:
     words = [word.lower() for word in _WORD.findall(kind)]
     return bool(words) and words[-1] in _HEALTH_WORDS and not _NEGATIONS & set(words[-2:-1])

@@ -104,6 +104,8 @@ NODE_POOL_ARGUMENTS = AZURE_ARGUMENTS.merge(
             "abort": {"type": "bool", "default": False},
             "ignore_pod_disruption_budget": {"type": "bool", "default": False},
             "only_own": {"type": "bool", "default": False},
+            "return_details": {"type": "bool", "default": True},
+            "return_node_pools": {"type": "bool", "default": False},
             "wait": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 3600},
         }
@@ -113,12 +115,18 @@ NODE_POOL_ARGUMENTS = AZURE_ARGUMENTS.merge(
 )
 
 
+RETURNED = ("return_details", "return_node_pools")
+"""The options that say what is returned."""
+
 SETTINGS: dict[str, dict[str, Any]] = {
     name: rule
     for name, rule in NODE_POOL_ARGUMENTS.options.items()
-    if name not in {*AZURE_ARGUMENTS.options, *CLUSTER_OPTIONS, "name", "settings"}
+    if name not in {*AZURE_ARGUMENTS.options, *CLUSTER_OPTIONS, "name", "settings", *RETURNED}
 }
 """The options that ``settings`` may hold."""
+
+ESSENTIAL = ("id", "name", "provisioning_state", "etag", "vm_size", "count")
+"""What is returned of a pool without ``return_details``."""
 
 LISTS = frozenset(name for name, rule in SETTINGS.items() if rule["type"] == "list")
 """Those of them that may be comma-separated text."""
@@ -159,8 +167,8 @@ def plan_node_pool(task: Task) -> Plan:
     apply = planned.apply
     return replace(
         planned,
-        result=_with_settled(planned.result, planned.changed),
-        apply=None if apply is None else lambda: _with_settled(apply(), False),
+        result=_returned(access, params, planned.result, planned.changed, last=apply is None),
+        apply=None if apply is None else lambda: _returned(access, params, apply(), False, last=True),
     )
 
 
@@ -184,10 +192,33 @@ def with_settings(params: Mapping[str, Any]) -> dict[str, Any]:
     return {**params, **{name: found.validated_parameters[name] for name in given}}
 
 
-def _with_settled(result: dict[str, Any], pending: bool) -> dict[str, Any]:
-    """Returns a result that also says whether there is anything left to do or to wait for."""
+def _returned(
+    access: NodePoolAccess, params: Mapping[str, Any], result: dict[str, Any], pending: bool, *, last: bool
+) -> dict[str, Any]:
+    """Returns a result that also says whether there is anything left to do or to wait for.
+
+    Args:
+        access: The pool.
+        params: The options of the task.
+        result: The result.
+        pending: Whether the task has something to do.
+        last: Whether this is the result after which nothing is done any more.
+
+    Raises:
+        AzureError: The cluster can't be read.
+    """
     pool = result["node_pool"]
-    return {"settled": not pending and (pool is None or pool["provisioning_state"] == "Succeeded"), **result}
+    settled = not pending and (pool is None or pool["provisioning_state"] == "Succeeded")
+    if pool is not None and not params["return_details"]:
+        result = {**result, "node_pool": {name: pool.get(name) for name in ESSENTIAL}}
+    pools = _pools(access.cluster()) if last and params["return_node_pools"] else None
+    return {"settled": settled, **result, "node_pools": pools}
+
+
+def _pools(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns name and tags of each node pool of a cluster."""
+    profiles = (found.get("properties") or {}).get("agentPoolProfiles") or []
+    return [{"name": each["name"], "tags": each.get("tags")} for each in profiles]
 
 
 # --- absent ------------------------------------------------------------------------------------------------------

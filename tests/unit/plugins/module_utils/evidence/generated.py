@@ -112,7 +112,7 @@ def gpus(nodes: list[Json], **more: Any) -> Json:
 def steps(failed: str = "") -> list[Json]:
     told = [
         ("aks.gpu.node_pool : GPU node pool: look for everything that would go wrong", 0, 0.4, "predicted"),
-        ("aks.gpu.device_plugin : Get the credentials of the cluster", 1, 0.2, "ok"),
+        ("aks.gpu.device_plugin : Look for what offers GPUs already", 1, 0.2, "ok"),
         ("aks.gpu.device_plugin : Apply the namespace and the DaemonSet of the device plugin", 2, 0.6, "changed"),
         ("aks.gpu.node_pool : GPU node pool: start", 3, 1.2, "changed"),
         ("aks.gpu.node_pool : GPU node pool: wait for it", 6, 232, "ok"),

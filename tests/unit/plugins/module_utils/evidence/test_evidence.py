@@ -22,6 +22,7 @@ import pytest
 from ansible_collections.aks.gpu.plugins.module_utils._evidence import _page, _steps
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._document import (
     EvidenceError,
+    brief_of,
     document,
     lines_of,
     path_of,
@@ -189,14 +190,26 @@ def test_verdicts_and_headlines() -> None:
     broken = made(found(), failure={"step": "Wait", "message": "long", "problems": [problem]})
     assert broken["headline"] == "aks-0001 does not work: Node x: it is not Ready"
     noted = made(found(gpus=generated.gpus([generated.node(NODE)], problems=[problem])))
-    assert lines_of(noted)[-3:-1] == ["note: Node x: it is not Ready", "      Wait."]
+    assert lines_of(noted)[1:3] == ["note: Node x: it is not Ready", "      Wait."]
     empty = made(found(gpus=generated.gpus([], expected={"nodes": 0, "gpus_per_node": 1}), probe={}), Asked())
     assert (empty["verdict"], works["job"]["complete"]) == ("works", True)
     nothing = made(Found(gpus=generated.gpus([], expected={"nodes": 0, "gpus_per_node": 1})), Asked())
     assert nothing["verdict"] == "idle"
     for evidence in (works, low, unseen, broken, empty, nothing):
         SCHEMA.validate(evidence)
-        assert lines_of(evidence)[-1] == evidence["headline"]
+        assert lines_of(evidence)[0] == evidence["headline"]
+
+
+def test_the_brief_begins_with_the_verdict_and_is_short() -> None:
+    works = made(found())
+    assert brief_of(works)[0] == works["headline"]
+    many = made(found(gpus=generated.gpus([generated.node(f"{NODE}{number}") for number in range(50)])))
+    for evidence in (works, many):
+        printed = "".join(f"\x1b[0;32m        {json.dumps(line)},\x1b[0m\r\n" for line in brief_of(evidence))
+        assert len(printed) <= 900  # 1,024 bytes of an event are shown, and Ansible puts some around the lines
+    failed = made(found(), failure={"step": "Wait", "message": "It took too long, as far as can be seen from here."})
+    assert brief_of(failed)[0] == "aks-0001 does not work. The step that failed says why: Wait"
+    assert "too long" not in "\n".join(brief_of(failed))
 
 
 def test_files_of_several_runs_become_one_report(tmp_path: Path) -> None:
