@@ -277,6 +277,44 @@ def test_a_job_of_somebody_else_is_not_recreated(manifest: Any, core: kubernetes
     assert jobs.read_namespaced_job("work", SPACE).metadata.uid != uid
 
 
+RUN = "aks.gpu/run"
+
+
+def test_a_job_that_is_run_again_is_of_the_run_that_does_it(
+    sandbox: Sandbox, manifest: Any, core: kubernetes.client.CoreV1Api
+) -> None:
+    """As if it had been removed and created: a clean-up that is limited to this run removes it."""
+    manifest(NAMESPACE, JOB, run="first")
+    jobs = kubernetes.client.BatchV1Api(core.api_client)
+    first = jobs.read_namespaced_job("work", SPACE).metadata
+    with sandbox.having(refuse_writes=True):
+        assert actions(manifest(JOB, run="second", recreate=[JOB], check=True)) == ["recreated"]
+    assert actions(manifest(JOB, run="second", recreate=[JOB])) == ["recreated"]
+    second = jobs.read_namespaced_job("work", SPACE).metadata
+    assert second.uid != first.uid
+    assert (first.annotations[RUN], second.annotations[RUN]) == ("first", "second")
+    assert actions(manifest(JOB, recreate=[JOB])) == ["recreated"]
+    assert RUN not in jobs.read_namespaced_job("work", SPACE).metadata.annotations
+
+
+def test_a_job_of_somebody_else_is_run_again_only_by_force(manifest: Any, core: kubernetes.client.CoreV1Api) -> None:
+    """Then it is of aks.gpu, as what it has created is."""
+    manifest(NAMESPACE)
+    jobs = kubernetes.client.BatchV1Api(core.api_client)
+    jobs.create_namespaced_job(SPACE, JOB, field_manager="kubectl-create")
+    uid = jobs.read_namespaced_job("work", SPACE).metadata.uid
+    for check in (True, False):
+        refused = manifest(JOB, recreate=[JOB], check=check)
+        assert refused["failed"]
+        assert "was not created by aks.gpu" in refused["msg"]
+        assert "force_conflicts" in refused["msg"]
+    assert jobs.read_namespaced_job("work", SPACE).metadata.uid == uid
+    assert actions(manifest(JOB, recreate=[JOB], force_conflicts=True)) == ["recreated"]
+    live = jobs.read_namespaced_job("work", SPACE).metadata
+    assert live.uid != uid
+    assert live.annotations["aks.gpu/created-by"] == "aks.gpu"
+
+
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize(
     "source",

@@ -79,7 +79,7 @@ def arrived(folder: Path, variables: Json, of_template: Json | None = None) -> J
 
 @cache
 def layer(path: Path) -> Json:
-    trusted = {} if KEEPS_TEXT else {"trusted_as_template": True}
+    trusted: dict[str, Any] = {} if KEEPS_TEXT else {"trusted_as_template": True}
     return dict(DataLoader().load_from_file(str(path), **trusted) or {}) if path.exists() else {}
 
 

@@ -54,7 +54,8 @@ def test_the_filter_of_the_roles_takes_the_same_for_unset(nothing: Any) -> None:
     or_else = FilterModule().filters()["or_else"]
     assert or_else(nothing) == ""
     assert or_else(nothing, 3) == 3
-    assert [or_else(value, 3) for value in (False, 0, [], {}, "x")] == [False, 0, [], {}, "x"]
+    values: list[Any] = [False, 0, [], {}, "x"]
+    assert [or_else(value, 3) for value in values] == values
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpu_operator 
     with_needed,
 )
 
-HERE = {"namespace": "gpu-operator", "name": "gpu-operator"}
+HERE: dict[str, Any] = {"namespace": "gpu-operator", "name": "gpu-operator"}
 NONE = "aks.gpu has not installed NVIDIA's GPU Operator in this cluster."
 DEPLOYMENT = ("gpu-operator/gpu-operator",)
 
