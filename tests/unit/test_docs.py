@@ -15,7 +15,7 @@ from ansible_collections.aks.gpu.plugins.inventory import clusters
 
 ROOT = Path(__file__).parents[2]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
-INNER = {"main", "credentials", "evidence", "exporter", "look", "variables"}
+INNER = {"main", "credentials", "evidence", "exporter", "judge", "look", "probe", "variables"}
 """Files of tasks that only other files of the role, or another role of ours, import."""
 TWO_SCREENS = 80
 WORKFLOW = (ROOT / ".github" / "workflows" / "test.yml").read_text()
