@@ -35,7 +35,7 @@ class Sealed:
 
 
 def register(secrets: Iterable[str]) -> None:
-    """Has ansible-core 2.22 and newer mask secrets: it masks only what is registered. Older ones have no such API."""
+    """Registers secrets with ansible-core 2.22 and newer, which masks nothing else; older ones have no such place."""
     try:
         core = importlib.import_module("ansible.module_utils.secrets")
     except ImportError:
