@@ -20,7 +20,7 @@ from junitparser import JUnitXml
 SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "docs" / "evidence.schema.json").read_text()))
 REPORT = {"index.html", "junit.xml", "summary.json"}
 SHOWN, NAMED = "Show what was found", "Say that it does not work"
-REPORTED = "Make one report of the evidence of all clusters"
+REPORTED = "Make one report"
 WAITED = "Wait until the Job is complete"
 
 
