@@ -34,6 +34,11 @@ options:
     description:
       - Its namespace. By default that of the context.
     type: str
+  return_details:
+    description:
+      - Whether to return RV(job.log_head). A failed task returns it in any case.
+    type: bool
+    default: true
   wait_timeout:
     description:
       - How long to wait altogether, in seconds.
@@ -329,6 +334,7 @@ ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
         options={
             "name": {"type": "str", "required": True},
             "namespace": {"type": "str"},
+            "return_details": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 1800},
             "log_pattern": {"type": "str"},
             "minimum_accuracy": {"type": "float"},

@@ -351,7 +351,14 @@ def plan_wait(task: Task, reach: Reach | None = None) -> Plan:
     namespace = task.params["namespace"] or client.access.namespace
     wait = _Wait(task, client, namespace, task.params["name"])
     result, over = wait.look()
-    return Plan(changed=False, result=result, apply=None if over else wait.run)
+    if task.params["return_details"]:
+        return Plan(changed=False, result=result, apply=None if over else wait.run)
+    return Plan(changed=False, result=_essential(result), apply=None if over else lambda: _essential(wait.run()))
+
+
+def _essential(result: dict[str, Any]) -> dict[str, Any]:
+    """Returns a result without the beginning of the log, by which nothing is judged."""
+    return {**result, "job": {**result["job"], "log_head": []}}
 
 
 class _Wait:

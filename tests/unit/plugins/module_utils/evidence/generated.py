@@ -113,7 +113,7 @@ def steps(failed: str = "") -> list[Json]:
     told = [
         ("aks.gpu.node_pool : GPU node pool: look for everything that would go wrong", 0, 0.4, "predicted"),
         ("aks.gpu.device_plugin : Look for what offers GPUs already", 1, 0.2, "ok"),
-        ("aks.gpu.device_plugin : Apply the namespace and the DaemonSet of the device plugin", 2, 0.6, "changed"),
+        ("aks.gpu.device_plugin : Apply the device plugin", 2, 0.6, "changed"),
         ("aks.gpu.node_pool : GPU node pool: start", 3, 1.2, "changed"),
         ("aks.gpu.node_pool : GPU node pool: wait for it", 6, 232, "ok"),
         ("aks.gpu.gpu_verify : Wait until every node of the pool offers its GPUs", 240, 95, "ok"),
