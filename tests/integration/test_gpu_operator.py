@@ -182,7 +182,8 @@ def test_gpu_operator(sandbox: Sandbox, helm: Helm) -> None:
 
 def test_a_foreign_gpu_operator_is_used_and_left(sandbox: Sandbox, helm: Helm, ansible: Ansible) -> None:
     """By NVIDIA's own names, which are the role's defaults. It does not need Helm."""
-    helm.install({"daemonsets.tolerations": [{"operator": "Exists"}]})
+    everywhere = [{"operator": "Exists"}]  # the GPU pool has a taint of its own
+    helm.install({"daemonsets.tolerations": everywhere, "node-feature-discovery.worker.tolerations": everywhere})
     at_the_start = user_objects(sandbox) | {
         "daemonset/nvidia-driver-daemonset", "daemonset/nvidia-container-toolkit-daemonset",
         "daemonset/nvidia-operator-validator", "daemonset/nvidia-device-plugin-daemonset",
