@@ -35,7 +35,7 @@ class Sealed:
 
 
 def register(secrets: Iterable[str]) -> None:
-    """Has ansible-core 2.22 and newer mask secrets, which masks only what is registered; older ones have no such place."""
+    """Registers secrets with ansible-core 2.22 and newer, which masks nothing else; older ones have no such place."""
     try:
         core = importlib.import_module("ansible.module_utils.secrets")
     except ImportError:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the aks.gpu authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What nothing shown may contain; ansible-core 2.22 masks what is registered with it, and deprecates its old function."""
+"""What nothing shown may contain: ansible-core 2.22 masks what is registered with it (ansible.module_utils.secrets)."""
 
 from __future__ import annotations
 
