@@ -30,6 +30,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import WaitFailed
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import SafeLoader, yaml
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import EVENT, POD
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._pods import pod_problems
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Patience, Problem
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import one_line
@@ -243,10 +244,9 @@ class Helm:
 
     def _carry_out(self, arguments: list[str], doing: str, deadline: Deadline, grace: float) -> None:
         timeout = f"{max(1, int(deadline.remaining()))}s"
-        where = f"/namespaces/{self._namespace}"
         queries = {
-            "pods": Query(f"/api/v1{where}/pods", label_selector=f"{INSTANCE_LABEL}={self._name}", optional=True),
-            "events": Query(f"/api/v1{where}/events", field_selector="type=Warning", optional=True),
+            "pods": Query(POD.path(self._namespace), label_selector=f"{INSTANCE_LABEL}={self._name}", optional=True),
+            "events": Query(EVENT.path(self._namespace), field_selector="type=Warning", optional=True),
         }
         stop = threading.Event()
         wait = _Wait(f"Helm release {self._namespace}/{self._name}: {doing}", grace, self._task.progress)

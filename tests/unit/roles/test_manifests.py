@@ -235,7 +235,11 @@ def test_job_with_everything() -> None:
         ({"node_pool_name": "gpunp"}, None),  # the article's Job, field by field
         ({"node_pool_name": "gpunp", "mnist_workload": "vector_add"}, {"kubernetes.azure.com/agentpool": "gpunp"}),
         ({"node_pool_name": "a100", "mnist_node_pool": "a100"}, {"kubernetes.azure.com/agentpool": "a100"}),
-        ({"node_pool_name": "gpunp", "mnist_workload": "vector_add", "mnist_node_pool": ""}, None),
+        ({"node_pool_name": "gpunp", "mnist_workload": "vector_add", "mnist_node_pool": "*"}, None),
+        (
+            {"node_pool_name": "gpunp", "mnist_workload": "vector_add", "mnist_node_pool": ""},
+            {"kubernetes.azure.com/agentpool": "gpunp"},
+        ),
         ({"mnist_workload": "vector_add"}, None),
         ({"mnist_node_pool": "12"}, {"kubernetes.azure.com/agentpool": "12"}),
         ({"mnist_node_pool": None}, None),

@@ -50,6 +50,7 @@ SURVEYS = {
     each["name"]: each["related"]["survey_spec"]["spec"]
     for kind in ("job_templates", "workflow_job_templates")
     for each in ASSETS[kind]
+    if "survey_spec" in each.get("related", {})
 }
 QUESTIONS = [(name, question["variable"]) for name, spec in SURVEYS.items() for question in spec]
 

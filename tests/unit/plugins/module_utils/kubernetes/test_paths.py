@@ -63,7 +63,6 @@ def test_the_search_finds_what_it_is_for() -> None:
         (wait_for_job, {"name": "a%2fb"}, "https://github.com/openshift/origin/issues/1120"),
         (wait_for_job, {"name": "feature/TY-357"}, "https://github.com/nytimes/drone-gke/issues/102"),
         (wait_for_job, {"name": "Mnist"}, "https://kubernetes.io/docs/concepts/overview/working-with-objects/names/"),
-        (wait_for_job, {"name": ""}, "the path of an empty name is that of the list"),
         (wait_for_job, {"name": "a,metadata.name!=b"}, "the name is a part of a field selector as well"),
         (wait_for_job, {"name": "a", "namespace": ".."}, "https://github.com/kubernetes/kubernetes/issues/119269"),
         (wait_for_job, {"name": "a", "namespace": "a/../kube-system"}, "kubernetes/kubernetes#119269"),
@@ -78,6 +77,14 @@ def test_options_that_would_lead_elsewhere_are_refused(
         result = run(module, tmp_path, kubeconfig=server.kubeconfig, wait_timeout=1, **options)
     assert result["failed"], source
     assert "is not a valid" in result["msg"]
+    assert server.asked == []
+
+
+def test_an_empty_name_is_none(tmp_path: Path) -> None:
+    """The path of an empty name is that of the list."""
+    with api_server(tmp_path, lambda _asked: (200, {})) as server:
+        result = run(wait_for_job, tmp_path, kubeconfig=server.kubeconfig, name="")
+    assert result["msg"] == "missing required arguments: name"
     assert server.asked == []
 
 
