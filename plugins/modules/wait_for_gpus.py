@@ -303,7 +303,8 @@ gpu_clusters:
   sample: []
 not_looked_at:
   description:
-    - Collections that this identity may not read, so that problems there are not seen.
+    - Collections that this identity may not read, so that problems there are not seen. A warning names the missing
+      right of each, in the API server's words.
   returned: when the cluster could be looked at
   type: list
   elements: str
