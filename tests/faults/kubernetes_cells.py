@@ -258,7 +258,7 @@ CONTENTS = "list contents of a namespace"
 """One kind for the many lists that tell whether a namespace is empty."""
 
 OF_A_NAMESPACE = " of a namespace"
-COMMANDS = {
+COMMANDS: dict[str, Json] = {
     "run a command": {"method": "POST", "path": "/runCommand"},
     "run another command": {"method": "POST", "path": "/runCommand", "nth": 2},
     "read its result": {"method": "GET", "path": "/commandResults/"},

@@ -154,9 +154,8 @@ def run(chosen: set[str], workers: int, sides: Sequence[str]) -> int:
                     outcome = Outcome(converged=False, seconds=0.0, problems=(str(error),))
             with lock:
                 outcomes[cell] = outcome
-                say(
-                    f"[{len(outcomes):3}/{number}] {', '.join(cell)}: {_word(outcome)} {'; '.join(outcome.problems)}".rstrip()
-                )
+                words = " ".join([_word(outcome), *outcome.problems])
+                say(f"[{len(outcomes):3}/{number}] {', '.join(cell)}: {words}")
 
         for matrix in matrices:
             with concurrent.futures.ThreadPoolExecutor(workers) as pool:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import kubernetes.client
 import yaml
@@ -120,7 +121,7 @@ class Rights:
         self.give(self._objects)
         token = self.core.create_namespaced_service_account_token(ACCOUNT, HOME, {"spec": {}}).status.token
         with sandbox.having(api_server_gateway=True):
-            answer = sandbox.container_service("owner").managed_clusters.list_cluster_user_credentials(
+            answer: Any = sandbox.container_service("owner").managed_clusters.list_cluster_user_credentials(
                 sandbox.resource_group, sandbox.cluster
             )
         config = yaml.safe_load(bytes(answer.kubeconfigs[0].value))

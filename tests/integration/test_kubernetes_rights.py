@@ -71,7 +71,7 @@ def test_they_are_enough(sandbox: Sandbox, ansible: Ansible, tmp_path: Path, mon
         play("verify")
         play("verify", check=True)
         eventually(lambda: monitored.metrics(since="5m")["clusters"][0]["capacity"], 40)
-        metrics = {"gpu_monitoring_verify": True, "gpu_verify_evidence_directory": str(tmp_path / "evidence")}
+        metrics: Json = {"gpu_monitoring_verify": True, "gpu_verify_evidence_directory": str(tmp_path / "evidence")}
         play("metrics", **metrics)
         play("metrics", check=True, **metrics)
         assert play("cleanup", check=True)
@@ -165,7 +165,7 @@ class Place:
         name, where = found["metadata"]["name"], ("--namespace", grant.namespace, grant.resource)
         self.cluster.sandbox.kubectl("create", "--filename=-", stdin=yaml.safe_dump(found))
         try:
-            options = {"definition": found, "state": "absent", "only_own": True, "wait_timeout": 2}
+            options: Json = {"definition": found, "state": "absent", "only_own": True, "wait_timeout": 2}
             return self.run("manifest", check=grant.verb == "delete", **options)
         finally:
             patch = '--patch={"metadata": {"finalizers": null}}'
@@ -184,7 +184,7 @@ class Place:
         container = {"name": "c", "image": "example.invalid/short:1"}
         spec = {"template": {"spec": {"restartPolicy": "Never", "containers": [container]}}}
         self.cluster.batch.create_namespaced_job(grant.namespace, {"metadata": {"name": name}, "spec": spec})
-        options = {"name": name, "namespace": grant.namespace, "wait_timeout": 30}
+        options: Json = {"name": name, "namespace": grant.namespace, "wait_timeout": 30}
         return self.run("wait_for_job", **options, log_pattern="PASSED")
 
     def log_of_plugin(self, grant: Grant) -> Json:
