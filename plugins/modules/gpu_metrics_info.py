@@ -257,12 +257,12 @@ clusters:
       type: float
       sample: 2.0
     requests:
-      description: GPUs that containers ask for.
+      description: GPUs that containers ask for; null when that was not asked for, or not answered as a whole.
       returned: always
       type: float
       sample: 1.0
     limits:
-      description: GPUs that containers are limited to.
+      description: GPUs that containers are limited to; null likewise.
       returned: always
       type: float
       sample: 1.0

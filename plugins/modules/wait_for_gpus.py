@@ -311,6 +311,7 @@ gpu_clusters:
 not_looked_at:
   description:
     - Collections that could not be read, because this identity may not, or not in time. What is in them is not known.
+      A warning names the missing right of each, in the API server's words.
   returned: when the cluster could be looked at
   type: list
   elements: str

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The cells of the fault matrix with requests to an API server: a gateway before a real one breaks them.
 
-The jobs are the parts of the main job that talk to Kubernetes. However a cell ends, there is one DaemonSet, one Job,
-and no probe that nobody removes.
+The jobs are the parts of the main job that talk to Kubernetes; `far` is a wait by AKS's run-command, whose requests go
+to Azure. Each wait has rows of its own for what it lists and watches. However a cell ends, there is one DaemonSet, one
+Job, and no probe that nobody removes.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ WORK = "work"
 TOLERATION = {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"}
 PATIENCE_SECONDS = 35.0
 """After which a request without an answer is made again by a module that has no deadline of its own."""
+
+AZURE_PATIENCE_SECONDS = 60.0
+"""As above, of a request to Azure."""
 
 SETTINGS: Json = {
     "api_server_gateway": True,
@@ -103,6 +107,12 @@ class Cluster:
     def __init__(self, sandbox: Sandbox, folder: Path, ansible: Ansible) -> None:
         self.sandbox = sandbox
         self.kubeconfig = str(folder / "kubeconfig")
+        self.far = str(folder / "far")
+        variables = sandbox.variables
+        self.owner = {
+            "client_id": variables["AKS_SANDBOX_OWNER_CLIENT_ID"],
+            "secret": variables["AKS_SANDBOX_OWNER_SECRET"],
+        }
         client = kubernetes_client(sandbox)
         self.core = kubernetes.client.CoreV1Api(client)
         self.apps = kubernetes.client.AppsV1Api(client)
@@ -113,6 +123,10 @@ class Cluster:
             [
                 {"name": "pool", "aks.gpu.node_pool": {**pool, "node_taints": ["sku=gpu:NoSchedule"]}},
                 {"name": "kubeconfig", "aks.gpu.kubeconfig": {**where, "path": self.kubeconfig}},
+                {
+                    "name": "far",
+                    "aks.gpu.kubeconfig": {**where, "path": self.far, "run_command": "always", **self.owner},
+                },
             ]
         )
         assert ran.status == 0, ran.output
@@ -188,7 +202,7 @@ class Part:
     """A part of the main job.
 
     Attributes:
-        name: prove | train | plug | remove.
+        name: prove | train | plug | remove | far.
     """
 
     name: str
@@ -197,6 +211,7 @@ class Part:
         """As in a playbook."""
         access = {"kubeconfig": cluster.kubeconfig}
         waits = {**access, "wait_timeout": DEADLINE_SECONDS}
+        far = {**waits, **cluster.owner, "kubeconfig": cluster.far}
         plugin = objects_of_plugin(namespace)
         removal = {**waits, "state": "absent", "only_own": True, "only_if_empty": True}
         tasks: dict[str, list[Json]] = {
@@ -217,6 +232,7 @@ class Part:
                 {"name": "Job", "aks.gpu.manifest": {**removal, "definition": job()}},
                 {"name": "plugin", "aks.gpu.manifest": {**removal, "definition": plugin}},
             ],
+            "far": [{"name": "result", "aks.gpu.wait_for_job": {**far, "name": WORK}}],
         }
         return tasks[self.name]
 
@@ -224,18 +240,30 @@ class Part:
         """Bring about what is there before the part; returns the namespace of the device plugin."""
         cluster.sandbox.clear_faults()
         cluster.remove_jobs()
-        cluster.plug(there=self.name in ("prove", "train"))
+        cluster.plug(there=self.name in ("prove", "train", "far"))
         namespace = cluster.namespace()
         if self.name == "remove":
             cluster.make(namespace)
+        if self.name == "far":
+            cluster.sandbox.kubectl("create", "--filename=-", stdin=yaml.safe_dump(job()))
         return namespace
 
 
-PARTS = tuple(Part(name) for name in ("prove", "train", "plug", "remove"))
+PARTS = tuple(Part(name) for name in ("prove", "train", "plug", "remove", "far"))
+WAITS = ("train", "remove")
+"""Parts with a wait of their own for what an earlier part lists and watches as well."""
 
 COLLECTIONS = ("nodes", "pods", "daemonsets", "events", "jobs", "namespaces", "configmaps")
 CONTENTS = "list contents of a namespace"
 """One kind for the many lists that tell whether a namespace is empty."""
+
+OF_A_NAMESPACE = " of a namespace"
+COMMANDS: dict[str, Json] = {
+    "run a command": {"method": "POST", "path": "/runCommand"},
+    "run another command": {"method": "POST", "path": "/runCommand", "nth": 2},
+    "read its result": {"method": "GET", "path": "/commandResults/"},
+}
+"""What a look by AKS's run-command asks of Azure."""
 
 
 def kind_of(method: str, url: str) -> str:
@@ -255,16 +283,21 @@ def kind_of(method: str, url: str) -> str:
         return f"delete {what}"
     if named:
         return f"get {what}"
+    where = OF_A_NAMESPACE if in_namespace else ""
     if "watch=true" in query:
-        return f"watch {what}"
+        return f"watch {what}{where}"
     if in_namespace and "Selector" not in query:
         return CONTENTS
-    return f"list {what}"
+    return f"list {what}{where}"
 
 
 def rule_of(kind: str) -> Json:
     """Method and path of the sandbox's rule for a kind of request."""
+    if kind in COMMANDS:
+        return COMMANDS[kind]
     verb, _space, what = kind.partition(" ")
+    what, namespaced, _rest = what.partition(OF_A_NAMESPACE)
+    base = rf"/namespaces/[^/]+/{what}\?" if namespaced else rf"/v\d\w*/{what}\?"
     if kind == "discover":
         return {"method": "GET", "path": r"^/apis?(/v1|/[a-z0-9.]+/v\d\w*)?$"}
     if kind == CONTENTS:
@@ -272,8 +305,8 @@ def rule_of(kind: str) -> Json:
     if what == "log":
         return {"method": "GET", "path": r"/log\?.*follow=true" if verb == "follow" else r"/log\?(?!.*follow=true)"}
     paths = {
-        "watch": rf"/{what}\?.*watch=true",
-        "list": rf"(/v1/{what}\?|/{what}\?.*Selector)(?!.*watch=true)",
+        "watch": rf"{base}.*watch=true",
+        "list": rf"{base}(?!.*watch=true)(?=.*Selector)" if namespaced else rf"{base}(?!.*watch=true)",
         "get": rf"/{what}/[^/?]+$",
         "predict": rf"/{what}/[^/?]+\?.*dryRun",
         "apply": rf"/{what}/[^/?]+\?(?!.*dryRun)",
@@ -309,7 +342,16 @@ def requests_of(part: Part, cluster: Cluster, ansible: Ansible) -> list[str]:
     mark = cluster.mark()
     ran = ansible.run(tasks, limit=LIMIT_SECONDS)
     assert ran.status == 0, ran.output
+    if part.name == "far":
+        return list(COMMANDS)
     return list(dict.fromkeys(kind_of(entry["method"], entry["url"]) for entry in cluster.sent(mark)))
+
+
+def has_row(part: Part, request: str, known: set[str]) -> bool:
+    """Is a part's request a row of the table? Each kind has one, and each wait has its own for what it follows."""
+    return request not in known or (
+        part.name in WAITS and request.startswith(("list ", "watch ")) and request != CONTENTS
+    )
 
 
 def requests_of_main_job(cluster: Cluster, ansible: Ansible, folder: Path) -> set[str]:
@@ -339,8 +381,10 @@ def run_kubernetes_cell(part: Part, request: str, fault: Fault, cluster: Cluster
     """Run a part with one request broken, look, end the fault, run it again, and look again."""
     namespace = part.prepare(cluster)
     tasks = part.tasks(cluster, namespace)
-    cluster.sandbox.fault(**rule_of(request), kubernetes=True, **fault.rule)
-    allowed = max(DEADLINE_SECONDS, PATIENCE_SECONDS) + ALLOWANCE_SECONDS
+    to_azure = request in COMMANDS
+    cluster.sandbox.fault(**rule_of(request), kubernetes=not to_azure, **fault.rule)
+    patience = AZURE_PATIENCE_SECONDS if to_azure else PATIENCE_SECONDS
+    allowed = max(DEADLINE_SECONDS, patience) + ALLOWANCE_SECONDS
     side = Objects(part.name, namespace, fault.kill, cluster)
     return run_cell(tasks, lambda _failed: tasks, fault, allowed, side, ansible)
 
@@ -373,7 +417,7 @@ class Objects:
         jobs = {item.metadata.name: item for item in self.cluster.batch.list_namespaced_job("default").items}
         if self.part == "plug" and len(sets) != 1:
             problems.append("there is no DaemonSet")
-        if self.part == "train" and not (WORK in jobs and jobs[WORK].status.succeeded == 1):
+        if self.part in ("train", "far") and not (WORK in jobs and jobs[WORK].status.succeeded == 1):
             problems.append("the Job is not complete")
         if self.part == "remove" and (sets or WORK in jobs):
             problems.append("something is left")

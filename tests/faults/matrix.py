@@ -101,7 +101,7 @@ def of_azure(stack: contextlib.ExitStack, workers: int, chosen: set[str]) -> Mat
 
 
 def of_kubernetes(stack: contextlib.ExitStack, workers: int, chosen: set[str]) -> Matrix:
-    """The requests to the API server, each kind in the first part that makes it; the main job makes no others."""
+    """The requests to the API server, each kind in the parts that `has_row` says; the main job makes no others."""
     matrix = Matrix("Kubernetes", kubernetes_side.FAULTS, Places())
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aks-gpu-faults-")))
     for index in range(workers):
@@ -115,7 +115,7 @@ def of_kubernetes(stack: contextlib.ExitStack, workers: int, chosen: set[str]) -
             requests = kubernetes_side.requests_of(part, cluster, ansible)
         known = {request for _part, request in matrix.rows}
         for request in requests:
-            if request in known:
+            if not kubernetes_side.has_row(part, request, known):
                 continue
             matrix.rows.append((part.name, request))
             for fault in matrix.faults:
@@ -154,7 +154,8 @@ def run(chosen: set[str], workers: int, sides: Sequence[str]) -> int:
                     outcome = Outcome(converged=False, seconds=0.0, problems=(str(error),))
             with lock:
                 outcomes[cell] = outcome
-                say(f"[{len(outcomes):3}/{number}] {', '.join(cell)}: {_word(outcome)}")
+                words = " ".join([_word(outcome), *outcome.problems])
+                say(f"[{len(outcomes):3}/{number}] {', '.join(cell)}: {words}")
 
         for matrix in matrices:
             with concurrent.futures.ThreadPoolExecutor(workers) as pool:

@@ -22,7 +22,8 @@ SAMPLE = (
     ("prove", "list pods", "503"),
     ("prove", "delete jobs", "429 after"),
     ("train", "follow log", "reset after"),
-    ("train", "watch jobs", "killed"),
+    ("train", "watch jobs of a namespace", "killed"),
+    ("far", "run another command", "503"),
     ("remove", "delete daemonsets", "reset before"),
     ("remove", "list contents of a namespace", "expired"),
 )

@@ -261,7 +261,7 @@ def _again(asked: Asked, place: _Place) -> str:
 
 
 def _doubt(asked: Asked, found: Found) -> str:
-    """Returns why what a complete Job told is not judged; empty when it is, or when nothing is asked of it."""
+    """Returns why the log of a complete Job is not judged; empty when it is, or when nothing is required of it."""
     job = found.job
     if asked.node_pool and (place := _place(asked, found)).other:
         return f"it ran {place.words}"

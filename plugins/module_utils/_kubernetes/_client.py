@@ -247,7 +247,7 @@ def refusal(method: str, path: str, response: Answer, credentials: str) -> Kuber
     if code == 403 and "is forbidden: User" in text:
         hint = (
             "Give this identity the rights by Kubernetes RBAC, or by an Azure role such as 'Azure Kubernetes Service "
-            "RBAC Admin' where Azure RBAC is on."
+            "RBAC Admin' where Azure RBAC is on. docs/azure.md lists the rights that aks.gpu requires."
         )
     return KubernetesError(
         f"{method} {path}: {text}." if not status.get("message") else f"{text}.", hint=hint, **common

@@ -27,6 +27,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._helm import (
     NAME,
+    SPARE_SECONDS,
     Chart,
     Helm,
     HelmError,
@@ -414,7 +415,7 @@ class _Work:
             if release is None or not release.status.startswith(("pending-", "uninstalling")):
                 return release
             said = f"Helm release {self.found.namespace}/{self.found.name}: {release.status} since {release.updated}"
-            abandoned = _age(release.updated) > float(self.task.params["wait_timeout"])
+            abandoned = _age(release.updated) > float(self.task.params["wait_timeout"]) + SPARE_SECONDS
             if release.status == "uninstalling" or (abandoned and release.status == "pending-install"):
                 self.helm.uninstall(deadline, float(self.task.params["grace"]))
             elif abandoned:

@@ -59,10 +59,12 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._pods import (
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope, LogReference, Patience, Problem
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import describe
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import Reach, connect, observe
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, not_looked_at
 
 FIRST_LOOK_SECONDS = 60.0
 """The first look at a cluster may take so long, also where nothing is waited for."""
+
+_MAY_NOT_LIST = "Let this identity list DaemonSets and Pods in all namespaces, as docs/azure.md says."
 
 
 @dataclass(frozen=True)
@@ -458,14 +460,16 @@ def _plugin_problems(expected: Expectation, node: dict[str, Any], seen: _Seen, o
             obstacles.append(Problem(subject, cause, text, advice, Hope.LITTLE))
             continue
         obstacles += _failed_creation(subject, plugin, seen.warnings.get(plugin["metadata"]["uid"], []))
+    if meant and not obstacles and "pods" in seen.unknown:
+        text = "whether its device plugin Pod runs is not known: Pods can't be listed"
+        return [Problem(subject, "PluginUnknown", text, _MAY_NOT_LIST, Hope.LITTLE)]
     if obstacles or plugins:
         return obstacles or [
             Problem(subject, "NoPluginPod", "the device plugin's DaemonSet has made no Pod for it yet")
         ]
     if "daemon_sets" in seen.unknown:
         text = "whether a device plugin is meant for it is not known: DaemonSets can't be listed"
-        advice = "If it may not: let this identity list DaemonSets and Pods in all namespaces, as docs/azure.md says."
-        return [Problem(subject, "PluginUnknown", text, advice, Hope.LITTLE)]
+        return [Problem(subject, "PluginUnknown", text, _MAY_NOT_LIST, Hope.LITTLE)]
     text = "there is no device plugin in the cluster"
     said = operators.words()
     if expected.stack == "operator":
@@ -640,7 +644,7 @@ def plan_wait(task: Task, expected: Expectation, reach: Reach | None = None) -> 
     known = verdict, state
     returned = _whole if task.params["return_details"] else _essential
     wait = None if verdict.done else lambda: returned(_wait(task, client, expected, known))
-    return Plan(changed=False, result=returned(_result(verdict, state)), apply=wait)
+    return Plan(changed=False, result=returned(_result(verdict, state)), apply=wait, warnings=not_looked_at(state))
 
 
 def _whole(result: dict[str, Any]) -> dict[str, Any]:
@@ -738,7 +742,7 @@ def _failure(head: str, client: Client, verdict: Verdict, state: State) -> WaitF
     lines = [head, *(f"- {problem.text()}" for problem in problems)]
     if state.lost:
         lines.append(f"- The API server was out of reach at the end: {state.lost}")
-    lines += [f"- Not looked at: {words}" for words in state.denied.values()]
+    lines += [f"- {text}" for text in not_looked_at(state)]
     return WaitFailed("\n".join(lines), **_result(replace(verdict, problems=problems), state))
 
 

@@ -40,7 +40,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._pods import (
 )
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope, Patience, Problem
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import Reach, connect, observe
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, Watch
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, Watch, not_looked_at
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._workload_log import Trouble, WorkloadLog
 
 MOST_FOLLOWED = 8
@@ -552,6 +552,7 @@ class _Wait:
         lines += [f"- {problem.text()}" for problem in problems]
         if state.lost:
             lines.append(f"- The API server was out of reach at the end: {state.lost}")
+        lines += [f"- {text}" for text in not_looked_at(state)]
         if not any(problem.log_tail for problem in problems) and result["job"]["log_tail"]:
             lines.append("- Its log ends: " + " | ".join(result["job"]["log_tail"][-5:]))
         lines += [f"- Not looked at: {words}" for words in state.denied.values()]

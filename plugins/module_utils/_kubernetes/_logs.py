@@ -96,6 +96,8 @@ def with_log_tails(client: Client, problems: Iterable[Problem]) -> list[Problem]
 def log_tail(client: Client, log: LogReference, lines: int = EXPLAINING_LINES) -> list[str]:
     """Returns the last lines of a log; none when it can't be read, for it is only an explanation.
 
+    Where the right is missing, the server's words take their place.
+
     Args:
         client: Speaks with the API server.
         log: Which log.
@@ -105,7 +107,9 @@ def log_tail(client: Client, log: LogReference, lines: int = EXPLAINING_LINES) -
     for previous in (log.previous, not log.previous):
         try:
             text = client.text(path, container=log.container, previous=previous, tailLines=lines)
-        except KubernetesError:
+        except KubernetesError as error:
+            if error.status == 403:
+                return [f"(not read: {error.message})"]
             continue
         if text.strip():
             return log_lines(text)[-lines:]

@@ -266,7 +266,7 @@ class _Work:
                     step.problem = f"{_causes_text(error)}." if error.reason == "Invalid" else str(error)
             if found["kind"] == "CustomResourceDefinition":
                 coming_kinds |= _brought(found)
-            if step.writes and found["kind"] == "Namespace":
+            if step.action in ("created", "recreated") and found["kind"] == "Namespace":
                 self._announced.add(found["metadata"]["name"])
             steps.append(step)
         return steps
@@ -636,15 +636,17 @@ class _Work:
             step.served_kind.path(metadata.get("namespace")), field_selector=f"metadata.name={metadata['name']}"
         )
         last = step.found
+        lost: str | None = None
         with observe(self.resources.client, {"object": query}) as watch:
             for state in watch.states(deadline):
                 found = state.objects["object"].get(metadata["uid"])
                 if found is None:
                     return
-                last = found
+                last, lost = found, state.lost
                 self.task.progress(f"{describe(step.manifest)}: being deleted")
         left = f"{describe(step.manifest)} is not gone after {duration_text(deadline.seconds)}."
-        raise DeadlineExceeded(" ".join([left, *_why_still_there(last), *self._dependents(last)]))
+        unseen = [f"It could not be watched: {lost}"] if lost else []
+        raise DeadlineExceeded(" ".join([left, *unseen, *_why_still_there(last), *self._dependents(last)]))
 
     def _dependents(self, owner: dict[str, Any]) -> list[str]:
         """Says which Pods an owner that is being deleted waits for."""

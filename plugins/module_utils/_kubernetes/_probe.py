@@ -27,7 +27,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems impo
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import Resources
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import Reach, connect, observe
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import log_lines
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, not_looked_at
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._workload_log import WorkloadLog
 
 NAME = "gpu-probe"
@@ -277,6 +277,7 @@ class _Work:
         self._probes = probes
         self._asking = {probe.node: probe for probe in probes if probe.asked}
         self._run = secrets.token_hex(4)
+        self._unseen: list[str] = []
 
     def carry_out(self) -> dict[str, Any]:
         """Makes the Jobs, waits for them, reads what they told, and removes them.
@@ -306,6 +307,7 @@ class _Work:
                 lines.append(f"- Node {probe.node}: {str(probe.problem).rstrip('.')}.")
                 lines += [f"  {problem.text()}" for problem in probe.problems]
             lines += [f"- {left}"] if left is not None else []
+            lines += [f"- {text}" for text in self._unseen]
             raise WaitFailed("\n".join(lines), **result_of(self._probes))
         if left is not None:
             raise WaitFailed(str(left), **{**left.details, **result_of(self._probes)})
@@ -350,6 +352,7 @@ class _Work:
         state = State()
         with observe(self._client, queries) as watch:
             for state in watch.states(deadline):
+                self._unseen = not_looked_at(state)
                 by_name = {job["metadata"]["name"]: job for job in state.all("jobs")}
                 pods, warnings = _by_owner(state.all("pods")), by_object(state.all("events"))
                 for node in list(waiting):

@@ -94,9 +94,12 @@ def is_secret(found: Any) -> bool:
 
 
 def secret_values(found: dict[str, Any]) -> list[str]:
-    """Returns the values of a Secret, plain and in base64, that can be masked everywhere."""
-    plain = [str(value) for value in _dictionary(found.get("stringData")).values()]
-    values = [str(value) for value in _dictionary(found.get("data")).values()]
+    """Returns the values of a Secret, plain and in base64, that can be masked everywhere.
+
+    A value of a wrong type counts with all that is in it: the API server quotes it when it refuses the Secret.
+    """
+    plain = list(_scalars(found.get("stringData")))
+    values = list(_scalars(found.get("data")))
     pairs = [(value, base64.b64encode(value.encode()).decode()) for value in plain]
     pairs += [(_decoded(value) or value, value) for value in values]
     # A YAML block ends with a line break, which a message that quotes the value does not repeat.
@@ -235,6 +238,16 @@ def _loaded(text: str) -> list[Any] | None:
 def _long_words(text: str) -> list[str]:
     """Returns what may be a secret in text that has no structure."""
     return [word for word in set(_LONG_WORDS.findall(text)) if is_unguessable(word)]
+
+
+def _scalars(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
+            yield from _scalars(each)
+    elif value is not None:
+        yield str(value)
 
 
 def _dictionary(value: Any) -> dict[str, Any]:

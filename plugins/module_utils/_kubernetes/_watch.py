@@ -123,6 +123,11 @@ class State:
         return list(self.objects.get(name, {}).values())
 
 
+def not_looked_at(state: State) -> list[str]:
+    """Returns a sentence for each collection that may not be read, with the right that is missing."""
+    return [f"Not looked at: {words}" for _name, words in sorted(state.denied.items())]
+
+
 class Watch:
     """Follows several collections, and logs, of one cluster; a context manager that ends its threads.
 

@@ -172,7 +172,9 @@ class _Question:
         series = self._chosen([each for asked in found.asked for each in asked.series])
         self._tell_what_cannot_come(clusters, series)
         self._tell_what_is_missing(clusters, series)
-        summaries = [_summary(cluster, series, self.params["idle_percent"]) for cluster in clusters]
+        summaries = [
+            _summary(cluster, series, self.params["idle_percent"], self._told_whole(cluster)) for cluster in clusters
+        ]
         for summary in summaries:
             for idle in summary["idle"]:
                 found.tell("idle", _idle_text(idle, self.span), [summary["name"]], ["containerGpuDutyCycle"])
@@ -445,6 +447,11 @@ class _Question:
             return bool(cluster.insights or self.params["workspace"])
         return bool(cluster.prometheus or self.params["azure_monitor_workspace"])
 
+    def _told_whole(self, cluster: MonitoredCluster) -> frozenset[str]:
+        """Returns the metrics of which no series means none: those that were asked for and answered as a whole."""
+        cut = any(each["kind"] == "partial" and cluster.name in each["clusters"] for each in self.found.messages)
+        return frozenset() if cut else frozenset(self.metrics)
+
     def _chosen(self, series: list[Series]) -> list[Series]:
         """Returns the series of the nodes and containers that are asked for; Log Analytics has left out others."""
         nodes = {each.lower() for each in self.params["nodes"] or ()}
@@ -484,8 +491,17 @@ def _empty_text(source: str, names: str, span: Span) -> str:
     )
 
 
-def _summary(cluster: MonitoredCluster, series: list[Series], idle_percent: float) -> dict[str, Any]:
-    """Returns what matters most of a cluster, from the latest values of what still is there."""
+def _summary(
+    cluster: MonitoredCluster, series: list[Series], idle_percent: float, whole: frozenset[str]
+) -> dict[str, Any]:
+    """Returns what matters most of a cluster, from the latest values of what still is there.
+
+    Args:
+        cluster: The cluster.
+        series: Of all clusters.
+        idle_percent: A GPU that is used less is idle.
+        whole: The metrics of which no series means none; of the others it means that nothing is known.
+    """
     own = [each for each in series if each.dimensions["cluster_id"].lower() == cluster.id.lower()]
     newest = {
         source: max(each.time for each in own if each.source == source) for source in {each.source for each in own}
@@ -504,6 +520,9 @@ def _summary(cluster: MonitoredCluster, series: list[Series], idle_percent: floa
         found = of(name)
         return sum(each.value for each in found) if found else None
 
+    def held(name: str) -> float | None:
+        return total(name) or (0.0 if name in whole and of("nodeGpuCapacity") else None)
+
     duty = of("containerGpuDutyCycle")
     return {
         "id": cluster.id,
@@ -514,8 +533,8 @@ def _summary(cluster: MonitoredCluster, series: list[Series], idle_percent: floa
         "prometheus": cluster.prometheus,
         "capacity": total("nodeGpuCapacity"),
         "allocatable": total("nodeGpuAllocatable"),
-        "requests": total("containerGpuRequests") or (0.0 if of("nodeGpuCapacity") else None),
-        "limits": total("containerGpuLimits") or (0.0 if of("nodeGpuCapacity") else None),
+        "requests": held("containerGpuRequests"),
+        "limits": held("containerGpuLimits"),
         "duty_cycle": sum(each.value for each in duty) / len(duty) if duty else None,
         "memory_used": total("containerGpumemoryUsedBytes"),
         "memory_total": total("containerGpumemoryTotalBytes"),

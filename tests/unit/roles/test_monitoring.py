@@ -15,20 +15,57 @@ from ansible.template import Templar, trust_as_template
 VARS = Path(__file__).parents[3] / "roles/gpu_monitoring/vars/main.yml"
 
 
-def own(group: str, name: str, *found: tuple[str, str]) -> Any:
+def cluster_id(group: str, name: str) -> str:
+    return f"/subscriptions/s/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters/{name}"
+
+
+def variable(expression: str, **variables: Any) -> Any:
     loader = DataLoader()
-    clusters = [
-        {"id": f"/subscriptions/s/resourceGroups/{each}/providers/Microsoft.ContainerService/managedClusters/{cluster}"}
-        for each, cluster in found
-    ]
-    variables = {
-        **loader.load_from_file(str(VARS), trusted_as_template=True),
-        "gpu_monitoring_found": {"clusters": clusters},
-        "aks_resource_group": group,
-        "aks_cluster_name": name,
-    }
-    template = Templar(loader=loader, variables=variables).template(trust_as_template("{{ gpu_monitoring_own }}"))
+    layers = loader.load_from_file(str(VARS), trusted_as_template=True)
+    return Templar(loader=loader, variables={**layers, **variables}).template(trust_as_template(expression))
+
+
+def own(group: str, name: str, *found: tuple[str, str]) -> Any:
+    template = variable(
+        "{{ gpu_monitoring_own }}",
+        gpu_monitoring_found={"clusters": [{"id": cluster_id(each, cluster)} for each, cluster in found]},
+        aks_resource_group=group,
+        aks_cluster_name=name,
+    )
     return template.get("id", "").split("/")[4::4] if template else None
+
+
+def problems(nodes: dict[str, int], metrics: dict[str, float], **messages: str) -> str:
+    """What ``verify`` says of a cluster's nodes and what the metrics say, with messages of gpu_metrics_info by kind."""
+    summary = {"id": cluster_id("g", "c"), "capacity_by_node": metrics, "newest": {"x": "now"} if metrics else {}}
+    said = [{"kind": kind, "text": text, "clusters": ["c"], "metrics": []} for kind, text in messages.items()]
+    found = variable(
+        "{{ gpu_monitoring_problems }}",
+        gpu_monitoring_found={"clusters": [summary], "messages": said},
+        gpu_monitoring_nodes={"nodes": [{"name": name, "capacity": count} for name, count in nodes.items()]},
+        gpu_monitoring_idle_is_a_failure=False,
+        aks_resource_group="g",
+        aks_cluster_name="c",
+    )
+    return " ".join(found)
+
+
+@pytest.mark.parametrize("kind", ["forbidden", "timeout", "missing", "ambiguous", "off"])
+@pytest.mark.parametrize("nodes", [{}, {"n": 1}])
+def test_what_could_not_be_read_agrees_with_nothing(kind: str, nodes: dict[str, int]) -> None:
+    """Findings C13: without a GPU node, metrics that nobody may read agreed "on the GPUs of 0 nodes"."""
+    assert problems(nodes, {}, **{kind: "so it is"}).endswith("so nothing can be compared: so it is")
+
+
+def test_no_sample_of_a_cluster_without_gpus_agrees() -> None:
+    assert problems({}, {}, empty="no row") == ""
+    assert problems({"n": 1}, {}, empty="no row").startswith("No metric of c could be read")
+
+
+def test_what_a_partial_answer_lacks_is_not_known() -> None:
+    assert problems({"n": 1, "m": 1}, {"n": 1.0}).startswith("c has other GPUs than its metrics: m offers 1")
+    assert problems({"n": 1, "m": 1}, {"n": 1.0}, partial="it was cut").endswith("is not known for m: it was cut")
+    assert problems({"n": 1}, {"n": 1.0}, partial="it was cut") == ""
 
 
 @pytest.mark.parametrize("group", ["rg-(prod)", "rg.prod", "(a)_b-1", "RG-Prod", "rg_(1).(2)"])

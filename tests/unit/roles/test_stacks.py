@@ -129,6 +129,22 @@ def test_what_may_not_be_listed_is_not_known() -> None:
     assert "may not list DaemonSets in all namespaces" in warning
 
 
+@pytest.mark.parametrize(
+    ("unseen", "words"),
+    [
+        ("cluster_policies", "ClusterPolicies (nvidia.com)"),
+        ("gpu_clusters", "GPUClusters (nvidia.com)"),
+        ("resource_slices", "ResourceSlices (resource.k8s.io)"),
+        ("pods", "Pods in all namespaces"),
+    ],
+)
+def test_an_operator_that_may_not_be_listed_is_not_known(unseen: str, words: str) -> None:
+    """Findings C13: it was taken for absent, and the device plugin put beside it."""
+    there = also(found(), not_looked_at=[unseen])
+    (warning,) = variable("device_plugin", "device_plugin_warnings", device_plugin_found=there)
+    assert f"may not list {words}." in warning
+
+
 def test_the_plugin_stays_where_it_is_not_known_who_needs_it() -> None:
     used = also(found({**node("gpunp", None), "capacity": 1}, {**node("cpu", None), "name": "aks-cpu", "capacity": 0}))
     used["not_looked_at"] = ["daemon_sets"]

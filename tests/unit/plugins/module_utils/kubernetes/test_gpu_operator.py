@@ -14,13 +14,12 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpu_operator 
     with_needed,
 )
 
-HERE: dict[str, Any] = {"namespace": "gpu-operator", "name": "gpu-operator"}
 NONE = "aks.gpu has not installed NVIDIA's GPU Operator in this cluster."
 DEPLOYMENT = ("gpu-operator/gpu-operator",)
 
 
 def found(**more: Any) -> Found:
-    return Found(**HERE, **more)
+    return Found("gpu-operator", "gpu-operator", **more)
 
 
 @pytest.mark.parametrize(

@@ -369,6 +369,8 @@ def test_a_plugin_pod_is_seen_without_its_daemon_set() -> None:
 def test_pods_that_may_not_be_listed() -> None:
     (found,) = judged(node(), daemon_sets=[plugin()], unknown={"pods"}).nodes
     assert (found["in_use"], found["free"]) == (None, None)
+    (problem,) = judged(node(0), daemon_sets=[plugin()], unknown={"pods"}).problems
+    assert (problem.cause, "Pods can't be listed" in problem.message) == ("PluginUnknown", True)
 
 
 @pytest.mark.parametrize(("denied", "holds"), [([], False), (["pods"], None), (["daemon_sets"], None)])
