@@ -39,7 +39,8 @@ def blocks(page: Path, *languages: str) -> list[str]:
 
 def plays_of(text: str) -> list[dict[str, Any]]:
     """The plays of an example; tasks are put into one; an inventory or variables give none."""
-    content = yaml.safe_load(text)
+    documents = list(yaml.safe_load_all(text))
+    content = documents[0] if len(documents) == 1 else None  # several are objects of Kubernetes
     if not isinstance(content, list) or not content or not isinstance(content[0], dict):
         return []
     if any({"hosts", "import_playbook", "ansible.builtin.import_playbook"} & set(item) for item in content):
