@@ -67,6 +67,13 @@ options:
       - What M(aks.gpu.node_pool) or M(aks.gpu.node_pool_info) returned for the pool, so that a pool that
         failed, is still being created, or has no GPU driver is told apart.
     type: dict
+  node_pools:
+    description:
+      - The names of the node pools that the cluster has. A task whose O(node_pool) is not one of them fails at once.
+      - By default they are not known, and a node pool that is missing is waited for.
+    type: list
+    elements: str
+    default: []
   return_details:
     description:
       - Whether RV(nodes) have all labels and conditions. Otherwise they have the label
@@ -340,6 +347,7 @@ ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
             "gpu_stack": {"type": "str", "choices": ["device_plugin", "gpu_image", "managed", "operator"]},
             "ignored_daemon_sets": {"type": "list", "elements": "str", "default": []},
             "pool": {"type": "dict"},
+            "node_pools": {"type": "list", "elements": "str", "default": []},
             "return_details": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 1800},
             "grace": {"type": "int", "default": 300},

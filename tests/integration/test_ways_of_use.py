@@ -252,3 +252,9 @@ def test_verify_without_the_pool(sandbox: Sandbox, ansible: Ansible) -> None:
     run = ansible.playbook("aks.gpu.verify", cluster_variables(sandbox), fails=True)
     assert f"{sandbox.cluster} could not be looked at" in run.failures[-1]
     assert "There is no node pool gpunp. There are: nodepool1." in run.failures[-1]
+
+
+def test_site_does_not_wait_for_a_pool_that_nothing_makes(sandbox: Sandbox, ansible: Ansible) -> None:
+    variables = {**cluster_variables(sandbox), "gpu_verify_node_pool": "other"}
+    run = ansible.playbook("aks.gpu.site", variables, fails=True)
+    assert "There is no node pool other. There are: gpunp, nodepool1." in " ".join(run.failures)

@@ -558,8 +558,17 @@ def expectation_of(params: dict[str, Any], *, gpus_of_size: Callable[[str], int 
     Args:
         params: The options.
         gpus_of_size: Says how many GPUs a VM size has; None for one that it does not know.
+
+    Raises:
+        Failure: The cluster's node pools are given, and this one is not among them.
     """
     pool = params["pool"] or {}
+    name, existing = params["node_pool"] or pool.get("name"), params.get("node_pools") or ()
+    if existing and name and name not in existing:
+        raise Failure(
+            f"There is no node pool {name}. There are: {', '.join(existing)}.",
+            hint="The playbook aks.gpu.site, or the role aks.gpu.node_pool, makes it; node_pool_name names another one.",
+        )
     vm_size = params["vm_size"] or pool.get("vm_size")
     nodes = params["nodes"]
     if nodes is None:
@@ -573,7 +582,7 @@ def expectation_of(params: dict[str, Any], *, gpus_of_size: Callable[[str], int 
     ):
         gpus = gpus_of_size(vm_size)
     return Expectation(
-        node_pool=params["node_pool"] or pool.get("name"),
+        node_pool=name,
         nodes=1 if nodes is None else int(nodes),
         gpus_per_node=gpus,
         resource=params["resource_name"],

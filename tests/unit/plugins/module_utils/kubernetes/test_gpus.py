@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpu_sources import is_device_plugin
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpus import (
     Expectation,
@@ -378,6 +379,14 @@ def test_pool_state(state: str, cause: str) -> None:
 def test_leaving_node_is_not_waited_for() -> None:
     leaving = node(None, name="old", taints=[{"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}])
     assert judge(node(), leaving, pods=[plugin_pod()]).done
+
+
+def test_a_pool_that_is_not_among_those_of_the_cluster_is_not_waited_for() -> None:
+    options = {**dict.fromkeys(("nodes", "gpus_per_node", "vm_size", "gpu_stack", "pool")), "resource_name": GPU}
+    with pytest.raises(Failure, match=r"There is no node pool gpunp\. There are: a100, nodepool1\."):
+        expectation_of({**options, "node_pool": "gpunp", "node_pools": ["a100", "nodepool1"]}, gpus_of_size=int)
+    for pools in ([], ["gpunp", "nodepool1"]):
+        expectation_of({**options, "node_pool": "gpunp", "node_pools": pools}, gpus_of_size=int)
 
 
 def test_expectation_follows_the_pool() -> None:
