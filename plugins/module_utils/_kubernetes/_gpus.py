@@ -567,7 +567,7 @@ def expectation_of(params: dict[str, Any], *, gpus_of_size: Callable[[str], int 
     if existing and name and name not in existing:
         raise Failure(
             f"There is no node pool {name}. There are: {', '.join(existing)}.",
-            hint="The playbook aks.gpu.site, or the role aks.gpu.node_pool, makes it; node_pool_name names another one.",
+            hint="The playbook aks.gpu.site or the role aks.gpu.node_pool creates it; node_pool_name names another.",
         )
     vm_size = params["vm_size"] or pool.get("vm_size")
     nodes = params["nodes"]
