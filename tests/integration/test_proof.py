@@ -54,9 +54,9 @@ def test_a_pool_with_another_name_needs_a_proof_of_its_own(sandbox: Sandbox, ans
     evidence = evidence_in(tmp_path / "second")
     found = holds(evidence)
     assert (found["job"], found["job_pool"], found["device"], found["accuracy"]) == (True, False, None, None)
-    told = " ".join(run.failures)
-    assert "on a node of the node pool gpunp, not of a100" in told
-    assert "mnist_node_pool: a100" in told
+    reasons = " ".join(run.failures)
+    assert "on a node of the node pool gpunp, not of a100" in reasons
+    assert "mnist_node_pool: a100" in reasons
     assert evidence["job"]["pods"][0]["vm_size"] == "Standard_NC4as_T4_v3"
 
     mended = {**renamed, "mnist_node_pool": "a100"}

@@ -27,7 +27,7 @@ WRONG_SECRET = "planted-9f2c1e"
         pytest.param({"node_pool_vm_size": "Standard_NC6"}, ["Standard_NC6", "retired"], id="retired size"),
         pytest.param({"mnist_namespace": "nowhere"}, ["there is no namespace nowhere"], id="namespace of the Job"),
         pytest.param(
-            {"mnist_workload": "custom", "mnist_completions": "all"},
+            {"mnist_workload": "custom", "mnist_completions": 0},
             ["mnist_template or mnist_definition", "mnist_completions"],
             id="workload",
         ),
