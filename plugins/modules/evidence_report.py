@@ -161,7 +161,7 @@ run_summary:
   contains: *summary
 ansible_stats:
   description:
-    - The variables for what comes next in a workflow, handed on as M(ansible.builtin.set_stats) does.
+    - The variables for what comes next in a workflow, handed on as C(ansible.builtin.set_stats) does.
   returned: when there was something to report
   type: dict
   contains:
