@@ -76,7 +76,7 @@ def first_state(
 
 def paged(asked: Asked, items: list[Json]) -> tuple[int, Any]:
     """A page as the API server gives it, with a token for the next one."""
-    start, limit = int(asked.query.get("continue", 0)), int(asked.query["limit"])
+    start, limit = int(asked.query.get("continue", 0)), int(asked.query.get("limit", len(items)))
     following = {"continue": str(start + limit)} if start + limit < len(items) else {}
     return 200, {"metadata": {"resourceVersion": "7", **following}, "items": items[start : start + limit]}
 
