@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make against`: which tests of now fail on an older product, and whether for the reason that they assert.
 
-against.py [--commit COMMIT] [--kind unit|integration] [--old-only] [ROW ...]
+against.py [--commit COMMIT] [--kind unit|integration] [--old-only] [--why] [ROW ...]
 
 Rows are those of tests/findings.yml; without one, all of them.
 
@@ -15,7 +15,8 @@ missing name  the test uses a function, an option or a role that the older produ
 an error      the older product raised something else, or the test took too long
 
 A row is shown when a test of it passes now and fails by an assertion there, or by an error that is the finding itself
-(`error` of the row). Exit status 1: a row is not shown, and its `not_shown` does not say why.
+(`error` of the row). `--why` adds what each error says; the whole output of pytest is in build/against.
+Exit status 1: a row is not shown, and its `not_shown` does not say why; or a test does not pass now.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ from environment import ROOT, SetUpError, link_collection, say, tool_environment
 TABLE = ROOT / "tests" / "findings.yml"
 COMMIT = "ce362f8"
 """The last one before the findings were mended."""
+
+LOGS = ROOT / "build" / "against"
+"""What pytest printed."""
 
 PRODUCT = ("plugins", "roles", "playbooks")
 SECONDS = {"unit": 60, "integration": 300}
@@ -113,6 +117,7 @@ def endings(root: Path, kind: str, tests: list[str], report: Path, log: Path) ->
         PYTHONPATH=os.pathsep.join(map(str, folders)),
         AGAINST_REPORT=str(report),
         AGAINST_SECONDS=str(SECONDS[kind]),
+        AGAINST_TESTS=" ".join(tests),
     )
     for name in ("ANSIBLE_CONFIG", "ANSIBLE_HOME", "ANSIBLE_REMOTE_TEMP", "ANSIBLE_COLLECTIONS_PATH", "KUBECACHEDIR",
                  "ANSIBLE_SSH_CONTROL_PATH_DIR"):  # fmt: skip
@@ -120,9 +125,11 @@ def endings(root: Path, kind: str, tests: list[str], report: Path, log: Path) ->
     Path(environment["ANSIBLE_CONFIG"]).parent.mkdir(exist_ok=True)
     Path(environment["ANSIBLE_CONFIG"]).touch()
     words = ["-m", "pytest", "-p", "against_plugin", "-p", "no:cacheprovider", "-q", "--continue-on-collection-errors"]
+    # By their files: where one of them can't be collected, pytest runs nothing that is named by its id.
+    files = sorted({test.split("::", maxsplit=1)[0] for test in tests})
     report.touch()
     with log.open("a") as output:
-        subprocess.run([sys.executable, *words, *tests], cwd=root, env=environment, stdin=subprocess.DEVNULL,
+        subprocess.run([sys.executable, *words, *files], cwd=root, env=environment, stdin=subprocess.DEVNULL,
                        stdout=output, stderr=subprocess.STDOUT, check=False)  # fmt: skip
     ended = lines_of(report)
     return {test: [each for each in ended if is_of(each["id"], test)] for test in tests}
@@ -161,7 +168,9 @@ def run(kind: str, rows: list[Finding], commit: str, old_only: bool, folder: Pat
     found: Results = {(commit, test): {} for test in tests}
     for name, root in places.items():
         say(f"  {kind} tests, {'this checkout' if name == 'now' else f'the product of {commit}'}: {len(tests)}")
-        log = folder / f"{kind}-{name}.log"
+        log = LOGS / f"{kind}-{'now' if name == 'now' else commit}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.unlink(missing_ok=True)
         for test, ended in endings(root, kind, tests, folder / f"{kind}-{name}.jsonl", log).items():
             found[commit, test][name] = ended
     return found
@@ -179,10 +188,14 @@ def main() -> int:
     parser.add_argument("--commit", help=f"another one than {COMMIT} or that of a row")
     parser.add_argument("--kind", choices=["unit", "integration"], help="of the tests; both by default")
     parser.add_argument("--old-only", action="store_true", help="do not run them in this checkout as well")
+    parser.add_argument("--why", action="store_true", help="show what the errors of the older product say")
     parser.add_argument("rows", nargs="*", metavar="ROW")
     asked = parser.parse_args()
     kinds = [asked.kind] if asked.kind else ["unit", "integration"]
-    rows = findings(asked.rows)
+    named = findings(asked.rows)
+    rows = [row for row in named if any(test.startswith(f"tests/{kind}/") for test in row.tests for kind in kinds)]
+    if len(rows) < len(named):
+        say(f"  without a test of this kind: {', '.join(row.name for row in named if row not in rows)}")
     link_collection()
     results: Results = {}
     for row in rows:
@@ -195,10 +208,10 @@ def main() -> int:
             for kind in kinds:
                 of_commit = [row for row in rows if row.commit == commit]
                 results.update(run(kind, of_commit, commit, asked.old_only, folder))
-    return table(rows, results, asked.old_only)
+    return table(rows, results, asked.old_only, asked.why)
 
 
-def table(rows: list[Finding], results: Results, old_only: bool) -> int:
+def table(rows: list[Finding], results: Results, old_only: bool, why: bool) -> int:
     """Print the table; the answer is the exit status."""
     say("row  test | now | product of the commit")
     shown: list[str] = []
@@ -210,8 +223,9 @@ def table(rows: list[Finding], results: Results, old_only: bool) -> int:
             ended = results[row.commit, test]
             now = "-" if old_only else told(ended["now"])
             say(f"{row.name:4} {test.removeprefix('tests/')} | {now} | {row.commit}: {told(ended['old'])}")
-        if not tests:
-            say(f"{row.name:4} no test of this kind")
+            for each in ended["old"] if why else []:
+                if each["ending"] != "passed":
+                    say(f"        {each['ending']}: {' '.join(each['detail'].split())[:300]}")
         (shown if is_shown(row, results) else explained if row.not_shown else unshown).append(row.name)
         if row.not_shown:
             say(f"{row.name:4} not shown: {row.not_shown}")
