@@ -129,8 +129,10 @@ def endings(root: Path, kind: str, tests: list[str], report: Path, log: Path) ->
     files = sorted({test.split("::", maxsplit=1)[0] for test in tests})
     report.touch()
     with log.open("a") as output:
-        subprocess.run([sys.executable, *words, *files], cwd=root, env=environment, stdin=subprocess.DEVNULL,
-                       stdout=output, stderr=subprocess.STDOUT, check=False)  # fmt: skip
+        done = subprocess.run([sys.executable, *words, *files], cwd=root, env=environment, stdin=subprocess.DEVNULL,
+                              stdout=output, stderr=subprocess.STDOUT, check=False)  # fmt: skip
+    if done.returncode not in (0, 1):
+        say(f"  pytest ended with {done.returncode}: {log.relative_to(ROOT)}")
     ended = lines_of(report)
     return {test: [each for each in ended if is_of(each["id"], test)] for test in tests}
 
