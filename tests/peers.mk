@@ -3,10 +3,13 @@
 #
 # What is compared with others, broken on purpose, and measured; of it only `witness` is part of `make test`.
 
-.PHONY: witness peers clients faults fuzz bench reaction imports matrix docs pictures workload
+.PHONY: witness against peers clients faults fuzz bench reaction imports matrix docs pictures workload
 
 witness: ## the sandbox's answers beside what was recorded of Azure: one table; RECORDING=FILE reads another recording
 	@$(PYTHON) tests/tools/inside.py test tests/witness/witness.py $(if $(RECORDING),--recording "$(abspath $(RECORDING))") $(ARGS)
+
+against: ## the tests of tests/findings.yml with an older product: how each fails; ARGS="--kind unit", ARGS="ROW …"
+	@$(PYTHON) tests/tools/inside.py test tests/tools/against.py $(ARGS)
 
 peers: ## our node_pool and azure.azcollection's through the same cases; ARGS="CASE …", ARGS=--ours
 	@$(PYTHON) tests/tools/inside.py test tests/peers/peers.py $(ARGS)

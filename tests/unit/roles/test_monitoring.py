@@ -1,10 +1,12 @@
 # Copyright: (c) 2026, the aks.gpu authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which of the clusters that were read is the host's own."""
+"""Which of the clusters that were read is the host's own, and what is written of them."""
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
-VARS = Path(__file__).parents[3] / "roles/gpu_monitoring/vars/main.yml"
+ROLE = Path(__file__).parents[3] / "roles/gpu_monitoring"
+VARS = ROLE / "vars/main.yml"
 
 
 def cluster_id(group: str, name: str) -> str:
@@ -79,3 +82,30 @@ def test_a_resource_group_is_no_regular_expression(group: str) -> None:
 
 def test_another_group_is_not_taken_for_it() -> None:
     assert own("rg.prod", "c", ("rgxprod", "c")) is None
+
+
+def written_csv(**labels: str) -> list[list[str]]:
+    """The rows of the metrics.csv that the role writes of one sample with these labels."""
+    (block,) = DataLoader().load_from_file(str(ROLE / "tasks/read.yml"), trusted_as_template=True)
+    (content,) = (
+        file["content"] for task in block["block"] for file in task.get("loop") or [] if file["name"] == "metrics.csv"
+    )
+    known = {"cluster_name": "c", "cluster_id": cluster_id("g", "c"), "node": "n", **labels}
+    point = ["2026-01-01T00:00:00Z", 1.5]
+    sample = {"name": "m", "unit": "count", "source": "x", "dimensions": known, "points": [point]}
+    text = variable(content, gpu_monitoring_found={"metrics": [sample]}, ansible_search_path=[str(ROLE)])
+    return list(csv.reader(io.StringIO(text, newline="")))[1:]
+
+
+@pytest.mark.parametrize(
+    ("label", "cell"),
+    [
+        # Findings D5; https://owasp.org/www-community/attacks/CSV_Injection
+        ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
+        ("a\n2026-01-01T00:00:00Z,forged", "a\n2026-01-01T00:00:00Z,forged"),
+    ],
+)
+def test_a_label_is_one_harmless_cell(label: str, cell: str) -> None:
+    rows = written_csv(pod=label)
+    assert [row[8] for row in rows] == [cell]
+    assert [len(row) for row in rows] == [15]

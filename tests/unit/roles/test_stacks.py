@@ -93,7 +93,7 @@ def also(there: dict[str, Any], **more: Any) -> dict[str, Any]:
 def test_a_node_that_is_there_is_better_than_what_is_foreseen() -> None:
     """NVIDIA/k8s-device-plugin#708, #1213: NVIDIA's chart selects labels that come with node feature discovery."""
     there = found(node("gpunp", "daemon_set", OURS, THEIRS), plugins=(OURS,))
-    assert THEIRS in variable("device_plugin", "device_plugin_problems", device_plugin_found=there)[0]
+    assert THEIRS in " ".join(variable("device_plugin", "device_plugin_problems", device_plugin_found=there))
 
 
 def test_gpus_that_dra_hands_out_are_refused() -> None:
@@ -110,7 +110,7 @@ def test_an_operator_in_dra_mode_is_refused(stack: str) -> None:
     """NVIDIA/gpu-operator#2571, #2696: GPUCluster instead of ClusterPolicy."""
     there = also(found(), gpu_clusters=["gpu-cluster"])
     problems = variable("device_plugin", "device_plugin_problems", gpu_stack=stack, device_plugin_found=there)
-    assert "GPUCluster gpu-cluster" in problems[0]
+    assert "GPUCluster gpu-cluster" in " ".join(problems)
 
 
 def test_what_can_not_be_foreseen_is_warned_of() -> None:

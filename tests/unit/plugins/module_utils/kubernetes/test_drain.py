@@ -44,6 +44,7 @@ class Cluster:
 
     def __init__(self, refusals: dict[str, list[tuple[int, Any]]] | None = None) -> None:
         self.refusals = refusals or {}
+        self.lists: list[dict[str, str]] = []
         self.pods = {
             "gpu-0": [pod("a", "gpu-0"), pod("b", "gpu-0"), pod("c", "gpu-0")],
             "gpu-1": [pod("d", "gpu-1", "kube:odd")],
@@ -54,12 +55,13 @@ class Cluster:
         if asked.path == "/api/v1/nodes":
             return 200, {"items": [{"metadata": {"name": name}} for name in ("gpu-0", "gpu-1")]}
         if asked.path == "/api/v1/pods":
+            self.lists.append(asked.query)
             node = asked.query.get("fieldSelector", "").removeprefix("spec.nodeName=")
-            assert node in self.pods, "the Pods of the whole cluster were listed"
-            assert int(asked.query["limit"]) <= 500
+            found = self.pods[node] if node else [each for pods in self.pods.values() for each in pods]
             start = int(asked.query.get("continue", 0))
-            metadata = {"continue": str(start + 2)} if len(self.pods[node]) > start + 2 else {}
-            return 200, {"items": self.pods[node][start : start + 2], "metadata": metadata}
+            end = start + 2 if "limit" in asked.query else len(found)
+            metadata = {"continue": str(end)} if len(found) > end else {}
+            return 200, {"items": found[start:end], "metadata": metadata}
         name = asked.path.split("/")[-2]
         if self.refusals.get(name):
             return self.refusals[name].pop(0)
@@ -79,7 +81,10 @@ def test_only_the_nodes_of_the_pool_are_asked_for_page_by_page(tmp_path: Path) -
 
     https://kubernetes.io/docs/reference/kubectl/generated/kubectl_drain/
     """
-    asked = drained(tmp_path, Cluster())
+    cluster = Cluster()
+    asked = drained(tmp_path, cluster)
+    assert {query.get("fieldSelector") for query in cluster.lists} == {"spec.nodeName=gpu-0", "spec.nodeName=gpu-1"}
+    assert all(int(query["limit"]) <= 500 for query in cluster.lists)
     assert sorted(path.split("/")[-2] for path in asked) == ["a", "b", "c", "d"]
 
 
