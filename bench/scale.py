@@ -81,7 +81,7 @@ class Server:
     def requests(self) -> list[tuple[float, str]]:
         """The requests so far: seconds since its start, path."""
         with urllib.request.urlopen(f"{self.url}/bench/requests") as answer:
-            return [(when, path) for when, path in json.load(answer)["requests"]]
+            return [(float(when), str(path)) for when, path in json.load(answer)["requests"]]
 
 
 @contextlib.contextmanager
