@@ -62,8 +62,8 @@ options:
     type: dict
   pools:
     description:
-      - The C(node_pools) that M(aks.gpu.node_pool_info) returned for the cluster. Those that aks.gpu created are named
-        in the evidence.
+      - The C(node_pools) that M(aks.gpu.node_pool_info) or M(aks.gpu.node_pool) returned for the cluster. Those that
+        aks.gpu created are named in the evidence.
     type: list
     elements: dict
   gpus:
@@ -111,7 +111,7 @@ options:
     type: dict
   return_document:
     description:
-      - Whether to return RV(checks), RV(lines) and RV(evidence). They are long, and the file has them.
+      - Whether to return RV(checks), RV(lines), RV(evidence) and RV(path). They are long, and the file has them.
     type: bool
     default: true
   predicted:
@@ -211,6 +211,7 @@ brief:
   description:
     - The beginning of what RV(lines) says, in so few characters that AWX's list of events shows all of it. It names the
       step that failed, and leaves the reason to that step.
+    - With O(return_document=false) only the verdict of a cluster that does not work, or could not be looked at.
   returned: always
   type: list
   elements: str
@@ -223,7 +224,7 @@ evidence:
   type: dict
   sample: {format: aks.gpu/evidence, format_version: 1}
 path:
-  description: The file; null in check mode.
+  description: The file; null in check mode, and with O(return_document=false).
   returned: always
   type: str
   sample: evidence/clusters/myAKSCluster-3fa9c1d2b0aa.json

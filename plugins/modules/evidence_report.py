@@ -53,6 +53,12 @@ options:
       - The number of the job in AWX. With it, what became of the hosts is handed on in a variable of this job, so that
         jobs at once, such as slices, don't take each other's place.
     type: str
+  return_details:
+    description:
+      - Whether to return RV(summary), RV(run_summary), RV(lines) and RV(notes). RV(shown) and RV(ansible_stats) say the
+        most of it.
+    type: bool
+    default: true
   named_pools:
     description:
       - The node pools that the hosts of the inventory name, as the filter P(aks.gpu.named_pools#filter) returns them.
@@ -98,7 +104,7 @@ made:
   type: bool
   sample: true
 summary:
-  description: How many clusters of the report have which verdict.
+  description: How many clusters of the report have which verdict; empty with O(return_details=false).
   returned: always
   type: dict
   contains: &summary
@@ -155,7 +161,7 @@ summary:
       returned: always
       sample: []
 run_summary:
-  description: The same for the clusters of this run alone.
+  description: The same for the clusters of this run alone; empty with O(return_details=false).
   returned: always
   type: dict
   contains: *summary
@@ -167,8 +173,9 @@ ansible_stats:
   contains:
     data:
       description:
-        - C(aks_gpu_summary) is RV(run_summary). With O(job), C(aks_gpu_summary_<job>) is the same with C(hosts), the
-          verdict of each host. With O(run), C(aks_gpu_run) is that name.
+        - C(aks_gpu_summary) is the summary of this run, as RV(run_summary). With O(job), C(aks_gpu_summary_<job>) is
+          the same with C(hosts), the verdict of each host, in place of C(failed). With O(run), C(aks_gpu_run) is that
+          name.
       type: dict
       returned: always
       sample:
@@ -186,7 +193,7 @@ ansible_stats:
       returned: always
       sample: true
 lines:
-  description: What there is to say about this run, for a terminal.
+  description: What there is to say about this run, for a terminal; empty with O(return_details=false).
   returned: always
   type: list
   elements: str
@@ -203,7 +210,7 @@ left_behind:
       cluster: myAKSCluster
       node_pool: oldpool
 notes:
-  description: RV(left_behind) in words, at most 50 lines.
+  description: RV(left_behind) in words, at most 50 lines; empty with O(return_details=false).
   returned: always
   type: list
   elements: str
@@ -250,6 +257,7 @@ ARGUMENTS = ArgumentSpec(
         "unless_going": {"type": "list", "elements": "str"},
         "run": {"type": "str"},
         "job": {"type": "str"},
+        "return_details": {"type": "bool", "default": True},
         "named_pools": {"type": "list", "elements": "dict", "options": NAMED_POOL},
     }
 )

@@ -72,6 +72,11 @@ options:
         O(program) on each. Its log has to show the same.
     type: list
     elements: str
+  return_details:
+    description:
+      - Whether RV(probes) have their C(log_tail). A failed task returns it in any case.
+    type: bool
+    default: true
   wait_timeout:
     description:
       - How long to wait for all probes, in seconds.
@@ -166,7 +171,7 @@ probes:
       returned: always
       sample: null
     log_tail:
-      description: The last lines of its log.
+      description: The last lines of its log; empty with O(return_details=false).
       type: list
       elements: str
       returned: always
@@ -214,6 +219,7 @@ ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
             "image_pull_secret": {"type": "str", "no_log": False},
             "program": {"type": "str", "default": "/cuda-samples/vectorAdd"},
             "command": {"type": "list", "elements": "str"},
+            "return_details": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 600},
             "grace": {"type": "int", "default": 60},
         }

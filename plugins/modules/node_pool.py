@@ -42,7 +42,8 @@ options:
   return_details:
     description:
       - Whether RV(node_pool) has every field. Otherwise it has C(id), C(name), C(provisioning_state), C(etag),
-        C(vm_size) and C(count).
+        C(vm_size) and C(count), and once RV(settled) is true what M(aks.gpu.wait_for_gpus) and M(aks.gpu.evidence)
+        read of it.
     type: bool
     default: true
   return_node_pools:
@@ -373,15 +374,14 @@ settled:
   sample: true
 node_pools:
   description:
-    - C(name) and C(tags) of each node pool of the cluster. Null without O(return_node_pools=true), and in check mode
-      where something would be done.
+    - C(name) of each node pool of the cluster, and C(own), whether it has the tag C(aks.gpu.created-by). Null without
+      O(return_node_pools=true), and in check mode where something would be done.
   returned: success
   type: list
   elements: dict
   sample:
     - name: gpunp
-      tags:
-        aks.gpu.created-by: aks.gpu
+      own: true
 node_pool:
   description:
     - The pool, in check mode as it would be. Null when O(state=absent), unless O(only_own) or O(only_run) leaves it.

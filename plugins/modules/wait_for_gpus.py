@@ -76,8 +76,9 @@ options:
     default: []
   return_details:
     description:
-      - Whether RV(nodes) have all labels and conditions. Otherwise they have the label
-        C(kubernetes.azure.com/accelerator), and the conditions by which a node is judged. A failed task returns all.
+      - Whether RV(nodes) have everything. Otherwise they have the label C(kubernetes.azure.com/accelerator) and the
+        conditions by which a node is judged, those that are well without C(reason) and C(message), and neither
+        C(taints) nor C(free), and RV(device_plugins) is empty. A failed task returns all.
     type: bool
     default: true
   wait_timeout:

@@ -36,7 +36,9 @@ options:
     type: str
   return_details:
     description:
-      - Whether to return RV(job.log_head). A failed task returns it in any case.
+      - Whether RV(job) has everything. Otherwise it has neither C(log_head), C(log_pattern_found), C(driver_version)
+        nor C(cuda_version), its Pods have only what tells where they ran and how they ended, and C(accuracy) is a list
+        of pairs of a step and its accuracy. A failed task returns all.
     type: bool
     default: true
   wait_timeout:

@@ -55,7 +55,7 @@ def wait_until(
     first: Look | None = None,
     longest: float | None = None,
 ) -> Look:
-    """Looks until it is done.
+    """Looks until it is done, and shows the states until then.
 
     Between two looks it waits as long as Azure says, or at first a second and then ever longer.
 
@@ -83,7 +83,6 @@ def wait_until(
         client.pause(seen.retry_after if seen.retry_after is not None else interval)
         interval = min(interval * GROWTH, LATE_INTERVAL if client.deadline.elapsed > LATE else longest or INTERVAL)
         seen = look()
-    client.progress(f"{what}: {seen.state}")
     return seen
 
 

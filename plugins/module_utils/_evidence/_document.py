@@ -48,6 +48,9 @@ BRIEF_LINE = 240
 BRIEF_FRAME = 24
 """Bytes by which Ansible indents, colours and ends each of them."""
 
+CONDITION = dict.fromkeys(("type", "status", "reason", "message"))
+"""What a document has of a condition; null is what ``wait_for_gpus`` leaves out where it returns no details."""
+
 Document = dict[str, Any]
 
 
@@ -213,7 +216,7 @@ def _nodes(found: Found) -> list[dict[str, Any]]:
     return [
         {
             **{key: node.get(key) for key in kept},
-            "conditions": [dict(condition) for condition in node.get("conditions") or [] if is_telling(condition)],
+            "conditions": [{**CONDITION, **each} for each in node.get("conditions") or [] if is_telling(each)],
             "driver_version": (probes.get(node["name"]) or {}).get("driver_version"),
             "cuda_version": (probes.get(node["name"]) or {}).get("cuda_version"),
             "probe": _probe(probes.get(node["name"])),
@@ -237,9 +240,14 @@ def _job(job: Facts) -> dict[str, Any]:
         **{key: job.get(key) for key in kept},
         "pods": [{key: pod.get(key) for key in of_pod} for pod in job.get("pods") or []],
         "devices": [dict(device) for device in job.get("devices") or []],
-        "accuracy": [dict(point) for point in job.get("accuracy") or []],
+        "accuracy": [_told(point) for point in job.get("accuracy") or []],
         "log_tail": [str(line) for line in job.get("log_tail") or []][-LOG_LINES:],
     }
+
+
+def _told(point: Facts | Sequence[Any]) -> dict[str, Any]:
+    """Returns what was told at a step, of which ``wait_for_job`` makes a pair where it returns no details."""
+    return dict(point) if isinstance(point, Mapping) else dict(zip(("step", "accuracy"), point, strict=True))
 
 
 def lines_of(evidence: Document) -> list[str]:
@@ -247,20 +255,25 @@ def lines_of(evidence: Document) -> list[str]:
     return [evidence["headline"], *_wrong(evidence), *_found(evidence), *_right(evidence)]
 
 
-def brief_of(evidence: Document) -> list[str]:
+def brief_of(evidence: Document, failed_step: str | None = None) -> list[str]:
     """Returns the verdict and what it rests on, in the first lines of what there is to say.
 
     A step that failed has said why by itself: here it is only named.
+
+    Args:
+        evidence: The document.
+        failed_step: The step that failed, also where an assertion states the same and the document has no failure.
     """
     failure, name = evidence["failure"], evidence["cluster"]["name"]
     head = evidence["headline"]
-    if failure:
-        head = f"{name} {VERDICTS[evidence['verdict']]}. The step that failed says why: {failure['step']}"
+    step = failure["step"] if failure else failed_step
+    if step:
+        head = f"{name} {VERDICTS[evidence['verdict']]}. The step that failed says why: {step}"
     checks = evidence["checks"]
     holding = sum(check["holds"] is True for check in checks)
     lines = [head]
     lines += [f"ok   {holding} of {len(checks)} checks hold"] * bool(checks)
-    lines += [*([] if failure else _notes(evidence)), *_found(evidence)]
+    lines += [*([] if step else _notes(evidence)), *_found(evidence)]
     shown = [cut(line, BRIEF_LINE) for line in lines]
     sizes = itertools.accumulate(len(json.dumps(line)) + BRIEF_FRAME for line in shown)
     return [line for line, size in zip(shown, sizes, strict=True) if size <= BRIEF]

@@ -35,7 +35,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._evidence._judge import FA
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._junit import junit_of
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._page import page_of
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._steps import run_of, steps_of, time_text
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import CREATED_BY
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import is_our_own
 
 PAGE, JUNIT, SUMMARY, LOCK = "index.html", "junit.xml", "summary.json", ".lock"
 PRIVATE_FOLDER = "aks-gpu-evidence"
@@ -102,21 +102,27 @@ def plan_evidence(task: Task) -> Plan:
         own_node_pools=_own_node_pools(params["pools"]),
         job_problems=[] if waited.get("failed") else waited.get("problems") or [],
     )
-    directory, with_document = _directory(params["directory"], task.run_directory), params["return_document"]
+    directory = _directory(params["directory"], task.run_directory)
+    returned = _returned(evidence, params["failed_step"], params["return_document"])
 
     def leave() -> dict[str, Any]:
         if task.run_directory and evidence["verdict"] in (FAULTY, UNSEEN):
             _mark(task.run_directory, params["host"])
-        return {**_returned(evidence, with_document), "path": write(directory, evidence)}
+        path = write(directory, evidence)
+        return {**returned, "path": path if params["return_document"] else None}
 
-    return Plan(changed=False, result=_returned(evidence, with_document), apply=leave)
+    return Plan(changed=False, result=returned, apply=leave)
 
 
 def _own_node_pools(pools: Sequence[Mapping[str, Any]] | None) -> list[str] | None:
-    """Returns which of a cluster's node pools have the mark of this collection."""
+    """Returns which of a cluster's node pools have the mark of this collection.
+
+    Args:
+        pools: What ``node_pool`` returned of them, which says so as ``own``, or ``node_pool_info``, with their tags.
+    """
     if pools is None:
         return None
-    marked = (pool for pool in pools if CREATED_BY in {str(tag).lower() for tag in pool.get("tags") or {}})
+    marked = (pool for pool in pools if pool.get("own", is_our_own({"properties": pool})))
     return sorted(str(pool["name"]) for pool in marked)
 
 
@@ -139,10 +145,12 @@ def _is_there(asked: Asked, found: Found) -> bool:
     return bool(found.gpus.get("gpus_ready")) and (not asked.job or bool(found.job.get("complete")))
 
 
-def _returned(evidence: Document, with_document: bool) -> dict[str, Any]:
-    told = {"verdict": evidence["verdict"], "headline": evidence["headline"], "brief": brief_of(evidence), "path": None}
+def _returned(evidence: Document, failed_step: str | None, with_document: bool) -> dict[str, Any]:
+    brief = brief_of(evidence, failed_step)
+    told = {"verdict": evidence["verdict"], "headline": evidence["headline"], "brief": brief, "path": None}
     if not with_document:
-        return {**told, "checks": [], "lines": [], "evidence": {}}
+        shown = brief[:1] if evidence["verdict"] in (FAULTY, UNSEEN) else brief
+        return {**told, "brief": shown, "checks": [], "lines": [], "evidence": {}}
     return {**told, "checks": evidence["checks"], "lines": lines_of(evidence), "evidence": evidence}
 
 
@@ -322,16 +330,23 @@ def _reported(
     return {
         **({"ansible_stats": stats} if evidence else {}),
         "made": bool(evidence),
-        "summary": {**summary, "failed": summary["failed"][:MOST_NAMED]},
-        "run_summary": run_summary,
-        "lines": _lines(of_run),
+        **_details(summary, run_summary, _lines(of_run), notes, params["return_details"]),
         "left_behind": [dict(each) for each in left],
-        "notes": notes,
         "shown": _shown(of_run, notes, files),
         "page": str(files.page) if files else None,
         "junit": str(files.junit) if files else None,
         "summary_file": str(files.summary) if files else None,
     }
+
+
+def _details(
+    summary: Mapping[str, Any], of_run: Mapping[str, Any], lines: list[str], notes: list[str], wanted: bool
+) -> dict[str, Any]:
+    """Returns what is shown, or handed on, in another form; empty where no details are wanted."""
+    if not wanted:
+        return {"summary": {}, "run_summary": {}, "lines": [], "notes": []}
+    named = {**summary, "failed": summary["failed"][:MOST_NAMED]}
+    return {"summary": named, "run_summary": of_run, "lines": lines, "notes": notes}
 
 
 def handed_on(
@@ -340,7 +355,7 @@ def handed_on(
     """Returns the variables that a run hands to what comes next in a workflow.
 
     A workflow of AWX keeps one value for each variable: of jobs that set the same one, such as slices, the last wins.
-    So a job of AWX says what became of its hosts in a variable of its own as well.
+    So a job of AWX says what became of its hosts in a variable of its own as well, with the verdicts and no reasons.
     Source: get_effective_artifacts of https://github.com/ansible/awx/blob/24.6.1/awx/main/models/workflow.py
 
     Args:
@@ -350,9 +365,10 @@ def handed_on(
         job: The number of the job, or None outside of AWX.
     """
     verdicts = {each["host"]: each["verdict"] for each in evidence}
+    counts = {name: value for name, value in summary.items() if name != "failed"}
     return {
         HANDED_ON: dict(summary),
-        **({f"{HANDED_ON}_{job}": {**summary, "hosts": verdicts}} if job and job.isdecimal() else {}),
+        **({f"{HANDED_ON}_{job}": {**counts, "hosts": verdicts}} if job and job.isdecimal() else {}),
         **({"aks_gpu_run": run} if run else {}),
     }
 

@@ -41,6 +41,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import 
     is_leaving,
     is_ready,
     is_telling,
+    is_well,
     labels_of,
     name_of,
     node_core,
@@ -661,16 +662,23 @@ def _whole(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _essential(result: dict[str, Any]) -> dict[str, Any]:
-    """Returns a result without the labels and conditions of nodes by which nothing is judged."""
-    nodes = [
-        {
-            **node,
-            "labels": {name: value for name, value in node["labels"].items() if name == ACCELERATOR_LABEL},
-            "conditions": [each for each in node["conditions"] if is_telling(each)],
-        }
-        for node in result["nodes"]
-    ]
-    return {**result, "nodes": nodes}
+    """Returns a result without what nothing is judged by: most labels and conditions of nodes, taints, what is free."""
+    return {**result, "nodes": [_essential_node(node) for node in result["nodes"]], "device_plugins": []}
+
+
+def _essential_node(node: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **{name: value for name, value in node.items() if name not in ("taints", "free")},
+        "labels": {name: value for name, value in node["labels"].items() if name == ACCELERATOR_LABEL},
+        "conditions": [_essential_condition(each) for each in node["conditions"] if is_telling(each)],
+    }
+
+
+def _essential_condition(condition: dict[str, Any]) -> dict[str, Any]:
+    """Returns a condition, without the words of one that is well."""
+    if is_well(condition):
+        return {name: condition.get(name) for name in ("type", "status")}
+    return condition
 
 
 def _wait(task: Task, client: Client, expected: Expectation, known: tuple[Verdict, State]) -> dict[str, Any]:

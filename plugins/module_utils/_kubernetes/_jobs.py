@@ -356,9 +356,17 @@ def plan_wait(task: Task, reach: Reach | None = None) -> Plan:
     return Plan(changed=False, result=_essential(result), apply=None if over else lambda: _essential(wait.run()))
 
 
+NOT_JUDGED = ("log_head", "log_pattern_found", "driver_version", "cuda_version")
+NOT_JUDGED_OF_POD = ("exit_code", "devices", "accuracy_last", "log_pattern_found")
+"""What is not returned of a Job and of its Pods without ``return_details``."""
+
+
 def _essential(result: dict[str, Any]) -> dict[str, Any]:
-    """Returns a result without the beginning of the log, by which nothing is judged."""
-    return {**result, "job": {**result["job"], "log_head": []}}
+    """Returns a result without what nothing is judged by; an accuracy is a pair of the step and its number."""
+    job = {name: value for name, value in result["job"].items() if name not in NOT_JUDGED}
+    pods = [{name: value for name, value in pod.items() if name not in NOT_JUDGED_OF_POD} for pod in job["pods"]]
+    accuracy = [[told["step"], told["accuracy"]] for told in job["accuracy"]]
+    return {**result, "job": {**job, "pods": pods, "accuracy": accuracy}}
 
 
 class _Wait:

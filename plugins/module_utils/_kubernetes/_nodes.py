@@ -205,6 +205,13 @@ def is_telling(condition: Mapping[str, Any]) -> bool:
     return kind == "Ready" or is_about_gpus(kind) or ailment_of(condition) is not None
 
 
+def is_well(condition: Mapping[str, Any]) -> bool:
+    """Says whether a condition by which a node is judged has nothing to tell: it is Ready, or states no ailment."""
+    if condition.get("type") == "Ready":
+        return condition.get("status") == "True"
+    return ailment_of(condition) is None
+
+
 def _states_health(kind: str) -> bool:
     words = [word.lower() for word in _WORD.findall(kind)]
     return bool(words) and words[-1] in _HEALTH_WORDS and not _NEGATIONS & set(words[-2:-1])

@@ -247,7 +247,17 @@ def plan_probe(task: Task, reach: Reach | None = None) -> Plan:
         )
     probes = probes_of(judge(expected, state).nodes, names=params["nodes"] or None, shared=params["shared"])
     work = _Work(task, client, params["namespace"] or client.access.namespace, probes)
-    return Plan(changed=False, result=result_of(probes), apply=work.carry_out)
+    returned = _whole if params["return_details"] else _essential
+    return Plan(changed=False, result=returned(result_of(probes)), apply=lambda: returned(work.carry_out()))
+
+
+def _whole(result: dict[str, Any]) -> dict[str, Any]:
+    return result
+
+
+def _essential(result: dict[str, Any]) -> dict[str, Any]:
+    """Returns a result without the logs: a probe that failed ends its task as failed, which returns them."""
+    return {**result, "probes": [{**probe, "log_tail": []} for probe in result["probes"]]}
 
 
 def result_of(probes: list[Probe]) -> dict[str, Any]:
@@ -359,9 +369,9 @@ class _Work:
                     job = by_name.get(job_name(node, self._run))
                     if job is not None and self._look(waiting[node], job, pods, warnings, patience[node]):
                         del waiting[node]
-                self._task.progress(self._line(waiting))
                 if not waiting:
                     return
+                self._task.progress(self._line(waiting))
         for probe in waiting.values():
             # What was wrong when it was last looked at is said by ``problems``.
             probe.problem = f"its probe did not end within {duration_text(deadline.seconds)}"

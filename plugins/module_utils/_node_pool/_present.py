@@ -128,6 +128,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
 ESSENTIAL = ("id", "name", "provisioning_state", "etag", "vm_size", "count")
 """What is returned of a pool without ``return_details``."""
 
+TELLING = (
+    *("enable_auto_scaling", "min_count", "gpu_instance_profile", "gpu_profile", "scale_set_priority", "power_state"),
+    *("mode", "os_type", "node_labels", "node_taints", "tags", "orchestrator_version", "status"),
+)
+"""What is returned besides, of a settled pool where it says something: ``wait_for_gpus`` and ``evidence`` read it."""
+
 LISTS = frozenset(name for name, rule in SETTINGS.items() if rule["type"] == "list")
 """Those of them that may be comma-separated text."""
 
@@ -210,15 +216,20 @@ def _returned(
     pool = result["node_pool"]
     settled = not pending and (pool is None or pool["provisioning_state"] == "Succeeded")
     if pool is not None and not params["return_details"]:
-        result = {**result, "node_pool": {name: pool.get(name) for name in ESSENTIAL}}
+        result = {**result, "node_pool": _essential(pool, settled)}
     pools = _pools(access.cluster()) if last and params["return_node_pools"] else None
     return {"settled": settled, **result, "node_pools": pools}
 
 
+def _essential(pool: Mapping[str, Any], settled: bool) -> dict[str, Any]:
+    telling = {name: pool[name] for name in TELLING if settled and pool.get(name) not in (None, {}, [])}
+    return {**{name: pool.get(name) for name in ESSENTIAL}, **telling}
+
+
 def _pools(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Returns name and tags of each node pool of a cluster."""
+    """Returns the name of each node pool of a cluster, and whether it has the mark of this collection."""
     profiles = (found.get("properties") or {}).get("agentPoolProfiles") or []
-    return [{"name": each["name"], "tags": each.get("tags")} for each in profiles]
+    return [{"name": each["name"], "own": is_our_own({"properties": each})} for each in profiles]
 
 
 # --- absent ------------------------------------------------------------------------------------------------------

@@ -262,7 +262,7 @@ def test_pools_of_ours_that_no_host_names(
 
 
 def test_pools_of_ours_have_the_tag() -> None:
-    """Azure returns names of tags in any letter case."""
+    """Azure returns names of tags in any letter case. What node_pool returns of a pool says so without the tags."""
     pools: list[dict[str, Any]] = [
         {"name": "b", "tags": {"AKS.GPU.created-by": "aks.gpu"}},
         {"name": "a", "tags": {"aks.gpu.created-by": "aks.gpu", "team": "x"}},
@@ -270,3 +270,5 @@ def test_pools_of_ours_have_the_tag() -> None:
     ]
     assert _own_node_pools(pools) == ["a", "b"]
     assert _own_node_pools(None) is None
+    short = [{"name": "b", "own": True}, {"name": "nodepool1", "own": False}]
+    assert _own_node_pools(short) == ["b"]
