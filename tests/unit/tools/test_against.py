@@ -16,7 +16,8 @@ from typing import Any
 import against
 import against_plugin
 import pytest
-from against import ROOT, Finding
+from against import Finding
+from environment import ROOT, SetUpError
 
 TEST = "tests/unit/test_x.py::test_x"
 PLUGINS = "ansible_collections.aks.gpu.plugins.module_utils"
@@ -34,7 +35,7 @@ def test_every_row_names_tests_that_are_there() -> None:
 
 
 def test_an_unknown_row_is_refused() -> None:
-    with pytest.raises(against.SetUpError, match="has no row Z9"):
+    with pytest.raises(SetUpError, match="has no row Z9"):
         against.findings(["A1", "Z9"])
 
 

@@ -20,7 +20,13 @@ def about_the_job(found: Found) -> dict[str, bool | None]:
 
 def test_the_log_of_a_complete_job_is_gone() -> None:
     """Findings C12: the pool was scaled to 0 and back, and "device found: none; accuracy … none was told" was said."""
-    gone = {"log_state": "gone", "log_problem": "its Pods are gone", "pods": [], "devices": [], "accuracy_last": None}
+    gone: dict[str, Any] = {
+        "log_state": "gone",
+        "log_problem": "its Pods are gone",
+        "pods": [],
+        "devices": [],
+        "accuracy_last": None,
+    }
     job = {"exists": True, "complete": True, "succeeded": 1, "completions": 1, **gone}
     assert about_the_job(Found(gpus=GPUS, job=job)) == {"job": True, "device": None, "accuracy": None}
 
