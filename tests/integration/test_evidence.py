@@ -156,7 +156,7 @@ def test_a_cluster_that_does_not_work(sandbox: Sandbox, ansible: Ansible, tmp_pa
     evidence = documents(tmp_path / "evidence")[sandbox.cluster]
     assert (evidence["verdict"], evidence["failure"]) == ("does_not_work", None)
     assert [check["name"] for check in evidence["checks"] if check["holds"] is False] == ["accuracy"]
-    assert run[SHOWN]["msg"] == evidence["headline"]
+    assert run[NAMED]["msg"] == f"{sandbox.cluster} does not work. The step that failed says why: {WAITED}"
     assert files(tmp_path / "evidence") == {"clusters", *REPORT}
     suites = JUnitXml.fromfile(str(tmp_path / "evidence" / "junit.xml"))
     assert [(suite.failures, suite.errors) for suite in suites] == [(1, 0)]
