@@ -95,7 +95,7 @@ def test_they_are_enough_for_the_exporter(
             "aks_resource_group": sandbox.resource_group,
             "aks_cluster_name": sandbox.cluster,
             "aks_kubeconfig": account.kubeconfig,
-            "gpu_monitoring_container_insights": "",
+            "gpu_monitoring_container_insights": "keep",
             "gpu_monitoring_prometheus": True,
             "gpu_monitoring_azure_monitor_workspace": "metrics-one",
         }

@@ -266,7 +266,7 @@ def test_run_again(role: Workloads) -> None:
     predicted = role.run(check=True, mnist_workload="digits", mnist_run_again=True)
     assert role.objects() == first
     again = role.run(mnist_workload="digits", mnist_run_again=True)
-    assert predicted.changed == again.changed == 2
+    assert predicted.changed == again.changed == 1
     assert [name for name, value in role.objects().items() if first[name] != value] == [f"job/{NAME}"]
     assert told(again)["complete"]
 
@@ -395,7 +395,9 @@ def test_bad_input_is_refused_all_at_once_and_before_anything(role: Workloads) -
     for text in ("mnist_template is for", "mnist_completions", "mnist_backoff_limit", "90%", "Nothing was changed"):
         assert text in message
     (message,) = role.run(fails=True, mnist_workload="tensorflow").failures
-    assert "article, digits, vector_add, custom" in message
+    assert "mnist_workload: tensorflow is not one of article, digits, vector_add, custom" in message
+    (message,) = role.run(fails=True, mnist_state="gone").failures
+    assert "mnist_state: gone is not one of present, absent" in message
     (message,) = role.run(fails=True, mnist_template="own.yaml.j2", mnist_name="train", mnist_namespace="ml").failures
     assert 'namespaces "ml" not found' in message
     role.run(fails=True, mnist_definition={**own(["true"]), "metadata": {"name": "other"}})

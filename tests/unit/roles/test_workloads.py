@@ -140,6 +140,11 @@ def test_a_definition_of_ones_own(definition: Any) -> None:
     [
         ({"mnist_workload": "custom"}, ["mnist_template or mnist_definition"]),
         (
+            {"mnist_workload": "tensorflow"},
+            ["mnist_workload: tensorflow is not one of article, digits, vector_add, custom"],
+        ),
+        ({"mnist_state": "gone"}, ["mnist_state: gone is not one of present, absent"]),
+        (
             {"mnist_template": "job.yaml.j2", "mnist_workload": "digits"},
             ["mnist_template is for mnist_workload: custom"],
         ),
