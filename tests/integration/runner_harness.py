@@ -35,6 +35,10 @@ CREDENTIAL = ("AZURE_SUBSCRIPTION_ID", "AZURE_CLIENT_ID", "AZURE_SECRET", "AZURE
 EMPTY = {"AZURE_AD_USER": "", "AZURE_PASSWORD": ""}
 """What it leaves empty."""
 
+LAUNCHED: Json = {f"{prefix}_job_launch_type": "manual" for prefix in ("awx", "tower")}
+"""Of what AWX sets in each job, whatever it was launched with: `awx_meta_vars` in awx/main/models/unified_jobs.py
+(AWX 24.6.1). So its file of extra variables is never empty, which ansible-core would refuse."""
+
 
 @dataclass(frozen=True)
 class Image:
@@ -120,7 +124,7 @@ class Job:
             ("settings", SETTINGS),
         ):
             (sent / "env" / name).write_text(json.dumps(content))
-        (sent / "env" / "extravars").write_text(extra_variables(self.extra_vars, self.template_vars))
+        (sent / "env" / "extravars").write_text(extra_variables({**LAUNCHED, **self.extra_vars}, self.template_vars))
         (sent / "env" / "cmdline").write_text(" ".join(self.arguments))
         script = sent / "inventory" / "hosts"
         script.write_text(f"#! /usr/bin/env python3\n# -*- coding: utf-8 -*-\nprint({json.dumps(self.inventory)!r})\n")
