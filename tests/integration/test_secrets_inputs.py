@@ -28,7 +28,7 @@ from playbooks import Ansible, without_foreign_settings
 Json = dict[str, Any]
 
 NUMBERED = {"awx_job_id": 57}
-"""Each job has it: `build_extra_vars_file` of awx/main/tasks/jobs.py (ansible/awx, commit 01096141) adds the job's own."""
+"""Each job of AWX has it: `build_extra_vars_file` of awx/main/tasks/jobs.py (ansible/awx, commit 01096141)."""
 
 WORKING = ["made", "looked", "gone", "facts", "shown"]
 
