@@ -27,6 +27,9 @@ from playbooks import Ansible, without_foreign_settings
 
 Json = dict[str, Any]
 
+NUMBERED = {"awx_job_id": 57}
+"""Each job of AWX has it: `build_extra_vars_file` of awx/main/tasks/jobs.py (ansible/awx, commit 01096141)."""
+
 WORKING = ["made", "looked", "gone", "facts", "shown"]
 
 
@@ -83,7 +86,7 @@ def test_events_of_a_job(sandbox: Sandbox, real: Json, tmp_path: Path) -> None:
     (project / "play.yml").write_text(yaml.safe_dump([play(real)]))
     rights = credential(sandbox, **{VARIABLE: json.dumps(inputs(real))})
     image = Image.built(tmp_path / "image")
-    job = Job(tmp_path / "job", image, "play.yml", project, {}, rights, arguments=["-vvvvv", "--diff"])
+    job = Job(tmp_path / "job", image, "play.yml", project, {}, rights, NUMBERED, ["-vvvvv", "--diff"])
     assert job.run() == "successful", job.output()
     failed = [event for event in job.events() if event["event"] == "runner_on_failed"]
     assert len(failed) == len(play(real)["tasks"]) - len(WORKING)

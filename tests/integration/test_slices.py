@@ -171,6 +171,7 @@ def test_evidence_of_slices_becomes_one_report(tmp_path: Path, image: Image, pro
     with Sandbox.started("slices-whole", clusters=SLICES, settings=QUICK) as sandbox:
         inventory = inventory_of(image, project, sandbox)
         evidence = "{{ lookup('ansible.builtin.env', 'AWX_ISOLATED_DATA_DIR') }}/evidence"
+        template = {"gpu_verify_evidence_directory": evidence}  # AWX takes Jinja only from a template's own variables
         slices = [
             Job(
                 tmp_path / f"slice-{number}",
@@ -179,7 +180,8 @@ def test_evidence_of_slices_becomes_one_report(tmp_path: Path, image: Image, pro
                 project,
                 sliced(inventory, number, SLICES),
                 credential(sandbox),
-                {"gpu_verify_evidence_directory": evidence},
+                template,
+                template_vars=template,
             )
             for number in range(SLICES)
         ]
