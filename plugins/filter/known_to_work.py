@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ansible_collections.aks.gpu.plugins.module_utils._evidence._judge import IDLE, WORKS
+
 DOCUMENTATION = r"""
 name: known_to_work
 short_description: Hosts that the jobs of a workflow have found to work
@@ -41,8 +43,8 @@ _value:
 """
 
 SUMMARY = re.compile(r"aks_gpu_summary_([0-9]+)")
-GOOD = ("works", "idle")
-"""Verdicts of M(aks.gpu.evidence) that are no fault; ``idle`` is a pool without nodes."""
+GOOD = (WORKS, IDLE)
+"""Verdicts that are not a fault; an idle pool has no nodes."""
 
 
 def known_to_work(value: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleError
+from ansible_collections.aks.gpu.plugins.filter.named_twice import pool_of
 
 DOCUMENTATION = r"""
 name: named_pools
@@ -64,7 +65,7 @@ def named_pools(value: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]])
         if not cluster:
             continue
         try:
-            pool: str | None = str(found.get("node_pool_name") or "gpunp")
+            pool: str | None = pool_of(found)
         except AnsibleError:
             pool = None
         named.append({"resource_group": group, "cluster_name": cluster, "node_pool": pool})

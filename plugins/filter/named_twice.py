@@ -47,6 +47,15 @@ _value:
 CLUSTER = ("aks_subscription_id", "aks_resource_group", "aks_cluster_name")
 
 
+def pool_of(variables: Mapping[str, Any]) -> str:
+    """Returns the name of the node pool that a host stands for.
+
+    Args:
+        variables: The variables of the host.
+    """
+    return str(variables.get("node_pool_name") or "gpunp")
+
+
 def named_twice(value: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Returns a sentence for each node pool that several hosts name.
 
@@ -59,7 +68,7 @@ def named_twice(value: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]])
         found = hostvars[host]
         cluster = [str(found.get(name) or "").lower() for name in CLUSTER]
         if cluster[-1]:
-            named.setdefault((*cluster, str(found.get("node_pool_name") or "gpunp").lower()), []).append(host)
+            named.setdefault((*cluster, pool_of(found).lower()), []).append(host)
     return [
         f"{', '.join(hosts[:-1])} and {hosts[-1]} name the same node pool {key[-1]} of cluster {key[-2]}."
         for key, hosts in named.items()

@@ -205,7 +205,6 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task, run
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._runs import RUN_ARGUMENTS
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
-from ansible_collections.aks.gpu.plugins.module_utils._azure._run_command import executor
 from ansible_collections.aks.gpu.plugins.module_utils._credentials._cluster import IN_CLUSTER_ARGUMENTS, plan_in_cluster
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._arguments import KUBERNETES_ARGUMENTS
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpu_operator import plan_gpu_operator
@@ -233,9 +232,7 @@ ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
 
 def plan(task: Task) -> Plan:
     """Joins the cluster, and Azure, which is asked only where nobody else can reach the cluster's API server."""
-    return plan_in_cluster(
-        task, lambda task: plan_gpu_operator(task, lambda way: executor(task, way.cluster_id, way.server_id))
-    )
+    return plan_in_cluster(task, plan_gpu_operator)
 
 
 def main() -> None:

@@ -329,7 +329,6 @@ not_looked_at:
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task, run
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
-from ansible_collections.aks.gpu.plugins.module_utils._azure._run_command import executor
 from ansible_collections.aks.gpu.plugins.module_utils._credentials._cluster import IN_CLUSTER_ARGUMENTS, plan_in_cluster
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._arguments import KUBERNETES_ARGUMENTS
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpus import expectation_of, plan_wait
@@ -360,9 +359,7 @@ ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
 def plan(task: Task) -> Plan:
     """Plans the wait, with the number of GPUs that the size is known to have."""
     expected = expectation_of(task.params, gpus_of_size=lambda size: facts(size).gpus)
-    return plan_in_cluster(
-        task, lambda task: plan_wait(task, expected, lambda way: executor(task, way.cluster_id, way.server_id))
-    )
+    return plan_in_cluster(task, lambda task, reach: plan_wait(task, expected, reach))
 
 
 def main() -> None:

@@ -13,6 +13,9 @@ from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
+from ansible_collections.aks.gpu.plugins.module_utils._azure._run_command import executor
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import RunCommand
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import Execute, Reach
 
 RUN_COMMAND = ("never", "auto", "always")
 
@@ -28,19 +31,21 @@ IN_CLUSTER_ARGUMENTS = ArgumentSpec(
 """Documented in the fragment ``aks.gpu.kubernetes.in_cluster``; for modules that have the options of Azure, too."""
 
 
-def plan_in_cluster(task: Task, plan: Callable[[Task], Plan]) -> Plan:
+def plan_in_cluster(task: Task, plan: Callable[[Task, Reach], Plan]) -> Plan:
     """Plans a task that has its kubeconfig, or the credentials of the cluster that it names.
+
+    Where nobody else can reach the API server, Azure runs the commands in the cluster.
 
     A file of ``kubeconfig_directory`` is written when the plan is carried out. It is a cache, and no change of what the
     task is about.
 
     Args:
         task: Its options hold those of Kubernetes, of Azure and of ``IN_CLUSTER_ARGUMENTS``.
-        plan: Plans what the module does in the cluster.
+        plan: Plans what the module does in the cluster, given the task and the way of Azure's commands into it.
     """
     params = task.params
     if params["kubeconfig"] or params["host"] or not params["cluster_name"]:
-        return plan(task)
+        return _planned(task, plan)
     # Only here: a task with a kubeconfig does not pay for Azure's libraries.
     from ansible_collections.aks.gpu.plugins.module_utils._credentials._source import source_of
     from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._kubeconfig_plan import for_one_task
@@ -58,8 +63,15 @@ def plan_in_cluster(task: Task, plan: Callable[[Task], Plan]) -> Plan:
         wait_timeout=None,
     )
     kubeconfig, keep = for_one_task(asked, source_of(asked))
-    planned = plan(task.with_options(kubeconfig=kubeconfig))
+    planned = _planned(task.with_options(kubeconfig=kubeconfig), plan)
     return planned if keep is None else replace(planned, apply=partial(_carry_out, keep, planned))
+
+
+def _planned(task: Task, plan: Callable[[Task, Reach], Plan]) -> Plan:
+    def reach(way: RunCommand) -> Execute:
+        return executor(task, way.cluster_id, way.server_id)
+
+    return plan(task, reach)
 
 
 def _carry_out(keep: Callable[[], object], planned: Plan) -> dict[str, Any]:
