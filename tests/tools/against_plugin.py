@@ -74,7 +74,7 @@ def _module(name: str) -> ModuleType:
     module.__file__ = str(Path(*name.split("."))) + ".py"
     module.__getattr__ = lambda asked: _attribute(name, asked)  # type: ignore[method-assign]
     sys.modules[name] = module
-    parent, _, last = name.rpartition(".")
+    parent, last = name.rsplit(".", 1)
     setattr(_module(parent), last, module)
     return module
 
