@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from ansible.module_utils.common import warnings as module_warnings
 from ansible.module_utils.testing import patch_module_args
 
 Json = dict[str, Any]
@@ -52,6 +53,8 @@ class Running:
         module = importlib.import_module(f"ansible_collections.aks.gpu.plugins.modules.{self._name}")
         progress: Any = importlib.import_module("ansible_collections.aks.gpu.plugins.module_utils._ansible._progress")
         output = io.StringIO()
+        # A process collects the warnings of all its modules; a module of Ansible's has a process of its own.
+        module_warnings._global_warnings.clear()
         progress.sink = lambda line: self.lines.append((time.monotonic(), line))
         try:
             with patch_module_args(self._arguments), contextlib.redirect_stdout(output), _no_exit():

@@ -9,6 +9,7 @@ The pages are the source: their YAML is applied as it stands, with a service acc
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -310,4 +311,5 @@ def test_nothing_is_missed_with_all_of_them(place: Place) -> None:
         ways["gpu-resources", "daemonsets", "delete"](),
         ways["gpu-resources", "configmaps", "watch"](),
     ]
-    assert [result for result in everything if "forbidden" in json.dumps(result)] == []
+    missed = [re.findall(".{,99}forbidden.{,299}", json.dumps(result)) for result in everything]
+    assert missed == [[] for _result in everything]
