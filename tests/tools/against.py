@@ -8,7 +8,7 @@ against.py [--commit COMMIT] [--kind unit|integration] [--old-only] [--why] [ROW
 Rows are those of tests/findings.yml; without one, all of them.
 
 The tests of now run twice: in this checkout, and in a temporary copy of it whose plugins/, roles/ and playbooks/ are
-those of the commit. The table says how each test ended there:
+those of the commit, and examples/ too where a row says so. The table says how each test ended there:
 
 assertion     an assertion of the test failed, or nothing raised what the test expects
 missing name  the test uses a function, an option or a role that the older product lacks: this shows nothing
@@ -45,6 +45,7 @@ LOGS = ROOT / "build" / "against"
 """What pytest printed."""
 
 PRODUCT = ("plugins", "roles", "playbooks")
+WITH_EXAMPLES = " with its examples"
 SECONDS = {"unit": 60, "integration": 300}
 """What a test may take."""
 
@@ -53,7 +54,7 @@ Ended = list[dict[str, str]]
 """How a test ended, one for each parameter: its id, its ending, and what the error says."""
 
 Results = dict[tuple[str, str], dict[str, Ended]]
-"""By commit and test: how it ended `now`, and with the `old` product."""
+"""By older product and test: how it ended `now`, and with the `old` product."""
 
 
 @dataclass
@@ -63,9 +64,15 @@ class Finding:
     name: str
     tests: list[str]
     commit: str = COMMIT
+    examples: bool = False  # whether those of the commit belong to the older product
     error: str = ""  # the type of an error that is the finding itself
     not_shown: str = ""
     kept: list[str] = field(default_factory=list)  # tests that only show what the row has now
+
+    @property
+    def product(self) -> str:
+        """The older product of the row: a commit, such as ``ce362f8``, or ``ce362f8 with its examples``."""
+        return self.commit + WITH_EXAMPLES * self.examples
 
     def of(self, kind: str) -> list[str]:
         return [test for test in (*self.tests, *self.kept) if test.startswith(f"tests/{kind}/")]
@@ -92,15 +99,17 @@ def git(*words: str) -> bytes:
     return done.stdout
 
 
-def lay_out(folder: Path, commit: str) -> None:
-    """Copy this checkout, with the product of a commit."""
+def lay_out(folder: Path, product: str) -> None:
+    """Copy this checkout, with an older product."""
+    commit = product.removesuffix(WITH_EXAMPLES)
+    replaced = PRODUCT if commit == product else (*PRODUCT, "examples")
     for name in git("ls-files", "-z", "--cached", "--others", "--exclude-standard").decode().split("\0"):
         source = ROOT / name
-        if name and name.split("/")[0] not in PRODUCT and (source.is_file() or source.is_symlink()):
+        if name and name.split("/")[0] not in replaced and (source.is_file() or source.is_symlink()):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(source.read_bytes())
             (folder / name).chmod(source.stat().st_mode)
-    with tarfile.open(fileobj=io.BytesIO(git("archive", "--format=tar", commit, "--", *PRODUCT))) as archive:
+    with tarfile.open(fileobj=io.BytesIO(git("archive", "--format=tar", commit, "--", *replaced))) as archive:
         archive.extractall(folder, filter="data")
     # Its own copy of environment.py links the collection.
     subprocess.run(
@@ -161,27 +170,27 @@ def told(ended: Ended) -> str:
     return ", ".join(f"{count} {how}" for how, count in counted(ended).items()) or "did not run"
 
 
-def run(kind: str, rows: list[Finding], commit: str, old_only: bool, folder: Path) -> Results:
+def run(kind: str, rows: list[Finding], product: str, old_only: bool, folder: Path) -> Results:
     """Run the tests of a kind, now and with the older product; the answer has `now` and `old` of each test."""
     tests = sorted({test for row in rows for test in row.of(kind)})
     if not tests:
         return {}
     places = {"old": folder / "tree"} if old_only else {"now": ROOT, "old": folder / "tree"}
-    found: Results = {(commit, test): {} for test in tests}
+    found: Results = {(product, test): {} for test in tests}
     for name, root in places.items():
-        say(f"  {kind} tests, {'this checkout' if name == 'now' else f'the product of {commit}'}: {len(tests)}")
-        log = LOGS / f"{kind}-{'now' if name == 'now' else commit}.log"
+        say(f"  {kind} tests, {'this checkout' if name == 'now' else f'the product of {product}'}: {len(tests)}")
+        log = LOGS / f"{kind}-{'now' if name == 'now' else product.replace(' ', '-')}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.unlink(missing_ok=True)
         for test, ended in endings(root, kind, tests, folder / f"{kind}-{name}.jsonl", log).items():
-            found[commit, test][name] = ended
+            found[product, test][name] = ended
     return found
 
 
 def is_shown(row: Finding, results: Results) -> bool:
     """Whether a test of the row passes now, and fails for its reason with the older product."""
     fits = {"assertion", row.error} - {""}
-    tests = [results[row.commit, test] for test in row.tests if (row.commit, test) in results]
+    tests = [results[row.product, test] for test in row.tests if (row.product, test) in results]
     return any(fits & counted(each["old"]).keys() for each in tests if set(counted(each.get("now", []))) <= {"passed"})
 
 
@@ -203,13 +212,13 @@ def main() -> int:
     for row in rows:
         row.commit = asked.commit or row.commit
     with tempfile.TemporaryDirectory(prefix="against-") as name:
-        for commit in sorted({row.commit for row in rows}):
-            folder = Path(name) / commit
+        for product in sorted({row.product for row in rows}):
+            folder = Path(name) / product.replace(" ", "-")
             folder.mkdir()
-            lay_out(folder / "tree", commit)
+            lay_out(folder / "tree", product)
             for kind in kinds:
-                of_commit = [row for row in rows if row.commit == commit]
-                results.update(run(kind, of_commit, commit, asked.old_only, folder))
+                of_product = [row for row in rows if row.product == product]
+                results.update(run(kind, of_product, product, asked.old_only, folder))
     return table(rows, results, asked.old_only, asked.why)
 
 
@@ -220,11 +229,11 @@ def table(rows: list[Finding], results: Results, old_only: bool, why: bool) -> i
     explained: list[str] = []
     unshown: list[str] = []
     for row in rows:
-        tests = [test for test in (*row.tests, *row.kept) if (row.commit, test) in results]
+        tests = [test for test in (*row.tests, *row.kept) if (row.product, test) in results]
         for test in tests:
-            ended = results[row.commit, test]
+            ended = results[row.product, test]
             now = "-" if old_only else told(ended["now"])
-            say(f"{row.name:4} {test.removeprefix('tests/')} | {now} | {row.commit}: {told(ended['old'])}")
+            say(f"{row.name:4} {test.removeprefix('tests/')} | {now} | {row.product}: {told(ended['old'])}")
             for each in ended["old"] if why else []:
                 if each["ending"] != "passed":
                     say(f"        {each['ending']}: {' '.join(each['detail'].split())[:300]}")
@@ -232,7 +241,7 @@ def table(rows: list[Finding], results: Results, old_only: bool, why: bool) -> i
         if row.not_shown:
             say(f"{row.name:4} not shown: {row.not_shown}")
     failing = 0
-    for (_commit, test), ended in results.items():
+    for (_product, test), ended in results.items():
         for each in ended.get("now", []):
             if each["ending"] != "passed":
                 failing += 1
