@@ -179,15 +179,17 @@ def test_two_device_plugins_never_meet(sandbox: Sandbox, ansible: Ansible) -> No
     ansible.playbook([_plugin_only(sandbox)], arguments=by_plugin)
     apps = kubernetes.client.AppsV1Api(kubernetes_client(sandbox))
     apps.create_namespaced_daemon_set("kube-system", FOREIGN_PLUGIN)
-    managed = ["-e", "gpu_stack=managed"]
-    own = ["-e", "device_plugin_manifest=article", "-e", "node_pool_vm_size=Standard_NC6"]
-    for arguments, named in ((by_image, 2), (managed, 2), (own, 1)):
-        refused = ansible.playbook("aks.gpu.site", variables, arguments=arguments, fails=True)
-        assert refused.changed == 0
-        message = " ".join(refused.failures)
-        assert "hand out each GPU twice" in message
-        assert [name in message for name in ("kube-system/theirs", ARTICLE_PLUGIN)].count(True) == named, message
-    apps.delete_namespaced_daemon_set("theirs", "kube-system")
+    try:
+        managed = ["-e", "gpu_stack=managed"]
+        own = ["-e", "device_plugin_manifest=article", "-e", "node_pool_vm_size=Standard_NC6"]
+        for arguments, named in ((by_image, 2), (managed, 2), (own, 1)):
+            refused = ansible.playbook("aks.gpu.site", variables, arguments=arguments, fails=True)
+            assert refused.changed == 0
+            message = " ".join(refused.failures)
+            assert "hand out each GPU twice" in message
+            assert [name in message for name in ("kube-system/theirs", ARTICLE_PLUGIN)].count(True) == named, message
+    finally:
+        apps.delete_namespaced_daemon_set("theirs", "kube-system")
     ansible.playbook([_plugin_only(sandbox, device_plugin_state="absent")], arguments=by_plugin)
 
     ansible.playbook("aks.gpu.site", variables, arguments=by_image)
