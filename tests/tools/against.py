@@ -45,7 +45,6 @@ LOGS = ROOT / "build" / "against"
 """What pytest printed."""
 
 PRODUCT = ("plugins", "roles", "playbooks")
-WITH_EXAMPLES = " with its examples"
 SECONDS = {"unit": 60, "integration": 300}
 """What a test may take."""
 
@@ -53,7 +52,24 @@ SECONDS = {"unit": 60, "integration": 300}
 Ended = list[dict[str, str]]
 """How a test ended, one for each parameter: its id, its ending, and what the error says."""
 
-Results = dict[tuple[str, str], dict[str, Ended]]
+
+@dataclass(frozen=True, order=True)
+class Product:
+    """An older product: that of a commit, and its examples where `examples` is set."""
+
+    commit: str
+    examples: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.commit}-examples" if self.examples else self.commit
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """What it replaces in a copy of this checkout."""
+        return (*PRODUCT, "examples") if self.examples else PRODUCT
+
+
+Results = dict[tuple[Product, str], dict[str, Ended]]
 """By older product and test: how it ended `now`, and with the `old` product."""
 
 
@@ -70,9 +86,9 @@ class Finding:
     kept: list[str] = field(default_factory=list)  # tests that only show what the row has now
 
     @property
-    def product(self) -> str:
-        """The older product of the row: a commit, such as ``ce362f8``, or ``ce362f8 with its examples``."""
-        return self.commit + WITH_EXAMPLES * self.examples
+    def product(self) -> Product:
+        """The older product that the row is about."""
+        return Product(self.commit, self.examples)
 
     def of(self, kind: str) -> list[str]:
         return [test for test in (*self.tests, *self.kept) if test.startswith(f"tests/{kind}/")]
@@ -99,17 +115,16 @@ def git(*words: str) -> bytes:
     return done.stdout
 
 
-def lay_out(folder: Path, product: str) -> None:
+def lay_out(folder: Path, product: Product) -> None:
     """Copy this checkout, with an older product."""
-    commit = product.removesuffix(WITH_EXAMPLES)
-    replaced = PRODUCT if commit == product else (*PRODUCT, "examples")
     for name in git("ls-files", "-z", "--cached", "--others", "--exclude-standard").decode().split("\0"):
         source = ROOT / name
-        if name and name.split("/")[0] not in replaced and (source.is_file() or source.is_symlink()):
+        if name and name.split("/")[0] not in product.folders and (source.is_file() or source.is_symlink()):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(source.read_bytes())
             (folder / name).chmod(source.stat().st_mode)
-    with tarfile.open(fileobj=io.BytesIO(git("archive", "--format=tar", commit, "--", *replaced))) as archive:
+    archived = git("archive", "--format=tar", product.commit, "--", *product.folders)
+    with tarfile.open(fileobj=io.BytesIO(archived)) as archive:
         archive.extractall(folder, filter="data")
     # Its own copy of environment.py links the collection.
     subprocess.run(
@@ -170,7 +185,7 @@ def told(ended: Ended) -> str:
     return ", ".join(f"{count} {how}" for how, count in counted(ended).items()) or "did not run"
 
 
-def run(kind: str, rows: list[Finding], product: str, old_only: bool, folder: Path) -> Results:
+def run(kind: str, rows: list[Finding], product: Product, old_only: bool, folder: Path) -> Results:
     """Run the tests of a kind, now and with the older product; the answer has `now` and `old` of each test."""
     tests = sorted({test for row in rows for test in row.of(kind)})
     if not tests:
@@ -179,7 +194,7 @@ def run(kind: str, rows: list[Finding], product: str, old_only: bool, folder: Pa
     found: Results = {(product, test): {} for test in tests}
     for name, root in places.items():
         say(f"  {kind} tests, {'this checkout' if name == 'now' else f'the product of {product}'}: {len(tests)}")
-        log = LOGS / f"{kind}-{'now' if name == 'now' else product.replace(' ', '-')}.log"
+        log = LOGS / f"{kind}-{'now' if name == 'now' else product}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.unlink(missing_ok=True)
         for test, ended in endings(root, kind, tests, folder / f"{kind}-{name}.jsonl", log).items():
@@ -213,7 +228,7 @@ def main() -> int:
         row.commit = asked.commit or row.commit
     with tempfile.TemporaryDirectory(prefix="against-") as name:
         for product in sorted({row.product for row in rows}):
-            folder = Path(name) / product.replace(" ", "-")
+            folder = Path(name) / str(product)
             folder.mkdir()
             lay_out(folder / "tree", product)
             for kind in kinds:

@@ -89,7 +89,7 @@ def test_what_shows_a_row(now: list[str], old: list[str], error: str, shown: boo
         return [{"id": f"{TEST}[{number}]", "ending": each, "detail": ""} for number, each in enumerate(endings)]
 
     row = Finding("A1", [TEST], error=error)
-    assert against.is_shown(row, {(row.commit, TEST): {"now": ended(now), "old": ended(old)}}) is shown
+    assert against.is_shown(row, {(row.product, TEST): {"now": ended(now), "old": ended(old)}}) is shown
 
 
 def test_the_first_phase_that_fails_counts() -> None:
