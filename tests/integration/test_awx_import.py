@@ -242,6 +242,21 @@ def test_no_answer_has_to_be_repeated(awx: Awx, imported: Client) -> None:
         assert awx.answer("POST", f"{template['url']}schedules/", {**nightly, "name": "later"}) == (400, missing)
 
 
+def test_what_is_promised_without_an_answer_can_be_had(awx: Awx, imported: Client) -> None:
+    """AWX puts the default in the place of an answer that is missing, so such a question has none."""
+    well(imported())
+    promised = []
+    for kind, name in LAUNCHED:
+        survey = awx.survey_of(awx.named(kind, name)) or {"spec": []}
+        needed = {each["variable"]: each["default"] for each in survey["spec"] if each["required"]}
+        launched = extra_vars(awx, kind, name, extra_vars=needed)
+        for question in survey["spec"]:
+            if "without an answer" in question["question_description"]:
+                promised.append((question["variable"], launched.get(question["variable"], "")))
+    assert {variable for variable, _value in promised} >= {"node_pool_availability_zones", "asked_minimum_accuracy"}
+    assert [each for each in promised if each[1] != ""] == []
+
+
 def test_managed_gpus_need_no_other_answer(awx: Awx, imported: Client) -> None:
     """The role puts the autoscaler on by itself, but for managed GPUs; an answer by default would be refused there."""
     well(imported())

@@ -63,6 +63,17 @@ def job(folder: Path, sandbox: Sandbox, template: str, nothing: str) -> str:
     return printed
 
 
+def number_arrives(folder: Path) -> bool:
+    """Whether this ansible-core makes a number of an extra variable that is the text 1.30, without anything of ours."""
+    shown = {"name": "Show", "ansible.builtin.debug": {"msg": "it is <{{ given }}>"}}
+    playbook = folder / "shown.yml"
+    playbook.write_text(yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "tasks": [shown]}]))
+    well, printed = ran(folder, playbook, {"given": "1.30"}, {})
+    assert well, printed
+    assert ("it is <1.3>" in printed) != ("it is <1.30>" in printed), printed
+    return "it is <1.3>" in printed
+
+
 @pytest.fixture
 def own_playbook(tmp_path: Path) -> Path:
     """A role as a user imports it, whose variables ansible-core would judge."""
@@ -96,8 +107,12 @@ def test_a_role_never_uses_a_text_that_has_become_a_number(tmp_path: Path, own_p
     well, printed = ran(tmp_path, own_playbook, variables, {"HOME": str(tmp_path)})
     assert not well
     lost = "node_pool_orchestrator_version is text, but the number 1.3 has arrived"
-    assert ("subscription_id is needed" in printed) != (lost in printed), printed
-    assert "1.30.4" in printed or lost not in printed
+    if number_arrives(tmp_path):
+        assert lost in printed, printed
+        assert "1.30.4" in printed
+    else:
+        assert "subscription_id is needed" in printed, printed
+        assert lost not in printed
 
 
 @pytest.mark.parametrize("nothing", [""])
