@@ -53,8 +53,9 @@ class Running:
         module = importlib.import_module(f"ansible_collections.aks.gpu.plugins.modules.{self._name}")
         progress: Any = importlib.import_module("ansible_collections.aks.gpu.plugins.module_utils._ansible._progress")
         output = io.StringIO()
-        # A process collects the warnings of all its modules; a module of Ansible's has a process of its own.
+        # Ansible keeps them for the whole process, because it starts one for each module.
         module_warnings._global_warnings.clear()
+        module_warnings._global_deprecations.clear()
         progress.sink = lambda line: self.lines.append((time.monotonic(), line))
         try:
             with patch_module_args(self._arguments), contextlib.redirect_stdout(output), _no_exit():

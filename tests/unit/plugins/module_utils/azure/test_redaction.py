@@ -547,7 +547,7 @@ def test_the_fields_of_words_are_those_that_the_sdk_declares() -> None:
     """azure-mgmt-containerservice says which properties are enumerations; names and states are judged otherwise."""
     models = pytest.importorskip("azure.mgmt.containerservice.models", reason="the SDK is not among what runs here")
     if hasattr(models.AgentPool, "_attribute_map"):
-        pytest.skip("the models of an older SDK are no dictionaries, and name their fields in another way")
+        pytest.skip("the models of an older SDK are not dictionaries and name their fields differently")
     declared = set()
     for model in vars(models).values():
         if "_models" not in getattr(model, "__module__", ""):

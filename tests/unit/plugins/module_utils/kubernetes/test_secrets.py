@@ -23,8 +23,8 @@ INJECTED = "_ansible_inject_invocation"
 MASK = "********"
 PLANTED = [f"pl4nted-{number}-value" for number in range(1, 13)]
 HANDED_OVER: set[str] = set()
-"""What modules of ansible-core 2.22 have handed to the controller, which takes it out of the result and masks it in all
-that is shown: _return_formatted of ansible/module_utils/basic.py, _from_result_dict of ansible/_internal/_task.py. A
+"""What modules of ansible-core 2.22 have handed to the controller, which takes it out of the result and masks it in the
+rest: _return_formatted of ansible/module_utils/basic.py, _from_result_dict of ansible/_internal/_task.py. A
 process hands each secret over once. Older releases mask in the module, and hand nothing over."""
 SERVER = "https://127.0.0.1:9"
 SECRET: dict[str, Any] = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "n"}}
@@ -85,10 +85,10 @@ def run(module: Any, folder: Path, **options: Any) -> tuple[str, dict[str, Any]]
     *printed, last = ended.stdout.strip().splitlines()
     result: dict[str, Any] = json.loads(last)
     HANDED_OVER.update(result.pop("_ansible_new_secrets", []))
-    shown = "\n".join([*printed, json.dumps(result), ended.stderr, *lines])
+    shown = json.dumps(result)
     for secret in sorted(HANDED_OVER, key=len, reverse=True):
         shown = shown.replace(json.dumps(secret)[1:-1], MASK)
-    return shown, result
+    return "\n".join([*printed, shown, ended.stderr, *lines]), result
 
 
 def assert_hidden(output: str) -> None:
