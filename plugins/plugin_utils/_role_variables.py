@@ -36,7 +36,7 @@ class Role:
     Attributes:
         entries: What each entry point takes: variables, each with what it may be.
         defaults: The role's own values of variables, with their templates.
-        names: The names of all that it has, those among them that are not its users'.
+        names: The names of its variables that are its users'.
     """
 
     entries: dict[str, dict[str, dict[str, Any]]]
@@ -72,9 +72,9 @@ def _read(role: Path) -> Role:
         }
         for name, entry in yaml_load((role / SPECIFICATION).read_bytes())["argument_specs"].items()
     }
-    defaults, own = (_variables(role / folder / "main.yml") for folder in ("defaults", "vars"))
+    defaults = _variables(role / "defaults" / "main.yml")
     named = {option for options in entries.values() for option in options}
-    return Role(entries, defaults, frozenset(named | defaults.keys() | own.keys()))
+    return Role(entries, defaults, frozenset(named | defaults.keys()))
 
 
 def _variables(path: Path) -> dict[str, Any]:

@@ -248,7 +248,7 @@ def test_other_files_or_fields_replace_a_job(role: Workloads) -> None:
     variables: Json = {"mnist_workload": "digits"}
     role.run(**variables)
     first = role.objects()
-    other = {**variables, "mnist_script": (FILES / "train_digits.py").read_text() + "# another\n"}
+    other = {**variables, "__mnist_training_script": (FILES / "train_digits.py").read_text() + "# another\n"}
     role.four(**other)
     second = role.objects()
     assert {name for name in first if first[name] != second[name]} == set(first)

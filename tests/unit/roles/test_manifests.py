@@ -180,7 +180,7 @@ def test_mps() -> None:
 
 
 def test_a_removal_names_what_any_options_may_have_made() -> None:
-    assert set(plugin(device_plugin_to_be="absent")) == {"Namespace", "ConfigMap", "DaemonSet", "MPS"}
+    assert set(plugin(__device_plugin_state="absent")) == {"Namespace", "ConfigMap", "DaemonSet", "MPS"}
 
 
 def test_taints_of_a_spot_pool_as_text() -> None:

@@ -30,7 +30,7 @@ def variable(expression: str, **variables: Any) -> Any:
 
 def own(group: str, name: str, *found: tuple[str, str]) -> Any:
     template = variable(
-        "{{ gpu_monitoring_own }}",
+        "{{ __gpu_monitoring_cluster_metrics }}",
         gpu_monitoring_found={"clusters": [{"id": cluster_id(each, cluster)} for each, cluster in found]},
         aks_resource_group=group,
         aks_cluster_name=name,
@@ -43,9 +43,9 @@ def problems(nodes: dict[str, int], metrics: dict[str, float], **messages: str) 
     summary = {"id": cluster_id("g", "c"), "capacity_by_node": metrics, "newest": {"x": "now"} if metrics else {}}
     said = [{"kind": kind, "text": text, "clusters": ["c"], "metrics": []} for kind, text in messages.items()]
     found = variable(
-        "{{ gpu_monitoring_problems }}",
+        "{{ __gpu_monitoring_problems }}",
         gpu_monitoring_found={"clusters": [summary], "messages": said},
-        gpu_monitoring_nodes={"nodes": [{"name": name, "capacity": count} for name, count in nodes.items()]},
+        __gpu_monitoring_gpu_nodes={"nodes": [{"name": name, "capacity": count} for name, count in nodes.items()]},
         gpu_monitoring_idle_is_a_failure=False,
         aks_resource_group="g",
         aks_cluster_name="c",

@@ -77,7 +77,7 @@ MET: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {
 @pytest.mark.parametrize("met", MET)
 def test_a_second_device_plugin_is_refused(met: str, stack: str) -> None:
     there, refusing, names = MET[met]
-    problems = variable("device_plugin", "device_plugin_problems", gpu_stack=stack, device_plugin_found=there)
+    problems = variable("device_plugin", "__device_plugin_problems", gpu_stack=stack, __device_plugin_gpu_nodes=there)
     if stack not in refusing:
         assert problems == []
         return
@@ -93,39 +93,43 @@ def also(there: dict[str, Any], **more: Any) -> dict[str, Any]:
 def test_a_node_that_is_there_is_better_than_what_is_foreseen() -> None:
     """NVIDIA/k8s-device-plugin#708, #1213: NVIDIA's chart selects labels that come with node feature discovery."""
     there = found(node("gpunp", "daemon_set", OURS, THEIRS), plugins=(OURS,))
-    assert THEIRS in " ".join(variable("device_plugin", "device_plugin_problems", device_plugin_found=there))
+    assert THEIRS in " ".join(variable("device_plugin", "__device_plugin_problems", __device_plugin_gpu_nodes=there))
 
 
 def test_gpus_that_dra_hands_out_are_refused() -> None:
     """Azure/AKS#5962; a node of another pool is none of ours."""
     assert (
         "NVIDIA's DRA driver hands out the GPUs of aks-gpunp"
-        in variable("device_plugin", "device_plugin_problems", device_plugin_found=found(node("gpunp", "dra")))[0]
+        in variable("device_plugin", "__device_plugin_problems", __device_plugin_gpu_nodes=found(node("gpunp", "dra")))[
+            0
+        ]
     )
-    assert not variable("device_plugin", "device_plugin_problems", device_plugin_found=found(node("other", "dra")))
+    assert not variable(
+        "device_plugin", "__device_plugin_problems", __device_plugin_gpu_nodes=found(node("other", "dra"))
+    )
 
 
 @pytest.mark.parametrize("stack", ["device_plugin", "managed", "gpu_image"])
 def test_an_operator_in_dra_mode_is_refused(stack: str) -> None:
     """NVIDIA/gpu-operator#2571, #2696: GPUCluster instead of ClusterPolicy."""
     there = also(found(), gpu_clusters=["gpu-cluster"])
-    problems = variable("device_plugin", "device_plugin_problems", gpu_stack=stack, device_plugin_found=there)
+    problems = variable("device_plugin", "__device_plugin_problems", gpu_stack=stack, __device_plugin_gpu_nodes=there)
     assert "GPUCluster gpu-cluster" in " ".join(problems)
 
 
 def test_what_can_not_be_foreseen_is_warned_of() -> None:
     there = also(found(plugins=(OURS,)), possible_device_plugins=[THEIRS])
-    assert variable("device_plugin", "device_plugin_problems", device_plugin_found=there) == []
-    (warning,) = variable("device_plugin", "device_plugin_warnings", device_plugin_found=there)
+    assert variable("device_plugin", "__device_plugin_problems", __device_plugin_gpu_nodes=there) == []
+    (warning,) = variable("device_plugin", "__device_plugin_warnings", __device_plugin_gpu_nodes=there)
     assert warning.startswith(f"{THEIRS} may put another device plugin")
-    assert variable("device_plugin", "device_plugin_warnings", device_plugin_found=found()) == []
+    assert variable("device_plugin", "__device_plugin_warnings", __device_plugin_gpu_nodes=found()) == []
 
 
 def test_what_may_not_be_listed_is_not_known() -> None:
     """With GPUs and no DaemonSet in sight, a second run took the nodes for ones of the GPU image."""
     there = also(found(node("gpunp", None)), not_looked_at=["daemon_sets", "events"])
-    assert variable("device_plugin", "device_plugin_problems", device_plugin_found=there) == []
-    (warning,) = variable("device_plugin", "device_plugin_warnings", device_plugin_found=there)
+    assert variable("device_plugin", "__device_plugin_problems", __device_plugin_gpu_nodes=there) == []
+    (warning,) = variable("device_plugin", "__device_plugin_warnings", __device_plugin_gpu_nodes=there)
     assert "may not list DaemonSets in all namespaces" in warning
 
 
@@ -141,14 +145,16 @@ def test_what_may_not_be_listed_is_not_known() -> None:
 def test_an_operator_that_may_not_be_listed_is_not_known(unseen: str, words: str) -> None:
     """Findings C13: it was taken for absent, and the device plugin put beside it."""
     there = also(found(), not_looked_at=[unseen])
-    (warning,) = variable("device_plugin", "device_plugin_warnings", device_plugin_found=there)
+    (warning,) = variable("device_plugin", "__device_plugin_warnings", __device_plugin_gpu_nodes=there)
     assert f"may not list {words}." in warning
 
 
 def test_the_plugin_stays_where_it_is_not_known_who_needs_it() -> None:
     used = also(found({**node("gpunp", None), "capacity": 1}, {**node("cpu", None), "name": "aks-cpu", "capacity": 0}))
     used["not_looked_at"] = ["daemon_sets"]
-    assert variable("device_plugin", "device_plugin_still_used", device_plugin_used=used) == ["aks-gpunp"]
+    assert variable("device_plugin", "__device_plugin_dependent_nodes", __device_plugin_remaining_gpu_nodes=used) == [
+        "aks-gpunp"
+    ]
 
 
 @pytest.mark.parametrize("gpus_from", ["node", "managed"])
@@ -156,9 +162,9 @@ def test_the_plugin_stays_where_it_is_not_known_who_needs_it() -> None:
 def test_the_articles_manifest_reaches_every_pool(gpus_from: str, pool: str) -> None:
     problems = variable(
         "device_plugin",
-        "device_plugin_problems",
+        "__device_plugin_problems",
         device_plugin_manifest="article",
-        device_plugin_found=found(node(pool, gpus_from)),
+        __device_plugin_gpu_nodes=found(node(pool, gpus_from)),
     )
     assert f"aks-{pool} already bring a device plugin" in problems[0]
 
@@ -167,7 +173,7 @@ def test_the_articles_manifest_reaches_every_pool(gpus_from: str, pool: str) -> 
 def test_a_pool_that_the_operator_keeps_off(labels: Any) -> None:
     there = found(policies=("cluster-policy",))
     assert variable(
-        "device_plugin", "device_plugin_problems", node_pool_node_labels=labels, device_plugin_found=there
+        "device_plugin", "__device_plugin_problems", node_pool_node_labels=labels, __device_plugin_gpu_nodes=there
     ) == []  # fmt: skip
 
 
@@ -188,7 +194,7 @@ def test_a_pool_that_the_operator_keeps_off(labels: Any) -> None:
     ],
 )
 def test_options_that_exclude_each_other(options: dict[str, Any], says: str) -> None:
-    (problem,) = variable("device_plugin", "device_plugin_problems", device_plugin_found=found(), **options)
+    (problem,) = variable("device_plugin", "__device_plugin_problems", __device_plugin_gpu_nodes=found(), **options)
     assert says in problem
 
 
@@ -206,7 +212,7 @@ def test_options_that_exclude_each_other(options: dict[str, Any], says: str) -> 
     ],
 )
 def test_what_the_autoscaler_does_not_understand_is_told(options: dict[str, Any], told: bool) -> None:
-    assert variable("device_plugin", "device_plugin_autoscaled", **options) is told
+    assert variable("device_plugin", "__device_plugin_autoscaler_blind", **options) is told
 
 
 @pytest.mark.parametrize(
@@ -223,7 +229,10 @@ def test_the_plugin_stays_while_nodes_need_it(result: Any, stays: list[str]) -> 
         node("gpunp", "daemon_set", OURS), node("other", "daemon_set", "gpu-resources/nvidia-device-plugin-other")
     )
     more = {} if result is None else {"node_pool_result": result}
-    assert variable("device_plugin", "device_plugin_still_used", device_plugin_used=used, **more) == stays
+    assert (
+        variable("device_plugin", "__device_plugin_dependent_nodes", __device_plugin_remaining_gpu_nodes=used, **more)
+        == stays
+    )
 
 
 # The GPU Operator -------------------------------------------------------------------------------------------------
@@ -234,7 +243,7 @@ SERVED = node("gpunp", "daemon_set", OPERATORS)
 def operator(name: str, there: dict[str, Any], *, own: bool = False, left: str = "", **more: Any) -> Any:
     """What the module gpu_operator returned: test_gpu_operator.py of the module's room says when it is what."""
     look = {"own": own, "foreign": bool(left) and "has not installed NVIDIA's" not in left, "left": left}
-    return variable("gpu_operator", name, gpu_operator_found=there, gpu_operator_look=look, **more)
+    return variable("gpu_operator", name, __gpu_operator_gpu_nodes=there, __gpu_operator_preview=look, **more)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +261,7 @@ def operator(name: str, there: dict[str, Any], *, own: bool = False, left: str =
     ],
 )
 def test_the_operator_is_not_put_beside_another_plugin(there: dict[str, Any], left: str, refused: bool) -> None:
-    problems = operator("gpu_operator_problems", there, left=left)
+    problems = operator("__gpu_operator_problems", there, left=left)
     assert len(problems) == refused
     if refused:
         assert "hand out each GPU twice" in problems[0]
@@ -279,11 +288,11 @@ NONE = "aks.gpu has not installed NVIDIA's GPU Operator in this cluster."
 def test_when_the_operator_is_left(
     to_be: str, own: bool, left: str, there: dict[str, Any], more: dict[str, Any], says: str, stays: bool
 ) -> None:
-    more["gpu_operator_to_be"] = to_be
-    text = operator("gpu_operator_left", there, own=own, left=left, **more)
+    more["__gpu_operator_state"] = to_be
+    text = operator("__gpu_operator_skip_reason", there, own=own, left=left, **more)
     assert says in text
     assert bool(text) == bool(says)
-    assert operator("gpu_operator_stays", there, own=own, left=left, **more) is stays
+    assert operator("__gpu_operator_kept", there, own=own, left=left, **more) is stays
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def role(expression: str, **variables: Any) -> Any:
 
 
 def objects(**variables: Any) -> list[dict[str, Any]]:
-    return list(role("mnist_objects", **variables))
+    return list(role("__mnist_objects", **variables))
 
 
 def script() -> ModuleType:
@@ -99,7 +99,7 @@ def test_digits_workload() -> None:
 def test_other_files_make_another_job() -> None:
     marks = [
         objects(mnist_workload="digits", **changed)[1]["spec"]["template"]["metadata"]["annotations"]
-        for changed in ({}, {}, {"mnist_script": "print()"}, {"mnist_digits": ""})
+        for changed in ({}, {}, {"__mnist_training_script": "print()"}, {"__mnist_training_data": ""})
     ]
     assert marks[0] == marks[1]
     assert len({mark["aks.gpu/files-sha256"] for mark in marks}) == 3
@@ -131,7 +131,7 @@ def test_image_and_arguments_are_the_users(workload: str) -> None:
 def test_a_definition_of_ones_own(definition: Any) -> None:
     assert role("mnist_workload", mnist_definition=definition) == "custom"
     assert objects(mnist_definition=definition)[0]["kind"] == "Job"
-    assert role("mnist_wrong", mnist_definition=definition) == []
+    assert role("__mnist_problems", mnist_definition=definition) == []
     assert role("[mnist_minimum_accuracy, mnist_log_pattern]", mnist_definition=definition) == ["", ""]
 
 
@@ -170,14 +170,14 @@ def test_a_definition_of_ones_own(definition: Any) -> None:
     ],
 )
 def test_what_can_not_be_is_named_all_at_once(variables: dict[str, Any], says: list[str]) -> None:
-    wrong = ". ".join(role("mnist_wrong", **variables))
+    wrong = ". ".join(role("__mnist_problems", **variables))
     for text in says:
         assert text in wrong
 
 
 @pytest.mark.parametrize("accuracy", ["", "0", "0.9", ".5", "1", "1.0", 0.75, 1])
 def test_accuracies_that_can_be(accuracy: Any) -> None:
-    assert role("mnist_wrong", mnist_minimum_accuracy=accuracy) == []
+    assert role("__mnist_problems", mnist_minimum_accuracy=accuracy) == []
 
 
 def test_the_scripts_lines_are_understood() -> None:

@@ -87,7 +87,7 @@ def test_the_shared_variable_is_judged_with_the_others() -> None:
 
 def test_a_misspelt_variable_is_told_and_a_users_own_is_not() -> None:
     own = ["node_pool_owner", "mnist_of_our_team", "vm_sise", "node_pool_vm_size", "gpu_stack", "node_pool_result"]
-    own += ["node_pool_awaited", "mnist_awaited"]  # of the roles' own, and there where a play imports them
+    own += ["__node_pool_wait", "__mnist_wait"]  # of the roles' own, and there where a play imports them
     assert misspelt_variables(["node_pool", "mnist"], own) == []
     (said,) = misspelt_variables(["node_pool", "mnist"], [*own, "node_pool_vm_sise"])
     assert said == "No role takes the variable node_pool_vm_sise. Is node_pool_vm_size meant?"
