@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.aks.gpu.plugins.filter.named_twice import named_twice
+from ansible_collections.aks.gpu.plugins.filter.duplicate_node_pools import duplicate_node_pools
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._files import locked, write_private
 from ansible_collections.aks.gpu.plugins.plugin_utils import _in_process, _role_variables
 
@@ -37,7 +37,7 @@ class ActionModule(ActionBase):
         for sentence in _role_variables.misspelt_variables(asked["roles"], names):
             Display().warning(sentence)
         wrong = _role_variables.wrong_variables(asked["roles"], task_vars or {}, self._templar.template)
-        twice = self._named_twice(asked["hosts"] or [], task_vars or {}) if not wrong else []
+        twice = self._duplicate_node_pools(asked["hosts"] or [], task_vars or {}) if not wrong else []
         if twice:
             hint = "Nothing was changed. Give each host its own node_pool_name, or name the pool once."
             result.update(failed=True, msg=" ".join([*twice, hint]), argument_errors=twice)
@@ -46,13 +46,13 @@ class ActionModule(ActionBase):
             result.update(failed=True, msg=" ".join(text for text in said if text), argument_errors=wrong)
         return {**result, "changed": False}
 
-    def _named_twice(self, hosts: list[str], task_vars: dict[str, Any]) -> list[str]:
+    def _duplicate_node_pools(self, hosts: list[str], task_vars: dict[str, Any]) -> list[str]:
         """Returns a sentence for each node pool that several hosts name; one host of the play looks at all of them."""
         if len(hosts) < 2:
             return []
-        path = Path(_in_process.RUN_DIRECTORY, f"named-twice-{self._task._uuid}.json")
+        path = Path(_in_process.RUN_DIRECTORY, f"duplicate-node-pools-{self._task._uuid}.json")
         with locked(path.with_suffix(".lock")):
             if not path.exists():
-                write_private(path, json.dumps(named_twice(hosts, task_vars["hostvars"])))
+                write_private(path, json.dumps(duplicate_node_pools(hosts, task_vars["hostvars"])))
         found: list[str] = json.loads(path.read_text(encoding="utf-8"))
         return found

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleError
-from ansible_collections.aks.gpu.plugins.filter.named_twice import pool_of
+from ansible_collections.aks.gpu.plugins.filter.duplicate_node_pools import pool_of
 
 DOCUMENTATION = r"""
 name: named_pools

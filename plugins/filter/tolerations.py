@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.aks.gpu.plugins.filter.listed import listed
+from ansible_collections.aks.gpu.plugins.filter.to_list import to_list
 
 DOCUMENTATION = r"""
 name: tolerations
@@ -52,7 +52,7 @@ def tolerations(value: Any) -> list[dict[str, Any]]:
     Raises:
         AnsibleFilterError: An item is no taint.
     """
-    return [item if isinstance(item, dict) else _toleration(str(item)) for item in listed(value)]
+    return [item if isinstance(item, dict) else _toleration(str(item)) for item in to_list(value)]
 
 
 def _toleration(taint: str) -> dict[str, Any]:

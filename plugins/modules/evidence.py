@@ -78,7 +78,7 @@ options:
     description:
       - What M(aks.gpu.wait_for_job) returned.
     type: dict
-  probe_asked:
+  probe_requested:
     description:
       - Whether every GPU has to have computed right in O(probe).
     type: bool
@@ -254,7 +254,7 @@ ARGUMENTS = ArgumentSpec(
         "gpus": {"type": "dict"},
         "probe": {"type": "dict"},
         "job": {"type": "dict"},
-        "probe_asked": {"type": "bool", "default": True},
+        "probe_requested": {"type": "bool", "default": True},
         "shared": {"type": "bool", "default": False},
         "job_name": {"type": "str"},
         "training": {"type": "bool", "default": False},

@@ -38,7 +38,7 @@ options:
         looked at.
     type: list
     elements: str
-  unless_going:
+  only_if_all_failed:
     description:
       - Inventory hosts. Nothing is done as long as M(aks.gpu.evidence) has not found a fault with each of them in this
         run. For a C(rescue), because Ansible runs no further play when all hosts have failed.
@@ -254,7 +254,7 @@ ARGUMENTS = ArgumentSpec(
         "directory": {"type": "path"},
         "sources": {"type": "list", "elements": "path"},
         "hosts": {"type": "list", "elements": "str"},
-        "unless_going": {"type": "list", "elements": "str"},
+        "only_if_all_failed": {"type": "list", "elements": "str"},
         "run": {"type": "str"},
         "job": {"type": "str"},
         "return_details": {"type": "bool", "default": True},

@@ -78,7 +78,7 @@ options:
         predicts them, because an earlier task may be about to create the namespace.
     type: bool
     default: false
-  only_own:
+  only_created_by_us:
     description:
       - With O(state=absent), leave objects that this module did not create.
     type: bool
@@ -139,7 +139,7 @@ EXAMPLES = r"""
   aks.gpu.manifest:
     definition: "{{ lookup('ansible.builtin.template', 'nvidia-device-plugin-ds.yaml.j2') }}"
     state: absent
-    only_own: true
+    only_created_by_us: true
     only_if_empty: true
 """
 
@@ -217,7 +217,7 @@ ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
             "recreate_immutable": {"type": "bool", "default": False},
             "recreate": {"type": "list", "elements": "dict", "default": []},
             "namespaces_exist": {"type": "bool", "default": False},
-            "only_own": {"type": "bool", "default": False},
+            "only_created_by_us": {"type": "bool", "default": False},
             "only_if_empty": {"type": "bool", "default": False},
             "return_objects": {"type": "bool", "default": True},
             "wait": {"type": "bool", "default": True},

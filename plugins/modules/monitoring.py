@@ -70,7 +70,7 @@ options:
     description: Whether an Azure Monitor workspace that isn't there is created, in the cluster's region.
     type: bool
     default: false
-  only_own:
+  only_created_by_us:
     description: Whether what this collection did not switch on stays on, with a warning.
     type: bool
     default: false
@@ -114,7 +114,7 @@ EXAMPLES = r"""
     cluster_name: myAKSCluster
     container_insights: false
     prometheus: false
-    only_own: true
+    only_created_by_us: true
 """
 
 RETURN = r"""

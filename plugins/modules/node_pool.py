@@ -91,7 +91,7 @@ options:
       - Whether O(state=absent), or O(replaces) for the old pool, may evict Pods against their disruption budgets.
     type: bool
     default: false
-  only_own:
+  only_created_by_us:
     description:
       - With O(state=absent), whether to leave a pool that this module did not create, and to say so.
       - The module knows its own pools by the tag C(aks.gpu.created-by), which it sets at creation. O(tags) neither
@@ -384,7 +384,8 @@ node_pools:
       own: true
 node_pool:
   description:
-    - The pool, in check mode as it would be. Null when O(state=absent), unless O(only_own) or O(only_run) leaves it.
+    - The pool, in check mode as it would be. Null when O(state=absent), unless O(only_created_by_us) or O(only_run)
+      leaves it.
     - Every option is a key of it, and every other field that Azure returns, in snake_case. With
       O(return_details=false) only few.
   returned: success

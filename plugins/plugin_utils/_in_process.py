@@ -44,6 +44,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import De
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._files import PRIVATE, locked, write_private
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import RUN_DIRECTORY_VARIABLE, SINCE_VARIABLE
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._option_names import ROLE_VARIABLE
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._renamed import renamed_options
 from ansible_collections.aks.gpu.plugins.module_utils._evidence import _steps
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import one_line
 from ansible_collections.aks.gpu.plugins.plugin_utils import _fleet_progress, _isolation, _role_variables
@@ -76,7 +77,7 @@ def load_templating() -> None:
     """
     with contextlib.suppress(AnsibleError, KeyError):
         filter_loader.get("ansible.builtin.bool")
-        filter_loader.get("aks.gpu.listed")
+        filter_loader.get("aks.gpu.to_list")
         filter_loader.get("aks.gpu.or_else")
         filter_loader.get("aks.gpu.absolute_path")
         test_loader.get("ansible.builtin.skipped")
@@ -151,7 +152,7 @@ class InProcessAction(NormalAction):
         started = time.time()
         self._task_vars = task_vars or {}
         self._environment = {}
-        wrong = self._wrong_variables_of_role()
+        wrong = [*self._renamed_options(), *self._wrong_variables_of_role()]
         if wrong:
             return {"failed": True, "msg": f"{'. '.join(wrong)}.", "argument_errors": wrong}
         self._since = self._new_enough()
@@ -166,6 +167,10 @@ class InProcessAction(NormalAction):
             display.display("\n".join(one_line(line) for line in lines), stderr=True)
         self._note(started, result)
         return result
+
+    def _renamed_options(self) -> list[str]:
+        """Returns a sentence for each option that the task sets by the name of an earlier version."""
+        return renamed_options(self._task.action.rpartition(".")[2], self._task.args)
 
     def _wrong_variables_of_role(self) -> list[str]:
         """Returns what is wrong with the variables of the role of this collection that the task belongs to.

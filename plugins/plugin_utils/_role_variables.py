@@ -15,6 +15,7 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.yaml import yaml_load
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._renamed import renamed_variables
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._values import is_unset, misread_texts
 
 ROLES = Path(__file__).parents[2] / "roles"
@@ -94,7 +95,7 @@ def wrong_variables(
     Raises:
         KeyError: The collection has no such role.
     """
-    return _wrong(_known(roles), variables, templated)
+    return [*renamed_variables(roles, variables), *_wrong(_known(roles), variables, templated)]
 
 
 def wrong_variables_of_entry(
@@ -119,7 +120,7 @@ def wrong_variables_of_entry(
         for name in options
         if name in variables and variables[name] != known.defaults.get(name, nothing)
     }
-    return _wrong(options, told, templated)
+    return [*renamed_variables([role], variables), *_wrong(options, told, templated)]
 
 
 def _wrong(

@@ -213,7 +213,7 @@ class Part:
         waits = {**access, "wait_timeout": DEADLINE_SECONDS}
         far = {**waits, **cluster.owner, "kubeconfig": cluster.far}
         plugin = objects_of_plugin(namespace)
-        removal = {**waits, "state": "absent", "only_own": True, "only_if_empty": True}
+        removal = {**waits, "state": "absent", "only_created_by_us": True, "only_if_empty": True}
         tasks: dict[str, list[Json]] = {
             "plug": [
                 {"name": "look", "aks.gpu.wait_for_gpus": access, "check_mode": True},

@@ -78,12 +78,14 @@ def test_only_own_leaves_the_pools_of_others(sandbox: Sandbox, ansible: Ansible)
     ).result()
 
     mark = sandbox.mark()
-    left = four(ansible, pool(sandbox, "theirs", state="absent", only_own=True))
+    left = four(ansible, pool(sandbox, "theirs", state="absent", only_created_by_us=True))
     assert [result["changed"] for result in left] == [False] * 4
     assert "aks.gpu did not create it" in " ".join(left[1]["warnings"])
     assert left[1]["node_pool"]["tags"] == {"owner": "somebody"}
     assert sandbox.writes(mark) == []
-    gone, told = play(ansible, pool(sandbox, state="absent", only_own=True), pool(sandbox, "theirs", state="absent"))
+    gone, told = play(
+        ansible, pool(sandbox, state="absent", only_created_by_us=True), pool(sandbox, "theirs", state="absent")
+    )
     assert (gone["changed"], told["changed"]) == (True, True)
     assert set(pools(sandbox)) == {"nodepool1"}
 

@@ -314,7 +314,7 @@ def test_the_commands_of_the_page(awx: Awx, url: str, programs: Path, tmp_path: 
     checked = [job for job in jobs if job.get("job_type") == "check"]
     assert [job["diff_mode"] for job in checked] == [1]
     (schedule,) = awx.objects["schedules"].values()
-    assert schedule["extra_data"] == {"gpu_verify_look_only": "true"}
+    assert schedule["extra_data"] == {"gpu_verify_read_only": "true"}
     assert set(awx.settings) == {"AWX_ISOLATION_SHOW_PATHS", "AWX_TASK_ENV"}
     assert awx.settings["AWX_TASK_ENV"]["REQUESTS_CA_BUNDLE"] in awx.settings["AWX_ISOLATION_SHOW_PATHS"]
 

@@ -59,7 +59,7 @@ def removal(ansible: Ansible, folder: Path, name: str) -> Ran:
     """What cleanup.yml does to that pool."""
     del folder
     role = {"name": "aks.gpu.node_pool", "rolespec_validate": False}
-    variables = {**WHERE, "node_pool_name": name, "__node_pool_default_only_own": True}
+    variables = {**WHERE, "node_pool_name": name, "__node_pool_default_only_created_by_us": True}
     tasks = [
         {"name": part, "ansible.builtin.import_role": {**role, "tasks_from": part}, "vars": variables}
         for part in ("remove", "wait_removed")

@@ -108,7 +108,7 @@ def test_a_cluster_that_works(sandbox: Sandbox, ansible: Ansible, tmp_path: Path
     assert documents(directory)[sandbox.cluster]["run"]["id"] != evidence["run"]["id"]
     assert documents(directory)[sandbox.cluster]["id"] == evidence["id"]
 
-    looked = variables(sandbox, tmp_path / "looked", gpu_verify_look_only=True)
+    looked = variables(sandbox, tmp_path / "looked", gpu_verify_read_only=True)
     mark = sandbox.mark()
     with sandbox.having(refuse_writes=True):
         assert changed_tasks(ansible.playbook("aks.gpu.verify", looked)) == []
@@ -164,7 +164,7 @@ def test_a_cluster_that_does_not_work(sandbox: Sandbox, ansible: Ansible, tmp_pa
     kubernetes.client.BatchV1Api(kubernetes_client(sandbox)).delete_namespaced_job(
         "samples-tf-mnist-demo", "default", propagation_policy="Background"
     )
-    said = variables(sandbox, tmp_path / "gone", gpu_verify_look_only=True)
+    said = variables(sandbox, tmp_path / "gone", gpu_verify_read_only=True)
     run = ansible.playbook("aks.gpu.verify", said, fails=True)
     evidence = documents(tmp_path / "gone")[sandbox.cluster]
     assert evidence["verdict"] == "does_not_work"

@@ -119,7 +119,7 @@ def test_four_ways_of_a_run(sandbox: Sandbox, manifest: Any, core: kubernetes.cl
 
 def test_removal(sandbox: Sandbox, manifest: Any, core: kubernetes.client.CoreV1Api) -> None:
     manifest(NAMESPACE, DAEMON_SET, JOB)
-    options = {"state": "absent", "only_own": True, "only_if_empty": True}
+    options = {"state": "absent", "only_created_by_us": True, "only_if_empty": True}
     with sandbox.having(refuse_writes=True):
         predicted = manifest(NAMESPACE, DAEMON_SET, JOB, check=True, **options)
     assert actions(predicted) == ["deleted"] * 3
@@ -136,7 +136,7 @@ def test_what_others_made_is_left(manifest: Any, core: kubernetes.client.CoreV1A
     core.create_namespaced_config_map(SPACE, {"metadata": {"name": "theirs"}})
     manifest(NAMESPACE, DAEMON_SET)
     options = {"state": "absent", "only_if_empty": True}
-    own = manifest(NAMESPACE, DAEMON_SET, only_own=True, **options)
+    own = manifest(NAMESPACE, DAEMON_SET, only_created_by_us=True, **options)
     assert actions(own) == ["deleted", "left"]
     assert "not created by aks.gpu" in own["resources"][1]["reason"]
     left = manifest(NAMESPACE, DAEMON_SET, **options)
@@ -159,7 +159,7 @@ def lease(client: kubernetes.client.ApiClient, holder: str, seconds: int = 2) ->
         leases.create_namespaced_lease(SPACE, body)
 
 
-OWN_AND_EMPTY = {"state": "absent", "only_own": True, "only_if_empty": True}
+OWN_AND_EMPTY = {"state": "absent", "only_created_by_us": True, "only_if_empty": True}
 
 
 @pytest.mark.parametrize("holder", ["gpu-operator-7d9_0e8c2f5d", ""])

@@ -166,7 +166,7 @@ class Place:
         name, where = found["metadata"]["name"], ("--namespace", grant.namespace, grant.resource)
         self.cluster.sandbox.kubectl("create", "--filename=-", stdin=yaml.safe_dump(found))
         try:
-            options: Json = {"definition": found, "state": "absent", "only_own": True, "wait_timeout": 2}
+            options: Json = {"definition": found, "state": "absent", "only_created_by_us": True, "wait_timeout": 2}
             return self.run("manifest", check=grant.verb == "delete", **options)
         finally:
             patch = '--patch={"metadata": {"finalizers": null}}'

@@ -141,7 +141,7 @@ def test_cleanup_leaves_a_pool_that_somebody_else_made(sandbox: Sandbox, ansible
     assert set(pools(sandbox)) == {"nodepool1", "gpunp"}
     assert PLUGINS & user_objects(sandbox)
     assert [node["status"]["allocatable"]["nvidia.com/gpu"] for node in gpu_nodes(sandbox)] == ["1"]
-    assert changed_tasks(site.run("cleanup", node_pool_only_own=False)) != []
+    assert changed_tasks(site.run("cleanup", node_pool_only_created_by_us=False)) != []
     assert set(pools(sandbox)) == {"nodepool1"}
 
 

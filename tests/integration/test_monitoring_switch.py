@@ -273,14 +273,14 @@ def test_another_workspace_and_back(cluster: Monitored) -> None:
     )
     assert not cluster.run("monitoring", container_insights=True)["changed"]
     assert not cluster.run("monitoring", container_insights=True, workspace="logs-one")["changed"]
-    kept = cluster.run("monitoring", container_insights=False, only_own=True)
+    kept = cluster.run("monitoring", container_insights=False, only_created_by_us=True)
     assert not kept["changed"]
     assert cluster.cluster()["properties"]["azureMonitorProfile"]["containerInsights"] == profile
     moved = cluster.four("monitoring", container_insights=True, workspace="logs-two")
     assert [each["changed"] for each in moved] == [True, True, False, False]
     now = cluster.cluster()["properties"]["azureMonitorProfile"]["containerInsights"]
     assert now == {**profile, "logAnalyticsWorkspaceResourceId": second}
-    back = cluster.four("monitoring", container_insights=False, only_own=True)
+    back = cluster.four("monitoring", container_insights=False, only_created_by_us=True)
     assert [each["changed"] for each in back] == [True, True, False, False]
     assert cluster.cluster()["properties"]["azureMonitorProfile"]["containerInsights"] == profile
     assert cluster.associations() == {"ContainerInsightsExtension": rule["id"]}
@@ -341,7 +341,7 @@ def test_destinations_of_others_stay(cluster: Monitored, name: str) -> None:
     assert others == (before[0] if shared else {"team": second, "audit": audit})
     assert second in destinations.values()
     assert [flow for flow in now if flow in before[1]] == before[1]
-    back = cluster.four("monitoring", container_insights=False, only_own=True)
+    back = cluster.four("monitoring", container_insights=False, only_created_by_us=True)
     assert [each["changed"] for each in back] == [True, True, False, False]
     assert read() == before
 

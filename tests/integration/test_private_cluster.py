@@ -111,7 +111,7 @@ def test_manifest_in_four_variants(private: Sandbox, ansible: Ansible, owner: di
         *(("present", True, True), ("present", False, True), ("present", False, False), ("present", True, False)),
         *(("absent", True, True), ("absent", False, True), ("absent", False, False), ("absent", True, False)),
     ):
-        options = {**way, "definition": definition, "state": state, "only_if_empty": True, "only_own": True}
+        options = {**way, "definition": definition, "state": state, "only_if_empty": True, "only_created_by_us": True}
         with private.having(refuse_writes=check):
             result = ansible.module("aks.gpu.manifest", options, check=check, environment=owner)
         assert (result["failed"], result["changed"]) == (False, changed), result

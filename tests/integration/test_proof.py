@@ -72,7 +72,7 @@ def test_a_pool_with_another_name_needs_a_proof_of_its_own(sandbox: Sandbox, ans
     assert "node pool gpunp of cluster" in "\n".join(run["Make one report"]["shown"])
 
     inventory = {"all": {"hosts": {
-        "new": {**variables(sandbox, tmp_path / "both", gpu_verify_look_only=True), **renamed},
+        "new": {**variables(sandbox, tmp_path / "both", gpu_verify_read_only=True), **renamed},
         "old": {**variables(sandbox, tmp_path / "both"), "node_pool_name": "gpunp"},
     }}}  # fmt: skip
     run = ansible.playbook("aks.gpu.verify", inventory=inventory, arguments=["--limit", "new"])
@@ -97,7 +97,7 @@ def test_the_pods_of_a_complete_job_are_gone(sandbox: Sandbox, ansible: Ansible,
     assert [problem["cause"] for problem in evidence["problems"]] == ["LogGone"]
     shown = "\n".join(run[SHOWN]["msg"])
     assert f"note: Job default/{JOB}: its Pods are gone" in shown
-    assert "mnist_run_again: true" in shown
+    assert "mnist_recreate: true" in shown
 
     play: Json = {
         "hosts": "localhost",
@@ -118,6 +118,6 @@ def test_the_pods_of_a_complete_job_are_gone(sandbox: Sandbox, ansible: Ansible,
     assert "The share is full." in " ".join(run.failures)
     assert "myAKSCluster does not work. The step that failed says why: Prepare my data" in run.failures[-1]
 
-    again = variables(sandbox, tmp_path / "run-again", mnist_run_again=True)
+    again = variables(sandbox, tmp_path / "run-again", mnist_recreate=True)
     ansible.playbook("aks.gpu.site", again)
     assert holds(evidence_in(tmp_path / "run-again"))["accuracy"] is True

@@ -107,7 +107,7 @@ def test_spot_with_eviction(sandbox: Sandbox, scenario: Scenario) -> None:
     sandbox.set(spot_evictions=[name])
     until(lambda: name not in [node["metadata"]["name"] for node in gpu_nodes(sandbox)])
     # The finished Job and its log went with the node: it is run again on request, on the node that comes.
-    again = scenario.run("site", {**variables, "mnist_run_again": True})
+    again = scenario.run("site", {**variables, "mnist_recreate": True})
     assert f"{sandbox.cluster} works" in shown(again)
     assert [node["metadata"]["name"] for node in gpu_nodes(sandbox)] != [name]
     scenario.cleaned(variables, at_the_start)

@@ -109,7 +109,7 @@ def test_verify_and_options(sandbox: Sandbox, ansible: Ansible) -> None:
 
     mark = sandbox.mark()
     with sandbox.having(refuse_writes=True):
-        looked = ansible.playbook("aks.gpu.verify", {**variables, "gpu_verify_look_only": "yes"})
+        looked = ansible.playbook("aks.gpu.verify", {**variables, "gpu_verify_read_only": "yes"})
     assert looked.changed == 0
     assert not sandbox.writes(mark)
     assert f"{sandbox.cluster} works: 4 GPU(s) on 1 node(s)" in "\n".join(looked["Show what was found"]["msg"])
@@ -125,7 +125,7 @@ def test_verify_and_options(sandbox: Sandbox, ansible: Ansible) -> None:
     assert changed_tasks(ansible.playbook("aks.gpu.site", variables)) == []
     changed = ansible.playbook("aks.gpu.site", {**variables, "mnist_max_steps": 300})
     assert changed_tasks(changed) == ["aks.gpu.mnist : Apply the Job"]
-    again = ansible.playbook("aks.gpu.site", {**variables, "mnist_max_steps": 300, "mnist_run_again": True})
+    again = ansible.playbook("aks.gpu.site", {**variables, "mnist_max_steps": 300, "mnist_recreate": True})
     assert changed_tasks(again) == ["aks.gpu.mnist : Apply the Job"]
     after = batch(sandbox).read_namespaced_job(*JOB)
     assert before.metadata is not None

@@ -223,11 +223,11 @@ def test_what_is_named_alike_but_not_ours_stays(role: Workloads) -> None:
     before = role.objects()
     assert role.run(mnist_state="absent").changed == 0
     assert role.objects() == before
-    run = role.run(mnist_run_again=True, fails=True)
+    run = role.run(mnist_recreate=True, fails=True)
     assert run.changed == 0
     assert "mnist_force_conflicts" in run.failures[-1]
     assert role.objects() == before
-    forced = role.run(mnist_run_again=True, mnist_force_conflicts=True)
+    forced = role.run(mnist_recreate=True, mnist_force_conflicts=True)
     assert told(forced)["complete"]
     assert role.objects()[f"job/{NAME}"] != before[f"job/{NAME}"]
 
@@ -263,9 +263,9 @@ def test_other_files_or_fields_replace_a_job(role: Workloads) -> None:
 def test_run_again(role: Workloads) -> None:
     role.run(mnist_workload="digits")
     first = role.objects()
-    predicted = role.run(check=True, mnist_workload="digits", mnist_run_again=True)
+    predicted = role.run(check=True, mnist_workload="digits", mnist_recreate=True)
     assert role.objects() == first
-    again = role.run(mnist_workload="digits", mnist_run_again=True)
+    again = role.run(mnist_workload="digits", mnist_recreate=True)
     assert predicted.changed == again.changed == 1
     assert [name for name, value in role.objects().items() if first[name] != value] == [f"job/{NAME}"]
     assert told(again)["complete"]

@@ -32,7 +32,9 @@ SHARED = {
 
 ROLES: dict[str, frozenset[str]] = {
     "device_plugin": frozenset({"state", "wait_timeout"}),
-    "gpu_monitoring": frozenset({"create_azure_monitor_workspace", "create_workspace", "only_own", "wait_timeout"}),
+    "gpu_monitoring": frozenset(
+        {"create_azure_monitor_workspace", "create_workspace", "only_created_by_us", "wait_timeout"}
+    ),
     "gpu_operator": frozenset({"state", "wait_timeout"}),
     "gpu_verify": frozenset({"wait_timeout"}),
     "mnist": frozenset({"force_conflicts", "state", "wait", "wait_timeout"}),
@@ -45,7 +47,7 @@ ROLES: dict[str, frozenset[str]] = {
             "max_count",
             "min_count",
             "mode",
-            "only_own",
+            "only_created_by_us",
             "os_sku",
             "repair",
             "scale_set_priority",

@@ -257,7 +257,7 @@ def _place(asked: Asked, found: Found) -> _Place:
 
 def _again(asked: Asked, place: _Place) -> str:
     bound = f", and mnist_node_pool: {asked.node_pool} keeps it on this pool" if place.holds is False else ""
-    return f"mnist_run_again: true runs it again{bound}"
+    return f"mnist_recreate: true runs it again{bound}"
 
 
 def _doubt(asked: Asked, found: Found) -> str:

@@ -60,7 +60,7 @@ def plan_evidence(task: Task) -> Plan:
     params = task.params
     asked = Asked(
         gpu_stack=params["gpu_stack"],
-        probe="asked" if params["probe_asked"] else "nobody asked for it",
+        probe="asked" if params["probe_requested"] else "nobody asked for it",
         job=params["job_name"] or "",
         training=params["training"],
         minimum_accuracy=params["minimum_accuracy"],
@@ -184,7 +184,7 @@ def plan_report(task: Task) -> Plan:
     params, run_directory = task.params, task.run_directory
     hosts = params["hosts"] or []
     directory = _directory(params["directory"], run_directory)
-    going = params["unless_going"] or []
+    going = params["only_if_all_failed"] or []
     if _are_going(run_directory, going) or (going and not _is_first(run_directory, going)):
         return Plan(changed=False, result=_reported([], "", None, params))
     run = run_of(run_directory)

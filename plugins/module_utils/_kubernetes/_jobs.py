@@ -77,7 +77,7 @@ _NO_LOG = re.compile(
 
 PODS_GONE = "its Pods are gone, and with them what they told"
 LOGS_GONE = "the logs of its Pods are no longer on their nodes"
-RUN_AGAIN = "Run the Job again: the role aks.gpu.mnist does with mnist_run_again: true."
+RUN_AGAIN = "Run the Job again: the role aks.gpu.mnist does with mnist_recreate: true."
 
 _FAILURE_ADVICE = {
     "BackoffLimitExceeded": "Its Pods failed too often; see below why.",

@@ -470,7 +470,9 @@ class _Work:
         step.live = self.resources.get(step.served_kind, metadata.get("namespace"), metadata["name"])
         if step.live is None:
             return
-        if self.task.params["only_own"] and CREATED_BY not in (step.live["metadata"].get("annotations") or {}):
+        if self.task.params["only_created_by_us"] and CREATED_BY not in (
+            step.live["metadata"].get("annotations") or {}
+        ):
             step.action, step.reason = "left", "it was not created by aks.gpu"
             return
         kept = why_kept((step.live["metadata"].get("annotations") or {}).get(RUN), self.task.params)

@@ -61,7 +61,7 @@ MONITORING_ARGUMENTS = AZURE_ARGUMENTS.merge(
             "azure_monitor_workspace": {"type": "str"},
             "azure_monitor_workspace_resource_group": {"type": "str"},
             "create_azure_monitor_workspace": {"type": "bool", "default": False},
-            "only_own": {"type": "bool", "default": False},
+            "only_created_by_us": {"type": "bool", "default": False},
             "wait": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 1800},
         },
@@ -240,10 +240,11 @@ class _Switch:
         return _Side(steps, True, lambda body: set_insights(body, True, workspace, self._chosen(method)), workspace)
 
     def _insights_off(self, pipe: Pipe, state: Mapping[str, Any], method: str, current: str | None) -> _Side:
-        if state["enabled"] and self.params["only_own"] and not (pipe.is_own or pipe.previous_workspace):
+        if state["enabled"] and self.params["only_created_by_us"] and not (pipe.is_own or pipe.previous_workspace):
             self.warnings.append(
                 f"Container Insights of cluster {self.name} stays on: aks.gpu did not switch it on, as no data "
-                f"collection rule of the cluster has the tag {CREATED_BY}. With O(only_own=false) it is switched off."
+                f"collection rule of the cluster has the tag {CREATED_BY}. With O(only_created_by_us=false) it is "
+                "switched off."
             )
             return _Side([], False, None, current)
         before = pipe.previous_workspace
@@ -281,10 +282,11 @@ class _Switch:
                 return _Side([], True, None, None)
             steps = pipe.steps_on(workspace, location, pipe.workspace if enabled else None)
             return _Side(steps, True, None if enabled else (lambda body: set_prometheus(body, True)), workspace)
-        if enabled and self.params["only_own"] and not (pipe.is_own or pipe.previous_workspace):
+        if enabled and self.params["only_created_by_us"] and not (pipe.is_own or pipe.previous_workspace):
             self.warnings.append(
                 f"Managed Prometheus of cluster {self.name} stays on: aks.gpu did not switch it on, as no data "
-                f"collection rule of the cluster has the tag {CREATED_BY}. With O(only_own=false) it is switched off."
+                f"collection rule of the cluster has the tag {CREATED_BY}. With O(only_created_by_us=false) it is "
+                "switched off."
             )
             return _Side([], False, None, pipe.workspace)
         before = pipe.previous_workspace

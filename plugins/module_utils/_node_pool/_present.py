@@ -103,7 +103,7 @@ NODE_POOL_ARGUMENTS = AZURE_ARGUMENTS.merge(
             "repair": {"type": "bool", "default": False},
             "abort": {"type": "bool", "default": False},
             "ignore_pod_disruption_budget": {"type": "bool", "default": False},
-            "only_own": {"type": "bool", "default": False},
+            "only_created_by_us": {"type": "bool", "default": False},
             "return_details": {"type": "bool", "default": True},
             "return_node_pools": {"type": "bool", "default": False},
             "wait": {"type": "bool", "default": True},
@@ -267,10 +267,10 @@ def _plan_absent(task: Task, access: NodePoolAccess) -> Plan:
 
 def _why_left(task: Task, current: Pool) -> str | None:
     """Returns why a removal leaves a pool, in whole sentences; None when it doesn't."""
-    if task.params["only_own"] and not is_our_own(current):
+    if task.params["only_created_by_us"] and not is_our_own(current):
         return (
             f"aks.gpu did not create it, as it has no tag {CREATED_BY}. "
-            "With O(only_own=false) it is deleted all the same."
+            "With O(only_created_by_us=false) it is deleted all the same."
         )
     reason = why_kept(run_of(current), task.params)
     return None if reason is None else f"{reason}."

@@ -13,8 +13,8 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.aks.gpu.plugins.filter.absolute_path import absolute_path
 from ansible_collections.aks.gpu.plugins.filter.gpus_offered import gpus_offered
-from ansible_collections.aks.gpu.plugins.filter.listed import listed
 from ansible_collections.aks.gpu.plugins.filter.metrics_csv import metrics_csv
+from ansible_collections.aks.gpu.plugins.filter.to_list import to_list
 from ansible_collections.aks.gpu.plugins.filter.tolerations import tolerations
 
 SKU = {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"}
@@ -25,12 +25,12 @@ SKU = {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"
     [("1, 2 ,3", ["1", "2", "3"]), ("", []), (" , ", []), (None, []), (["a ", "", 5], ["a", 5]), (("x",), ["x"])],
 )
 def test_listed(value: Any, items: list[Any]) -> None:
-    assert listed(value) == items
+    assert to_list(value) == items
 
 
 def test_listed_refuses_a_number() -> None:
     with pytest.raises(AnsibleFilterError, match="not 5"):
-        listed(5)
+        to_list(5)
 
 
 def test_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,7 +80,7 @@ def test_a_job_of_the_pool_of_before_proves_nothing_of_the_new_one() -> None:
     evidence = made(what)
     assert evidence["verdict"] == "does_not_work"
     assert "on a node of the node pool gpunp, not of a100" in evidence["headline"]
-    assert "mnist_run_again: true" in evidence["headline"]
+    assert "mnist_recreate: true" in evidence["headline"]
     assert "mnist_node_pool: a100" in evidence["headline"]
     assert "Tesla T4" not in evidence["headline"]
 
@@ -99,7 +99,7 @@ def test_a_node_that_the_pool_no_longer_has(job: dict[str, Any]) -> None:
     evidence = made(what)
     assert evidence["verdict"] == "works"
     assert "complete, but not judged: it ran on aks-a100-28993262-vmss00000" in evidence["headline"]
-    assert "mnist_run_again: true" in checks(ASKED, what)["job_pool"].line
+    assert "mnist_recreate: true" in checks(ASKED, what)["job_pool"].line
 
 
 def test_the_node_is_known_by_the_pool_where_nodes_can_not_be_listed_by_the_wait() -> None:
@@ -135,7 +135,7 @@ def test_the_pods_of_a_complete_job_are_gone() -> None:
     """Findings C12; kubernetes/autoscaler#2157: completed Pods go with their nodes. "device found: none" was said."""
     what = found(devices=[], accuracy=[], accuracy_last=None, log_tail=[], log_state="gone", log_problem=GONE)
     assert about_the_job(ASKED, what) == [True, None, None, None]
-    note = {"subject": f"Job default/{JOB}", "cause": "LogGone", "message": GONE, "advice": "mnist_run_again: true …"}
+    note = {"subject": f"Job default/{JOB}", "cause": "LogGone", "message": GONE, "advice": "mnist_recreate: true …"}
     evidence = made(what, job_problems=[note])
     assert evidence["verdict"] == "works"
     assert f"complete, but not judged: {GONE}" in evidence["headline"]
@@ -143,7 +143,7 @@ def test_the_pods_of_a_complete_job_are_gone() -> None:
     for name in ("device", "accuracy"):
         line = checks(ASKED, what)[name].line
         assert f"not judged: {GONE}" in line
-        assert "mnist_run_again: true" in line
+        assert "mnist_recreate: true" in line
 
 
 @pytest.mark.parametrize(("bound", "holds"), [("a100", None), ("gpunp", False), (None, None)])

@@ -109,7 +109,7 @@ def test_pods_are_gone() -> None:
     assert (result["complete"], result["log_state"]) == (True, "gone")
     (problem,) = rule().broken("Job n/mnist", [], Evidence())
     assert (problem.cause, problem.hope) == ("LogGone", Hope.GOOD)
-    assert "mnist_run_again: true" in problem.advice
+    assert "mnist_recreate: true" in problem.advice
 
 
 def test_of_a_complete_job_only_the_pod_that_failed_is_left() -> None:

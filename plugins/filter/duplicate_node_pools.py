@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 DOCUMENTATION = r"""
-name: named_twice
+name: duplicate_node_pools
 short_description: Node pools that several hosts of a play name
 version_added: 0.1.0
 author: the aks.gpu authors
@@ -33,7 +33,7 @@ options:
 EXAMPLES = r"""
 - name: Refuse hosts that would undo each other's work
   ansible.builtin.assert:
-    that: ansible_play_hosts_all | aks.gpu.named_twice(hostvars) | length == 0
+    that: ansible_play_hosts_all | aks.gpu.duplicate_node_pools(hostvars) | length == 0
   run_once: true
 """
 
@@ -56,7 +56,7 @@ def pool_of(variables: Mapping[str, Any]) -> str:
     return str(variables.get("node_pool_name") or "gpunp")
 
 
-def named_twice(value: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def duplicate_node_pools(value: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Returns a sentence for each node pool that several hosts name.
 
     Args:
@@ -81,4 +81,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Returns the filters by name."""
-        return {"named_twice": named_twice}
+        return {"duplicate_node_pools": duplicate_node_pools}

@@ -13,7 +13,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import items
 
 DOCUMENTATION = r"""
-name: listed
+name: to_list
 short_description: A list, from a list or from comma-separated text
 version_added: 0.1.0
 author: the aks.gpu authors
@@ -30,7 +30,7 @@ options:
 EXAMPLES = r"""
 - name: Two zones
   ansible.builtin.debug:
-    msg: "{{ '1, 2' | aks.gpu.listed }}"  # ['1', '2']
+    msg: "{{ '1, 2' | aks.gpu.to_list }}"  # ['1', '2']
 """
 
 RETURN = r"""
@@ -41,7 +41,7 @@ _value:
 """
 
 
-def listed(value: Any) -> list[Any]:
+def to_list(value: Any) -> list[Any]:
     """Returns the items of a list, or of comma-separated text.
 
     Args:
@@ -53,7 +53,7 @@ def listed(value: Any) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, (str, list, tuple)):
-        raise AnsibleFilterError(f"aks.gpu.listed takes a list or comma-separated text, not {value!r}.")
+        raise AnsibleFilterError(f"aks.gpu.to_list takes a list or comma-separated text, not {value!r}.")
     return items(value)
 
 
@@ -62,4 +62,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Returns the filters by name."""
-        return {"listed": listed}
+        return {"to_list": to_list}
