@@ -222,7 +222,7 @@ def _find_collection() -> None:
 
 
 def _judged_gpus(nodes: int, *, runs: bool) -> float:
-    from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpus import Expectation, judge, watched
+    from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_nodes import Expectation, judge, watched
     from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import State
 
     expected = Expectation(node_pool=large_cluster.POOL, nodes=nodes, gpus_per_node=large_cluster.GPUS)
@@ -254,7 +254,7 @@ def _judged_ill(nodes: int) -> float:
 
 
 def _judged_job(nodes: int) -> float:
-    from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._jobs import Evidence, evaluate, job_result
+    from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._jobs import Evidence, evaluate, job_result
 
     job = {"metadata": {"name": "work", "namespace": "default", "uid": "job"}, "spec": {"completions": nodes}}
     pods = [large_cluster.pod(each * large_cluster.PODS_PER_NODE + 1) for each in range(nodes)]

@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._offered import GPU, UnknownProfile, offer
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._gpu_resources import GPU, UnknownProfile, offer
 
 DOCUMENTATION = r"""
 name: gpus_offered

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.aks.gpu.plugins.module_utils._evidence._judge import IDLE, WORKS
+from ansible_collections.aks.gpu.plugins.module_utils._evidence._checks import IDLE, WORKS
 
 DOCUMENTATION = r"""
 name: known_to_work

@@ -149,8 +149,8 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible import _progress,
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
+from ansible_collections.aks.gpu.plugins.module_utils._azure._run_cache import key_of
 from ansible_collections.aks.gpu.plugins.module_utils._azure._session import sign_in
-from ansible_collections.aks.gpu.plugins.module_utils._azure._shared import key_of
 from ansible_collections.aks.gpu.plugins.module_utils._azure._sign_in import Choice, choose, require_subscription
 from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import clusters, subscriptions
 from ansible_collections.aks.gpu.plugins.plugin_utils._clusters import (

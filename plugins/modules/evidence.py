@@ -230,47 +230,13 @@ path:
   sample: evidence/clusters/myAKSCluster-3fa9c1d2b0aa.json
 """
 
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import run
-from ansible_collections.aks.gpu.plugins.module_utils._evidence._report import plan_evidence
-
-SERIES = {
-    "name": {"type": "str", "required": True},
-    "unit": {"type": "str", "default": ""},
-    "dimensions": {"type": "dict", "default": {}},
-    "points": {"type": "list", "elements": "list", "required": True},
-}
-ARGUMENTS = ArgumentSpec(
-    options={
-        "host": {"type": "str", "required": True},
-        "directory": {"type": "path"},
-        "subscription_id": {"type": "str"},
-        "resource_group": {"type": "str"},
-        "cluster_name": {"type": "str"},
-        "gpu_stack": {"type": "str", "default": "device_plugin"},
-        "node_pool": {"type": "str"},
-        "pool": {"type": "dict"},
-        "pools": {"type": "list", "elements": "dict"},
-        "gpus": {"type": "dict"},
-        "probe": {"type": "dict"},
-        "job": {"type": "dict"},
-        "probe_requested": {"type": "bool", "default": True},
-        "shared": {"type": "bool", "default": False},
-        "job_name": {"type": "str"},
-        "training": {"type": "bool", "default": False},
-        "minimum_accuracy": {"type": "float"},
-        "failed_step": {"type": "str"},
-        "failed_result": {"type": "dict"},
-        "predicted": {"type": "bool", "default": False},
-        "return_document": {"type": "bool", "default": True},
-        "metrics": {"type": "list", "elements": "dict", "options": SERIES},
-    }
-)
+from ansible_collections.aks.gpu.plugins.module_utils._evidence._report import EVIDENCE_ARGUMENTS, plan_evidence
 
 
 def main() -> None:
     """Runs the module."""
-    run(ARGUMENTS, plan_evidence)
+    run(EVIDENCE_ARGUMENTS, plan_evidence)
 
 
 if __name__ == "__main__":

@@ -240,32 +240,16 @@ summary_file:
   sample: evidence/summary.json
 """
 
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import run
-from ansible_collections.aks.gpu.plugins.module_utils._evidence._report import plan_report
-
-NAMED_POOL = {
-    "resource_group": {"type": "str", "required": True},
-    "cluster_name": {"type": "str", "required": True},
-    "node_pool": {"type": "str"},
-}
-ARGUMENTS = ArgumentSpec(
-    options={
-        "directory": {"type": "path"},
-        "sources": {"type": "list", "elements": "path"},
-        "hosts": {"type": "list", "elements": "str"},
-        "only_if_all_failed": {"type": "list", "elements": "str"},
-        "run": {"type": "str"},
-        "job": {"type": "str"},
-        "return_details": {"type": "bool", "default": True},
-        "named_pools": {"type": "list", "elements": "dict", "options": NAMED_POOL},
-    }
+from ansible_collections.aks.gpu.plugins.module_utils._evidence._report import (
+    EVIDENCE_REPORT_ARGUMENTS,
+    plan_evidence_report,
 )
 
 
 def main() -> None:
     """Runs the module."""
-    run(ARGUMENTS, plan_report)
+    run(EVIDENCE_REPORT_ARGUMENTS, plan_evidence_report)
 
 
 if __name__ == "__main__":

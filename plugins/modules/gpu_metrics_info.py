@@ -380,7 +380,7 @@ interval:
 """
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import run
-from ansible_collections.aks.gpu.plugins.module_utils._monitoring._info import (
+from ansible_collections.aks.gpu.plugins.module_utils._monitoring._gpu_metrics_info import (
     GPU_METRICS_INFO_ARGUMENTS,
     plan_gpu_metrics_info,
 )

@@ -201,43 +201,16 @@ problems:
   sample: []
 """
 
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task, run
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._runs import RUN_ARGUMENTS
-from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
-from ansible_collections.aks.gpu.plugins.module_utils._credentials._cluster import IN_CLUSTER_ARGUMENTS, plan_in_cluster
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._arguments import KUBERNETES_ARGUMENTS
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpu_operator import plan_gpu_operator
-
-ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
-    AZURE_ARGUMENTS,
-    IN_CLUSTER_ARGUMENTS,
-    RUN_ARGUMENTS,
-    ArgumentSpec(
-        options={
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "name": {"type": "str", "default": "gpu-operator"},
-            "namespace": {"type": "str", "default": "gpu-operator"},
-            "chart": {"type": "str", "default": "gpu-operator"},
-            "chart_repository": {"type": "str"},
-            "chart_version": {"type": "str"},
-            "values": {"type": "dict", "default": {}},
-            "helm": {"type": "path"},
-            "wait_timeout": {"type": "int", "default": 600},
-            "grace": {"type": "int", "default": 120},
-        }
-    ),
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import run
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_operator import (
+    GPU_OPERATOR_ARGUMENTS,
+    plan_gpu_operator,
 )
-
-
-def plan(task: Task) -> Plan:
-    """Joins the cluster, and Azure, which is asked only where nobody else can reach the cluster's API server."""
-    return plan_in_cluster(task, plan_gpu_operator)
 
 
 def main() -> None:
     """Runs the module."""
-    run(ARGUMENTS, plan)
+    run(GPU_OPERATOR_ARGUMENTS, plan_gpu_operator)
 
 
 if __name__ == "__main__":

@@ -197,43 +197,13 @@ gpus_work:
   sample: true
 """
 
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task, run
-from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
-from ansible_collections.aks.gpu.plugins.module_utils._credentials._cluster import IN_CLUSTER_ARGUMENTS, plan_in_cluster
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._arguments import KUBERNETES_ARGUMENTS
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._probe import plan_probe
-
-ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
-    AZURE_ARGUMENTS,
-    IN_CLUSTER_ARGUMENTS,
-    ArgumentSpec(
-        options={
-            "node_pool": {"type": "str"},
-            "nodes": {"type": "list", "elements": "str"},
-            "resource_name": {"type": "str", "default": "nvidia.com/gpu"},
-            "shared": {"type": "bool", "default": False},
-            "namespace": {"type": "str"},
-            "image": {"type": "str", "default": "nvcr.io/nvidia/k8s/cuda-sample:vectoradd-cuda12.5.0"},
-            "image_pull_secret": {"type": "str", "no_log": False},
-            "program": {"type": "str", "default": "/cuda-samples/vectorAdd"},
-            "command": {"type": "list", "elements": "str"},
-            "return_details": {"type": "bool", "default": True},
-            "wait_timeout": {"type": "int", "default": 600},
-            "grace": {"type": "int", "default": 60},
-        }
-    ),
-)
-
-
-def plan(task: Task) -> Plan:
-    """Joins the cluster, and Azure, which is asked only where nobody else can reach the cluster's API server."""
-    return plan_in_cluster(task, plan_probe)
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import run
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_probe import GPU_PROBE_ARGUMENTS, plan_gpu_probe
 
 
 def main() -> None:
     """Runs the module."""
-    run(ARGUMENTS, plan)
+    run(GPU_PROBE_ARGUMENTS, plan_gpu_probe)
 
 
 if __name__ == "__main__":

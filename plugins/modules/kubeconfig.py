@@ -167,42 +167,16 @@ kubeconfig:
   type: str
 """
 
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task, run
-from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS, CLUSTER_OPTIONS
-from ansible_collections.aks.gpu.plugins.module_utils._credentials._source import source_of
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _kubeconfig as kubeconfigs
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _kubeconfig_plan
-
-ARGUMENTS = AZURE_ARGUMENTS.merge(
-    ArgumentSpec(
-        options={
-            **CLUSTER_OPTIONS,
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "admin": {"type": "bool", "default": False},
-            "path": {"type": "path"},
-            "directory": {"type": "path"},
-            "merge": {"type": "bool", "default": False},
-            "context": {"type": "str"},
-            "set_current_context": {"type": "bool", "default": False},
-            "login": {"type": "str", "choices": ["auto", *kubeconfigs.LOGINS], "default": "auto"},
-            "run_command": {"type": "str", "choices": ["never", "auto", "always"], "default": "never"},
-            "return_content": {"type": "bool", "default": False},
-        },
-        mutually_exclusive=(("path", "directory"),),
-        required_if=(("merge", True, ("path",)),),
-    )
+from ansible_collections.aks.gpu.plugins.module_utils._aks._kubeconfig_module import (
+    KUBECONFIG_ARGUMENTS,
+    plan_kubeconfig,
 )
-
-
-def plan(task: Task) -> Plan:
-    """Joins Azure, which has the credentials, and the kubeconfig that they go to."""
-    return _kubeconfig_plan.plan(task, source_of(task))
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import run
 
 
 def main() -> None:
     """Runs the module."""
-    run(ARGUMENTS, plan)
+    run(KUBECONFIG_ARGUMENTS, plan_kubeconfig)
 
 
 if __name__ == "__main__":

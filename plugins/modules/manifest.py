@@ -195,47 +195,13 @@ resources:
           name: gpu-resources
 """
 
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task, run
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._runs import RUN_ARGUMENTS
-from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
-from ansible_collections.aks.gpu.plugins.module_utils._credentials._cluster import IN_CLUSTER_ARGUMENTS, plan_in_cluster
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._arguments import KUBERNETES_ARGUMENTS
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._manifest import plan_manifest
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._secrets import seal_definition
-
-ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
-    AZURE_ARGUMENTS,
-    RUN_ARGUMENTS,
-    IN_CLUSTER_ARGUMENTS,
-    ArgumentSpec(
-        options={
-            "definition": {"type": "raw", "required": True},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "field_manager": {"type": "str", "default": "aks.gpu"},
-            "force_conflicts": {"type": "bool", "default": False},
-            "recreate_immutable": {"type": "bool", "default": False},
-            "recreate": {"type": "list", "elements": "dict", "default": []},
-            "namespaces_exist": {"type": "bool", "default": False},
-            "only_created_by_us": {"type": "bool", "default": False},
-            "only_if_empty": {"type": "bool", "default": False},
-            "return_objects": {"type": "bool", "default": True},
-            "wait": {"type": "bool", "default": True},
-            "wait_timeout": {"type": "int", "default": 300},
-        },
-        seals={"definition": seal_definition},
-    ),
-)
-
-
-def plan(task: Task) -> Plan:
-    """Joins the cluster, and Azure, which is asked only where nobody else can reach the cluster's API server."""
-    return plan_in_cluster(task, plan_manifest)
+from ansible_collections.aks.gpu.plugins.module_utils._aks._manifest_module import MANIFEST_ARGUMENTS, plan_manifest
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import run
 
 
 def main() -> None:
     """Runs the module."""
-    run(ARGUMENTS, plan)
+    run(MANIFEST_ARGUMENTS, plan_manifest)
 
 
 if __name__ == "__main__":

@@ -161,7 +161,10 @@ monitoring:
 """
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import run
-from ansible_collections.aks.gpu.plugins.module_utils._monitoring._switch import MONITORING_ARGUMENTS, plan_monitoring
+from ansible_collections.aks.gpu.plugins.module_utils._monitoring._monitoring_module import (
+    MONITORING_ARGUMENTS,
+    plan_monitoring,
+)
 
 
 def main() -> None:

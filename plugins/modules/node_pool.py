@@ -510,7 +510,7 @@ node_pool:
 """
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import run
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._present import NODE_POOL_ARGUMENTS, plan_node_pool
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._reconcile import NODE_POOL_ARGUMENTS, plan_node_pool
 
 
 def main() -> None:

@@ -171,7 +171,10 @@ vm_sizes:
 """
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import run
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._offer import VM_SIZE_INFO_ARGUMENTS, plan_vm_size_info
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._compute_skus import (
+    VM_SIZE_INFO_ARGUMENTS,
+    plan_vm_size_info,
+)
 
 
 def main() -> None:

@@ -326,45 +326,16 @@ not_looked_at:
   sample: []
 """
 
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task, run
-from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
-from ansible_collections.aks.gpu.plugins.module_utils._credentials._cluster import IN_CLUSTER_ARGUMENTS, plan_in_cluster
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._arguments import KUBERNETES_ARGUMENTS
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpus import expectation_of, plan_wait
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._vm_sizes import facts
-
-ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
-    AZURE_ARGUMENTS,
-    IN_CLUSTER_ARGUMENTS,
-    ArgumentSpec(
-        options={
-            "node_pool": {"type": "str"},
-            "nodes": {"type": "int"},
-            "gpus_per_node": {"type": "int"},
-            "resource_name": {"type": "str", "default": "nvidia.com/gpu"},
-            "vm_size": {"type": "str"},
-            "gpu_stack": {"type": "str", "choices": ["device_plugin", "gpu_image", "managed", "operator"]},
-            "ignored_daemon_sets": {"type": "list", "elements": "str", "default": []},
-            "pool": {"type": "dict"},
-            "node_pools": {"type": "list", "elements": "str", "default": []},
-            "return_details": {"type": "bool", "default": True},
-            "wait_timeout": {"type": "int", "default": 1800},
-            "grace": {"type": "int", "default": 300},
-        }
-    ),
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import run
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._wait_for_gpus import (
+    WAIT_FOR_GPUS_ARGUMENTS,
+    plan_wait_for_gpus,
 )
-
-
-def plan(task: Task) -> Plan:
-    """Plans the wait, with the number of GPUs that the size is known to have."""
-    expected = expectation_of(task.params, gpus_of_size=lambda size: facts(size).gpus)
-    return plan_in_cluster(task, lambda task, reach: plan_wait(task, expected, reach))
 
 
 def main() -> None:
     """Runs the module."""
-    run(ARGUMENTS, plan)
+    run(WAIT_FOR_GPUS_ARGUMENTS, plan_wait_for_gpus)
 
 
 if __name__ == "__main__":

@@ -321,39 +321,16 @@ problems:
       sample: []
 """
 
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task, run
-from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
-from ansible_collections.aks.gpu.plugins.module_utils._credentials._cluster import IN_CLUSTER_ARGUMENTS, plan_in_cluster
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._arguments import KUBERNETES_ARGUMENTS
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._jobs import plan_wait
-
-ARGUMENTS = KUBERNETES_ARGUMENTS.merge(
-    AZURE_ARGUMENTS,
-    IN_CLUSTER_ARGUMENTS,
-    ArgumentSpec(
-        options={
-            "name": {"type": "str", "required": True},
-            "namespace": {"type": "str"},
-            "return_details": {"type": "bool", "default": True},
-            "wait_timeout": {"type": "int", "default": 1800},
-            "log_pattern": {"type": "str"},
-            "minimum_accuracy": {"type": "float"},
-            "unschedulable_grace": {"type": "int", "default": 600},
-            "grace": {"type": "int", "default": 120},
-        }
-    ),
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import run
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._wait_for_job import (
+    WAIT_FOR_JOB_ARGUMENTS,
+    plan_wait_for_job,
 )
-
-
-def plan(task: Task) -> Plan:
-    """Joins the cluster, and Azure, which is asked only where nobody else can reach the cluster's API server."""
-    return plan_in_cluster(task, plan_wait)
 
 
 def main() -> None:
     """Runs the module."""
-    run(ARGUMENTS, plan)
+    run(WAIT_FOR_JOB_ARGUMENTS, plan_wait_for_job)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
+from ansible_collections.aks.gpu.plugins.module_utils._azure._vm_sizes import AMD, facts
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import BY_OPTION, observed
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._stacks import DRIVER, MANAGEMENT, stack_of
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._vm_sizes import AMD, facts
 
 Facts = dict[str, Any]
 """The variables of one cluster, by name."""

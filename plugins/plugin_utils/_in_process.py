@@ -40,12 +40,12 @@ from ansible.plugins.action.normal import ActionModule as NormalAction
 from ansible.plugins.loader import filter_loader, test_loader
 from ansible.release import __version__ as core_version
 from ansible.utils.display import Display
+from ansible_collections.aks.gpu.plugins.module_utils._ansible import _run_log
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._files import PRIVATE, locked, write_private
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import RUN_DIRECTORY_VARIABLE, SINCE_VARIABLE
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._option_names import ROLE_VARIABLE
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._renamed import renamed_options
-from ansible_collections.aks.gpu.plugins.module_utils._evidence import _steps
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import one_line
 from ansible_collections.aks.gpu.plugins.plugin_utils import _fleet_progress, _isolation, _role_variables
 
@@ -189,7 +189,7 @@ class InProcessAction(NormalAction):
     def _note(self, started: float, result: Mapping[str, Any]) -> None:
         """Notes the step for the timeline that aks.gpu.evidence makes."""
         label = self._item_label()
-        _steps.note(
+        _run_log.note(
             RUN_DIRECTORY,
             str(self._task_vars.get("inventory_hostname", "")),
             f"{self._task.get_name()} ({label})" if label else self._task.get_name(),

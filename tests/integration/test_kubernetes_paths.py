@@ -14,12 +14,12 @@ import pytest
 import yaml
 from aks_sandbox.testing import Sandbox
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_nodes import Expectation, watched
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import access_of
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpus import Expectation, watched
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import CONFIG_MAP
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import Resources
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import observe
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import observe
 from harness import Json, kubernetes_client
 from module_runner import run
 

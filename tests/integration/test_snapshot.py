@@ -24,9 +24,9 @@ from urllib.parse import urlsplit
 
 import pytest
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, Progress
+from ansible_collections.aks.gpu.plugins.module_utils._azure._cluster_cache import Shown, Snapshot
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
 from ansible_collections.aks.gpu.plugins.module_utils._azure._session import sign_in
-from ansible_collections.aks.gpu.plugins.module_utils._azure._snapshot import Shown, Snapshot
 from emulated import RESOURCE_GROUP, Emulated, emulated
 from environment import COLLECTIONS, ROOT
 

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._jobs import _FAILURE_ADVICE, UNSCHEDULED
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import HEALTH_CONDITIONS
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._workload_log import _TROUBLES
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._jobs import _FAILURE_ADVICE, UNSCHEDULED
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._nodes import HEALTH_CONDITIONS
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._workload_log import _TROUBLES
 
 ROOT = Path(__file__).parents[2]
-ROOM = ROOT / "plugins" / "module_utils" / "_kubernetes"
-SOURCES = [ROOM / f"_{name}.py" for name in ("gpus", "gpu_sources", "nodes", "pods", "jobs", "workload_log")]
+ROOM = ROOT / "plugins" / "module_utils" / "_diagnostics"
+SOURCES = [ROOM / f"_{name}.py" for name in ("gpu_nodes", "gpu_sources", "nodes", "pods", "jobs", "workload_log")]
 TESTS = [ROOT / "tests" / "integration" / f"test_kubernetes_{name}.py" for name in ("waits", "causes")]
 TABLES = ("GPUs of a node pool", "Jobs")
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 from aks_sandbox import workloads
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._workload_log import WorkloadLog
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._workload_log import WorkloadLog
 
 ROLE = Path(__file__).parents[2] / "roles" / "mnist"
 LEAST_ACCURACY = 0.95

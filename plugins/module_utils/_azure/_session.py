@@ -24,10 +24,10 @@ from ansible_collections.aks.gpu.plugins.module_utils._azure._cloud import (
     metadata_url,
     named_cloud,
 )
+from ansible_collections.aks.gpu.plugins.module_utils._azure._cluster_cache import Snapshot
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import ConnectionFailed
-from ansible_collections.aks.gpu.plugins.module_utils._azure._shared import SharedFacts, key_of
+from ansible_collections.aks.gpu.plugins.module_utils._azure._run_cache import SharedFacts, key_of
 from ansible_collections.aks.gpu.plugins.module_utils._azure._sign_in import Tokens, choose, require_subscription
-from ansible_collections.aks.gpu.plugins.module_utils._azure._snapshot import Snapshot
 
 READ_SECONDS = 300.0
 """How long a task without ``wait_timeout`` may take."""

@@ -24,7 +24,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Fa
 from ansible_collections.aks.gpu.plugins.module_utils._azure import _libraries as libraries
 from ansible_collections.aks.gpu.plugins.module_utils._azure._cloud import Cloud
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import SignInFailed
-from ansible_collections.aks.gpu.plugins.module_utils._azure._shared import SharedFacts, key_of
+from ansible_collections.aks.gpu.plugins.module_utils._azure._run_cache import SharedFacts, key_of
 
 ENVIRONMENT: dict[str, tuple[str, ...]] = {
     "subscription_id": ("AZURE_SUBSCRIPTION_ID",),

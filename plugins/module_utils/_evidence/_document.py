@@ -19,7 +19,8 @@ from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._files import write_private
-from ansible_collections.aks.gpu.plugins.module_utils._evidence._judge import (
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._nodes import is_telling
+from ansible_collections.aks.gpu.plugins.module_utils._evidence._checks import (
     FAULTY,
     UNSEEN,
     VERDICTS,
@@ -31,7 +32,6 @@ from ansible_collections.aks.gpu.plugins.module_utils._evidence._judge import (
     headline_of,
     verdict_of,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import is_telling
 
 FORMAT, VERSION = "aks.gpu/evidence", 1
 FOLDER = "clusters"

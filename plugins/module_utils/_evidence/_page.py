@@ -15,8 +15,8 @@ from datetime import datetime
 from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import duration_text
-from ansible_collections.aks.gpu.plugins.module_utils._evidence._document import Document, summary_of
-from ansible_collections.aks.gpu.plugins.module_utils._evidence._judge import (
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._nodes import ailment_of
+from ansible_collections.aks.gpu.plugins.module_utils._evidence._checks import (
     FAULTY,
     IDLE,
     UNSEEN,
@@ -24,9 +24,9 @@ from ansible_collections.aks.gpu.plugins.module_utils._evidence._judge import (
     WORKS,
     listed,
 )
+from ansible_collections.aks.gpu.plugins.module_utils._evidence._document import Document, summary_of
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._libraries import environment
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._template import PAGE, SCRIPT, STYLE
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import ailment_of
 
 BADGES = {WORKS: "Works", FAULTY: "Does not work", UNSEEN: "Not looked at", IDLE: "No nodes now"}
 ORDER = {FAULTY: 0, UNSEEN: 1, IDLE: 2, WORKS: 3}

@@ -16,8 +16,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._files import locked, write_private
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._run_log import run_of, steps_of, time_text
+from ansible_collections.aks.gpu.plugins.module_utils._azure._ownership import is_created_by_us
+from ansible_collections.aks.gpu.plugins.module_utils._evidence._checks import FAULTY, UNSEEN, Asked, Found
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._document import (
     READABLE,
     Document,
@@ -31,11 +35,59 @@ from ansible_collections.aks.gpu.plugins.module_utils._evidence._document import
     unexplained,
     write,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._evidence._judge import FAULTY, UNSEEN, Asked, Found
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._junit import junit_of
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._page import page_of
-from ansible_collections.aks.gpu.plugins.module_utils._evidence._steps import run_of, steps_of, time_text
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import is_our_own
+
+SERIES = {
+    "name": {"type": "str", "required": True},
+    "unit": {"type": "str", "default": ""},
+    "dimensions": {"type": "dict", "default": {}},
+    "points": {"type": "list", "elements": "list", "required": True},
+}
+EVIDENCE_ARGUMENTS = ArgumentSpec(
+    options={
+        "host": {"type": "str", "required": True},
+        "directory": {"type": "path"},
+        "subscription_id": {"type": "str"},
+        "resource_group": {"type": "str"},
+        "cluster_name": {"type": "str"},
+        "gpu_stack": {"type": "str", "default": "device_plugin"},
+        "node_pool": {"type": "str"},
+        "pool": {"type": "dict"},
+        "pools": {"type": "list", "elements": "dict"},
+        "gpus": {"type": "dict"},
+        "probe": {"type": "dict"},
+        "job": {"type": "dict"},
+        "probe_requested": {"type": "bool", "default": True},
+        "shared": {"type": "bool", "default": False},
+        "job_name": {"type": "str"},
+        "training": {"type": "bool", "default": False},
+        "minimum_accuracy": {"type": "float"},
+        "failed_step": {"type": "str"},
+        "failed_result": {"type": "dict"},
+        "predicted": {"type": "bool", "default": False},
+        "return_document": {"type": "bool", "default": True},
+        "metrics": {"type": "list", "elements": "dict", "options": SERIES},
+    }
+)
+NAMED_POOL = {
+    "resource_group": {"type": "str", "required": True},
+    "cluster_name": {"type": "str", "required": True},
+    "node_pool": {"type": "str"},
+}
+EVIDENCE_REPORT_ARGUMENTS = ArgumentSpec(
+    options={
+        "directory": {"type": "path"},
+        "sources": {"type": "list", "elements": "path"},
+        "hosts": {"type": "list", "elements": "str"},
+        "only_if_all_failed": {"type": "list", "elements": "str"},
+        "run": {"type": "str"},
+        "job": {"type": "str"},
+        "return_details": {"type": "bool", "default": True},
+        "named_pools": {"type": "list", "elements": "dict", "options": NAMED_POOL},
+    }
+)
+
 
 PAGE, JUNIT, SUMMARY, LOCK = "index.html", "junit.xml", "summary.json", ".lock"
 PRIVATE_FOLDER = "aks-gpu-evidence"
@@ -122,7 +174,7 @@ def _own_node_pools(pools: Sequence[Mapping[str, Any]] | None) -> list[str] | No
     """
     if pools is None:
         return None
-    marked = (pool for pool in pools if pool.get("own", is_our_own({"properties": pool})))
+    marked = (pool for pool in pools if pool.get("own", is_created_by_us(pool.get("tags"))))
     return sorted(str(pool["name"]) for pool in marked)
 
 
@@ -175,7 +227,7 @@ def _marker(run_directory: str, host: str) -> Path:
     return Path(run_directory) / FAILED / hashlib.sha256(host.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
-def plan_report(task: Task) -> Plan:
+def plan_evidence_report(task: Task) -> Plan:
     """Plans one report of all evidence of some directories.
 
     Args:

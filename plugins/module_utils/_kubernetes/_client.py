@@ -7,18 +7,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import Access
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._door import Answer, Door, Stream
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import (
     KubernetesError,
     SignInFailed,
     Unreachable,
 )
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._http import Answer, Door, Stream
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import visible_tree
 
 READ_SECONDS = 30.0
@@ -252,3 +252,7 @@ def refusal(method: str, path: str, response: Answer, credentials: str) -> Kuber
     return KubernetesError(
         f"{method} {path}: {text}." if not status.get("message") else f"{text}.", hint=hint, **common
     )
+
+
+Connect = Callable[[], Client]
+"""Returns a client of the cluster of a task."""

@@ -8,18 +8,8 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
-
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import POD
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import LogReference, Problem
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import log_lines
-
-EXPLAINING_LINES = 5
-MOST_LOGS = 10
 
 _STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)(?: |$)")
 """What the kubelet puts before a line with ``timestamps``, in its own time zone."""
@@ -73,44 +63,3 @@ def _in_utc(second: str, fraction: str, zone: str) -> tuple[str, str]:
         when = datetime.datetime.fromisoformat(second + zone).astimezone(datetime.timezone.utc)
         second = when.strftime("%Y-%m-%dT%H:%M:%S")
     return second, fraction.ljust(9, "0")
-
-
-def with_log_tails(client: Client, problems: Iterable[Problem]) -> list[Problem]:
-    """Returns the problems with the ends of the logs that they refer to, as far as these can be read.
-
-    Args:
-        client: Speaks with the API server.
-        problems: Of them the first ten logs are read.
-    """
-    explained: list[Problem] = []
-    read = 0
-    for problem in problems:
-        if problem.log is None or read >= MOST_LOGS:
-            explained.append(problem)
-            continue
-        read += 1
-        explained.append(replace(problem, log_tail=tuple(log_tail(client, problem.log))))
-    return explained
-
-
-def log_tail(client: Client, log: LogReference, lines: int = EXPLAINING_LINES) -> list[str]:
-    """Returns the last lines of a log; none when it can't be read, for it is only an explanation.
-
-    Where the right is missing, the server's words take their place.
-
-    Args:
-        client: Speaks with the API server.
-        log: Which log.
-        lines: How many lines.
-    """
-    path = POD.path(log.namespace, log.pod, "log")
-    for previous in (log.previous, not log.previous):
-        try:
-            text = client.text(path, container=log.container, previous=previous, tailLines=lines)
-        except KubernetesError as error:
-            if error.status == 403:
-                return [f"(not read: {error.message})"]
-            continue
-        if text.strip():
-            return log_lines(text)[-lines:]
-    return []

@@ -27,19 +27,17 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Pl
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._runs import limit_of_task, run_of_task, why_kept
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._secrets import MASK
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Connect
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import SafeLoader, yaml
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._ownership import (
+    CREATED_BY_ANNOTATION,
+    RUN_ANNOTATION,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import ResourceType, place_problems
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import Resources, UnknownKind, describe
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import Reach, connect, observe
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._secrets import masked, objects_of, secret_values
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query
-
-CREATED_BY = "aks.gpu/created-by"
-"""Annotation of the objects that this module created, with the field manager; what lacks it is somebody else's."""
-
-RUN = "aks.gpu/run"
-"""Annotation that names the run that has created an object: set at creation, kept since."""
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, observe
 
 PROBE_NAMESPACE = "default"
 SETTLE_SECONDS = 30.0
@@ -209,12 +207,12 @@ def masked_pair(before: dict[str, Any], after: dict[str, Any]) -> tuple[dict[str
     return shown
 
 
-def plan_manifest(task: Task, reach: Reach | None = None) -> Plan:
+def plan_objects(task: Task, connect: Connect) -> Plan:
     """Plans what the module ``manifest`` does.
 
     Args:
         task: Its options are those of the module.
-        reach: Runs commands in a cluster whose API server only AKS can reach.
+        connect: Returns a client of the cluster.
 
     Raises:
         Failure: The definition can't be used, or the server refuses some of it; every object is named at once.
@@ -222,7 +220,7 @@ def plan_manifest(task: Task, reach: Reach | None = None) -> Plan:
     params = task.params
     if params["state"] == "absent":
         limit_of_task(params)
-    client = connect(task, reach)
+    client = connect()
     objects = parse(params["definition"])
     work = _Work(task, Resources(client), client.access.namespace)
     steps = work.absent(objects) if params["state"] == "absent" else work.present(objects)
@@ -383,11 +381,12 @@ class _Work:
         """
         if live is None:
             run = run_of_task(self.task.params)
-            return {CREATED_BY: self._manager, **({RUN: run} if run else {})}
+            return {CREATED_BY_ANNOTATION: self._manager, **({RUN_ANNOTATION: run} if run else {})}
         noted = live["metadata"].get("annotations") or {}
-        if CREATED_BY not in noted:
+        if CREATED_BY_ANNOTATION not in noted:
             return {}
-        return {CREATED_BY: self._manager, **({RUN: noted[RUN]} if RUN in noted else {})}
+        run = {RUN_ANNOTATION: noted[RUN_ANNOTATION]} if RUN_ANNOTATION in noted else {}
+        return {CREATED_BY_ANNOTATION: self._manager, **run}
 
     def _predict_apply(self, step: Step) -> dict[str, Any]:
         """Returns what applying would make of an object; fields that a controller has taken over are left to it."""
@@ -419,7 +418,7 @@ class _Work:
             )
             return
         metadata = step.manifest["metadata"]
-        others = {name: text for name, text in (metadata.get("annotations") or {}).items() if name != RUN}
+        others = {name: text for name, text in (metadata.get("annotations") or {}).items() if name != RUN_ANNOTATION}
         metadata["annotations"] = {**others, **self._marks(None)}
         step.action = "recreated"
         step.after = self._validated_elsewhere(step, metadata.get("namespace"))
@@ -470,12 +469,12 @@ class _Work:
         step.live = self.resources.get(step.served_kind, metadata.get("namespace"), metadata["name"])
         if step.live is None:
             return
-        if self.task.params["only_created_by_us"] and CREATED_BY not in (
+        if self.task.params["only_created_by_us"] and CREATED_BY_ANNOTATION not in (
             step.live["metadata"].get("annotations") or {}
         ):
             step.action, step.reason = "left", "it was not created by aks.gpu"
             return
-        kept = why_kept((step.live["metadata"].get("annotations") or {}).get(RUN), self.task.params)
+        kept = why_kept((step.live["metadata"].get("annotations") or {}).get(RUN_ANNOTATION), self.task.params)
         if kept is not None:
             step.action, step.reason, step.of_other_run = "left", kept, True
             return
@@ -725,7 +724,7 @@ def _is_immutable(error: KubernetesError) -> bool:
 
 
 def _is_own(live: dict[str, Any] | None) -> bool:
-    return live is not None and CREATED_BY in (live["metadata"].get("annotations") or {})
+    return live is not None and CREATED_BY_ANNOTATION in (live["metadata"].get("annotations") or {})
 
 
 def _taken_over(manifest: dict[str, Any], error: KubernetesError) -> set[str]:

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import singledispatch
 from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded
@@ -27,8 +28,8 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import
     Client,
     is_transient,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._door import Stream
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError, Unreachable
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._http import Stream
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._logs import LogPlace
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import (
     bounded_lines,
@@ -587,3 +588,16 @@ class _LogFollower(_Follower):
         # The log of a Pod that was removed after its end has been read when it was followed to its end.
         self._end(None if self._whole_before else error)
         return False
+
+
+@singledispatch
+def observe(client: Client, queries: dict[str, Query]) -> Watch:
+    """Returns what follows collections of a cluster, by watches.
+
+    A client that cannot stream registers its own way.
+
+    Args:
+        client: Speaks with the API server.
+        queries: The collections, by the names that ``State`` has them under.
+    """
+    return Watch(client, queries)

@@ -10,7 +10,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.aks.gpu.plugins.module_utils._monitoring._places import (
+from ansible_collections.aks.gpu.plugins.module_utils._monitoring._workspaces import (
     AAD_KEY,
     WORKSPACE_KEY,
     addon_workspace,

@@ -19,8 +19,9 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._arguments imp
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import require_libraries
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._ownership import CREATED_BY_ANNOTATION
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import CONFIG_MAP
-from ansible_collections.aks.gpu.plugins.module_utils._monitoring._settings import (
+from ansible_collections.aks.gpu.plugins.module_utils._monitoring._ama_metrics_config import (
     NAME,
     NAMESPACE,
     is_v2,
@@ -30,7 +31,6 @@ from ansible_collections.aks.gpu.plugins.module_utils._monitoring._settings impo
 )
 
 DCGM = "dcgmexporter"
-CREATED_BY = "aks.gpu/created-by"
 BEFORE = "aks.gpu/targets-before"
 """Annotation: what the targets had been before this collection set them, as JSON; null: nothing."""
 
@@ -103,7 +103,7 @@ def _switched_on(current: dict[str, Any] | None, targets: list[str]) -> dict[str
         data = with_target(data, target, "true")
     annotations[BEFORE] = json.dumps(recorded, sort_keys=True)
     if current is None:
-        annotations[CREATED_BY] = FIELD_MANAGER
+        annotations[CREATED_BY_ANNOTATION] = FIELD_MANAGER
     return _with(current, data, annotations)
 
 
@@ -125,7 +125,7 @@ def _switched_off(current: dict[str, Any] | None, targets: list[str]) -> dict[st
         annotations[BEFORE] = json.dumps(recorded, sort_keys=True)
     else:
         annotations.pop(BEFORE)
-        if annotations.pop(CREATED_BY, None) and set(data) <= {"schema-version", "config-version"}:
+        if annotations.pop(CREATED_BY_ANNOTATION, None) and set(data) <= {"schema-version", "config-version"}:
             return None
     return _with(current, data, annotations)
 

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from ansible_collections.aks.gpu.plugins.module_utils._azure._ownership import OWNERSHIP_TAGS
+
 Option = tuple[str, ...]
 """The way to an option: ``("gpu_profile", "driver")``."""
 
@@ -26,14 +28,6 @@ Values = dict[Option, Any]
 
 AKS_PREFIX = "kubernetes.azure.com/"
 """Labels and taints of this domain are AKS's own: it sets them, and only it may remove them."""
-
-CREATED_BY = "aks.gpu.created-by"
-"""The tag of the pools that this collection has created. It belongs to no task: set at creation, kept since."""
-
-RUN = "aks.gpu.run"
-"""The tag that names the run that has created a pool. As with ``CREATED_BY``: set at creation, kept since."""
-
-OWN_TAGS = (CREATED_BY, RUN)
 
 SKIP_DRIVER_TAG = "skipgpudriverinstall"
 """The retired tag that meant ``driver: None``; pools with it may still be moved to the field."""
@@ -307,7 +301,7 @@ def owned(field: Field, value: Any) -> Any:
     if field.kind is Kind.LABELS:
         return {key: text for key, text in (value or {}).items() if not key.startswith(AKS_PREFIX)}
     if field.kind is Kind.TAGS:
-        return {key: text for key, text in (value or {}).items() if key.lower() not in OWN_TAGS}
+        return {key: text for key, text in (value or {}).items() if key.lower() not in OWNERSHIP_TAGS}
     return value
 
 
@@ -359,33 +353,16 @@ def overlay(field: Field, properties: dict[str, Any], desired: Any) -> None:
     elif field.kind is Kind.LABELS:
         desired = {**{key: text for key, text in current.items() if key.startswith(AKS_PREFIX)}, **desired}
     elif field.kind is Kind.TAGS:
-        desired = {**{key: text for key, text in current.items() if key.lower() in OWN_TAGS}, **owned(field, desired)}
+        desired = {
+            **{key: text for key, text in current.items() if key.lower() in OWNERSHIP_TAGS},
+            **owned(field, desired),
+        }
     level = properties
     for part in field.path[:-1]:
         if not isinstance(level.get(part), dict):
             level[part] = {}
         level = level[part]
     level[field.path[-1]] = deepcopy(desired)
-
-
-def tags_of_creation(run: str | None) -> dict[str, str]:
-    """Returns the tags that this collection gives to a new pool.
-
-    Args:
-        run: The run that creates it, or None.
-    """
-    return {CREATED_BY: "aks.gpu", **({RUN: run} if run else {})}
-
-
-def is_our_own(pool: Mapping[str, Any]) -> bool:
-    """Says whether this collection has created a pool."""
-    return CREATED_BY in {key.lower() for key in properties_of(pool).get("tags") or {}}
-
-
-def run_of(pool: Mapping[str, Any]) -> str | None:
-    """Returns the run that has created a pool, or None where the pool does not say."""
-    tags = properties_of(pool).get("tags") or {}
-    return next((str(text) for key, text in tags.items() if key.lower() == RUN and text), None)
 
 
 def unmanaged_type(pool: Mapping[str, Any]) -> str | None:

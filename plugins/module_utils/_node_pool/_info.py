@@ -15,8 +15,8 @@ from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription impor
     cluster,
     missing_cluster,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._access import NodePoolAccess
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import flat
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._node_pool_client import NodePoolAccess
 
 NODE_POOL_INFO_ARGUMENTS = AZURE_ARGUMENTS.merge(ArgumentSpec(options={**CLUSTER_OPTIONS, "name": {"type": "str"}}))
 

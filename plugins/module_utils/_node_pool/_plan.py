@@ -11,6 +11,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ansible_collections.aks.gpu.plugins.module_utils._azure._ownership import ownership_tags
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import (
     AUTOSCALER,
     BY_OPTION,
@@ -31,7 +32,6 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import 
     owned,
     properties_of,
     same,
-    tags_of_creation,
     unmanaged_type,
     writable,
 )
@@ -144,7 +144,7 @@ def _creation(desired: Values, run: str | None) -> PoolPlan:
     # AKS wants a count in any case; its documented default is 1.
     values.setdefault(COUNT, values.get(MIN_COUNT, 1) if values.get(AUTOSCALER) else 1)
     stop = values.pop(POWER, None) == STOPPED
-    body: dict[str, Any] = {"properties": {"tags": tags_of_creation(run)}}
+    body: dict[str, Any] = {"properties": {"tags": ownership_tags(run)}}
     for option, value in values.items():
         if value is not None:
             overlay(BY_OPTION[option], body["properties"], value)

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.aks.gpu.plugins.module_utils._azure._vm_sizes import AMD, MINIMUM_SIZE, SizeFacts, facts
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import (
     AKS_PREFIX,
     ANY_ZONES,
@@ -42,7 +43,6 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._stacks import 
     managed_by_tag,
     stack_of,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._vm_sizes import AMD, MINIMUM_SIZE, SizeFacts, facts
 
 VM_SIZE = ("vm_size",)
 TAINTS = ("node_taints",)

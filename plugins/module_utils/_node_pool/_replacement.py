@@ -14,25 +14,20 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.aks.gpu.plugins.module_utils._aks._kubelogin import login_arguments
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Task
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
-from ansible_collections.aks.gpu.plugins.module_utils._azure._kubelogin import login_arguments
 from ansible_collections.aks.gpu.plugins.module_utils._azure._sign_in import choose
 from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import cluster_credentials
+from ansible_collections.aks.gpu.plugins.module_utils._azure._vm_sizes import facts
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._drain import cordon, drain
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_nodes import Expectation
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._wait_for_gpus import await_gpus
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _kubeconfig as kubeconfigs
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import access_of
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._drain import cordon, drain
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpus import Expectation, await_gpus
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._access import (
-    DELETING,
-    NodePoolAccess,
-    failure_of,
-    is_settled,
-    state_of,
-)
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import (
     AUTOSCALER,
     BY_OPTION,
@@ -42,8 +37,14 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import 
     observed,
     properties_of,
 )
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._node_pool_client import (
+    DELETING,
+    NodePoolAccess,
+    failure_of,
+    is_settled,
+    state_of,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._plan import Pool, plan
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._vm_sizes import facts
 
 GRACE_SECONDS = 300.0
 """How long a problem of the new pool's GPUs that hardly ever passes is waited for."""

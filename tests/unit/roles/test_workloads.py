@@ -17,7 +17,7 @@ import pytest
 from aks_sandbox import gpus, sizes, workloads
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._workload_log import WorkloadLog
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._workload_log import WorkloadLog
 
 ROLE = Path(__file__).parents[3] / "roles" / "mnist"
 FILES = ROLE / "files"

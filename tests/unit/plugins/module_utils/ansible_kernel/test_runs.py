@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._runs import limit_of_task, run_of_task, why_kept
+from ansible_collections.aks.gpu.plugins.module_utils._azure._ownership import creating_run
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._manifest import _Work
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import option_values, run_of
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import option_values
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._plan import plan
 
 Json = dict[str, Any]
@@ -60,7 +61,7 @@ def test_a_pool_of_somebody_else_gets_no_mark() -> None:
     [({"AKS.GPU.RUN": MINE}, MINE), ({"aks.gpu.run": ""}, None), ({}, None), (None, None)],
 )
 def test_the_mark_is_read_without_letter_case(tags: Json | None, run: str | None) -> None:
-    assert run_of({"properties": {"tags": tags}}) == run
+    assert creating_run(tags) == run
 
 
 @pytest.mark.parametrize(

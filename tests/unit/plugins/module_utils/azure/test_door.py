@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 PLUGINS = Path(__file__).parents[5] / "plugins"
-ROOMS = ("_azure", "_credentials", "_node_pool", "_monitoring", "_evidence", "_ansible")
+ROOMS = ("_azure", "_aks", "_node_pool", "_monitoring", "_evidence", "_ansible")
 DOOR = {"_azure/_client.py", "_azure/_policies.py", "_azure/_libraries.py"}
 TRANSPORT = {
     "requests",

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._azure._cloud import CLOUDS, cloud_of_metadata, named_cloud
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import SignInFailed
-from ansible_collections.aks.gpu.plugins.module_utils._azure._shared import SharedFacts
+from ansible_collections.aks.gpu.plugins.module_utils._azure._run_cache import SharedFacts
 from ansible_collections.aks.gpu.plugins.module_utils._azure._sign_in import Choice, Method, Tokens, choose
 
 PRINCIPAL = {"AZURE_CLIENT_ID": "app", "AZURE_TENANT": "tenant", "AZURE_SECRET": "planted-secret"}

@@ -12,8 +12,8 @@ import math
 import sys
 from typing import Any
 
+from ansible_collections.aks.gpu.plugins.module_utils._evidence._checks import Asked, Found
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._document import Document, document
-from ansible_collections.aks.gpu.plugins.module_utils._evidence._judge import Asked, Found
 
 Json = dict[str, Any]
 RUN = {"id": "0123456789abcdef", "started": "2026-08-01T10:00:00.000Z"}

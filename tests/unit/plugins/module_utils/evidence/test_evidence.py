@@ -19,7 +19,9 @@ from xml.etree import ElementTree
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
-from ansible_collections.aks.gpu.plugins.module_utils._evidence import _page, _steps
+from ansible_collections.aks.gpu.plugins.module_utils._ansible import _run_log
+from ansible_collections.aks.gpu.plugins.module_utils._evidence import _page
+from ansible_collections.aks.gpu.plugins.module_utils._evidence._checks import Asked, Found, checks_of
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._document import (
     EvidenceError,
     brief_of,
@@ -31,7 +33,6 @@ from ansible_collections.aks.gpu.plugins.module_utils._evidence._document import
     unexplained,
     write,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._evidence._judge import Asked, Found, checks_of
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._junit import junit_of
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
@@ -275,27 +276,27 @@ def test_a_cluster_is_the_same_in_each_run_and_another_one_is_not() -> None:
 def test_steps_are_noted_by_many_at_once(tmp_path: Path) -> None:
     def work(host: str) -> None:
         for number in range(20):
-            _steps.note(
+            _run_log.note(
                 str(tmp_path), host, f"task {number}", "m", 1.0, {"changed": number == 1}, predicted=number == 2
             )
         result = {"failed": True, "msg": "why", "changed": True}
-        _steps.note(str(tmp_path), host, "last", "m", 1.0, result, predicted=False)
-        _steps.note(str(tmp_path), host, "secret", "m", 1.0, {**result, "_ansible_no_log": True}, predicted=False)
+        _run_log.note(str(tmp_path), host, "last", "m", 1.0, result, predicted=False)
+        _run_log.note(str(tmp_path), host, "secret", "m", 1.0, {**result, "_ansible_no_log": True}, predicted=False)
 
     threads = [threading.Thread(target=work, args=(f"host {number}",)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    runs = {json.dumps(_steps.run_of(str(tmp_path))) for _unused in range(3)}
+    runs = {json.dumps(_run_log.run_of(str(tmp_path))) for _unused in range(3)}
     assert len(runs) == 1
     for number in range(8):
-        steps = _steps.steps_of(str(tmp_path), f"host {number}")
+        steps = _run_log.steps_of(str(tmp_path), f"host {number}")
         assert [step["name"] for step in steps[:20]] == [f"task {index}" for index in range(20)]
         assert [step["outcome"] for step in steps[:3]] == ["ok", "changed", "predicted"]
         assert [(step["outcome"], step["message"]) for step in steps[20:]] == [("failed", "why"), ("failed", "")]
-    assert _steps.steps_of(str(tmp_path), "nobody") == []
-    assert _steps.steps_of(None, "nobody") == []
+    assert _run_log.steps_of(str(tmp_path), "nobody") == []
+    assert _run_log.steps_of(None, "nobody") == []
 
 
 class Outline(HTMLParser):
@@ -506,6 +507,6 @@ def test_a_run_is_known_where_hard_links_are_not_allowed(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "link", link)
-    first = _steps.run_of(str(tmp_path))
-    assert _steps.run_of(str(tmp_path)) == first, source
-    assert [entry.name for entry in tmp_path.iterdir()] == [_steps.RUN]
+    first = _run_log.run_of(str(tmp_path))
+    assert _run_log.run_of(str(tmp_path)) == first, source
+    assert [entry.name for entry in tmp_path.iterdir()] == [_run_log.RUN]

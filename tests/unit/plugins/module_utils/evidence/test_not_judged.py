@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.aks.gpu.plugins.module_utils._evidence._judge import Asked, Found, checks_of
+from ansible_collections.aks.gpu.plugins.module_utils._evidence._checks import Asked, Found, checks_of
 
 ASKED = Asked(probe="the variable gpu_verify_probe is false", job="mnist", training=True, minimum_accuracy=0.9)
 GPUS: dict[str, Any] = {"nodes": [], "gpus_ready": True, "expected": {"nodes": 0}}

@@ -12,8 +12,8 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
+from ansible_collections.aks.gpu.plugins.module_utils._evidence._checks import Asked, Check, Found, checks_of
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._document import lines_of
-from ansible_collections.aks.gpu.plugins.module_utils._evidence._judge import Asked, Check, Found, checks_of
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._report import _left_behind, _own_node_pools
 
 ROOT = Path(__file__).parents[5]

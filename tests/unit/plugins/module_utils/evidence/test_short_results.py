@@ -13,16 +13,16 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics import _gpu_nodes, _gpu_probe, _jobs
+from ansible_collections.aks.gpu.plugins.module_utils._evidence._checks import Asked, Found
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._document import (
     Document,
     brief_of,
     document,
     summary_of,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._evidence._judge import Asked, Found
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._page import page_of
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._report import _reported, handed_on
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _gpus, _jobs, _probe
 
 Json = dict[str, Any]
 ROOT = Path(__file__).parents[5]
@@ -97,7 +97,7 @@ def test_the_evidence_needs_no_details(condition: Json | None, probe: Json, job:
     probes = {"probes": [generated.probe(NODE, **probe)]}
     waited = {"job": generated.job(**{"pods": [POD], **job}), "problems": []}
     whole = made(gpus, probes, waited["job"])
-    short = made(_gpus._essential(gpus), _probe._essential(probes), _jobs._essential(waited)["job"])
+    short = made(_gpu_nodes._essential(gpus), _gpu_probe._essential(probes), _jobs._essential(waited)["job"])
     for evidence in (whole, short):
         for each in evidence["nodes"][0]["conditions"]:
             if condition is None or each["type"] != condition["type"]:
@@ -110,11 +110,11 @@ def test_the_evidence_needs_no_details(condition: Json | None, probe: Json, job:
 def test_what_is_left_out() -> None:
     """As the options return_details of wait_for_gpus, gpu_probe and wait_for_job describe it."""
     node = generated.node(NODE, conditions=[*generated.node(NODE)["conditions"], ILL])
-    (short,) = _gpus._essential(generated.gpus([node]))["nodes"]
+    (short,) = _gpu_nodes._essential(generated.gpus([node]))["nodes"]
     assert node.keys() - short.keys() == {"taints", "free"}
     assert short["labels"] == {"kubernetes.azure.com/accelerator": "nvidia"}
     assert short["conditions"] == [{"type": "Ready", "status": "True"}, {"type": "GPUMissing", "status": "False"}, ILL]
-    assert _probe._essential({"probes": [generated.probe(NODE)]})["probes"] == [generated.probe(NODE, log_tail=[])]
+    assert _gpu_probe._essential({"probes": [generated.probe(NODE)]})["probes"] == [generated.probe(NODE, log_tail=[])]
     job = generated.job(pods=[POD], log_pattern_found=None, driver_version=None, cuda_version=None)
     told = _jobs._essential({"job": job, "problems": []})["job"]
     assert job.keys() - told.keys() == {"log_head", "log_pattern_found", "driver_version", "cuda_version"}

@@ -30,13 +30,13 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Mi
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _access
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import Access, access_of
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._door import Answer, Door
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import (
     InvalidKubeconfig,
     KubernetesError,
     SignInFailed,
     Unreachable,
 )
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._http import Answer, Door
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -45,7 +45,7 @@ from cryptography.x509.oid import NameOID
 Json = dict[str, Any]
 
 DEAD = "http://127.0.0.1:9"
-ROOM = Path(next(iter(module_utils.__path__))) / "_kubernetes"
+ROOMS = [Path(next(iter(module_utils.__path__))) / name for name in ("_kubernetes", "_aks", "_diagnostics")]
 
 
 @pytest.fixture(autouse=True)
@@ -642,5 +642,7 @@ def test_nothing_but_the_door_opens_connections_or_holds_tokens() -> None:
         r"\bAuthorization\b|\bBearer \b|\bSession\(|PoolManager|SSLContext|HTTPAdapter",
         re.MULTILINE,
     )
-    found = {path.name for path in ROOM.glob("*.py") if known.search(path.read_text(encoding="utf-8"))}
-    assert found == {"_door.py", "_official_client.py"}
+    found = {
+        path.name for room in ROOMS for path in room.glob("*.py") if known.search(path.read_text(encoding="utf-8"))
+    }
+    assert found == {"_http.py", "_official_client.py"}

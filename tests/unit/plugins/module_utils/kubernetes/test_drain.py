@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._drain import drain, is_evictable
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._drain import drain, is_evictable
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
 from api_server import Asked, api_server, status
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpu_operator import (
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_operator import (
     Found,
     refused_values,
     with_needed,

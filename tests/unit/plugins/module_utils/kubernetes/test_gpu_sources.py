@@ -9,9 +9,9 @@ import time
 from typing import Any
 
 import pytest
-from ansible_collections.aks.gpu.plugins.module_utils._evidence._judge import Asked, Found, checks_of
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpus import Expectation, Verdict, evaluate
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_nodes import Expectation, Verdict, evaluate
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._problems import Hope
+from ansible_collections.aks.gpu.plugins.module_utils._evidence._checks import Asked, Found, checks_of
 
 GPU = "nvidia.com/gpu"
 NAME = "aks-gpunp-28993262-vmss000000"

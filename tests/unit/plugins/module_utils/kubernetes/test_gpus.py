@@ -9,21 +9,21 @@ from typing import Any
 
 import pytest
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpu_sources import is_device_plugin
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpus import (
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_nodes import (
     Expectation,
     Verdict,
     evaluate,
     expectation_of,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import (
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_sources import is_device_plugin
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._nodes import (
     count_of,
     gpu_resources,
     placement_obstacle,
     tolerates,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._pods import pod_problems, requested
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope, Patience, Problem
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._pods import pod_problems, requested
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._problems import Hope, Patience, Problem
 
 GPU = "nvidia.com/gpu"
 NAME = "aks-gpunp-12345678-vmss000000"

@@ -11,10 +11,16 @@ from typing import Any
 
 import pytest
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Executed
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _helm
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics import _helm
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._helm import (
+    NAME,
+    Chart,
+    Release,
+    kubeconfig_of,
+    said,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import access_of
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import WaitFailed
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._helm import NAME, Chart, Release, kubeconfig_of, said
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import State
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._jobs import Evidence, Rule, _node_core, job_result
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import pool_of
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._jobs import Evidence, Rule, _node_core, job_result
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._nodes import pool_of
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._problems import Hope
 
 NODE = "aks-gpunp-28993262-vmss000000"
 

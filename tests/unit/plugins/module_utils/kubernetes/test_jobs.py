@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._jobs import (
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._jobs import (
     Evidence,
     Rule,
     Verdict,
@@ -19,7 +19,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._jobs import (
     log_key,
     main_container,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._problems import Hope
 
 NODE = {
     "metadata": {"name": "node"},

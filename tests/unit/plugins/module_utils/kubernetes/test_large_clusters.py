@@ -16,10 +16,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _jobs
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpus import Expectation, judge, watched
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import observe
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics import _jobs
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_nodes import Expectation, judge, watched
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, observe
 from api_server import Asked, api_server, status
 
 Json = dict[str, Any]

@@ -17,7 +17,12 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _gpus, _jobs, _probe, _watch
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics import (
+    _gpu_probe,
+    _wait_for_gpus,
+    _wait_for_job,
+)
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _watch
 from ansible_collections.aks.gpu.plugins.modules import gpu_probe, wait_for_gpus, wait_for_job
 from ansible_collections.aks.gpu.plugins.plugin_utils import _isolation
 
@@ -162,9 +167,9 @@ Run = Callable[..., Json]
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    for module in (_gpus, _jobs):
+    for module in (_wait_for_gpus, _wait_for_job):
         monkeypatch.setattr(module, "FIRST_LOOK_SECONDS", 0.5)
-    for module in (_watch, _probe):
+    for module in (_watch, _gpu_probe):
         monkeypatch.setattr(module, "RETRY_SECONDS", 0.3)
     found = Server()
     threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()

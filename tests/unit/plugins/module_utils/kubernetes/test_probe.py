@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._probe import (
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_probe import (
     SCRIPT,
     Probe,
     job_name,
     manifest,
     probes_of,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._workload_log import WorkloadLog
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._workload_log import WorkloadLog
 
 HEADER = "| NVIDIA-SMI 550.54.15              Driver Version: 550.54.15      CUDA Version: 12.4     |"
 TWO = "GPU 0: Tesla T4 (UUID: GPU-aaaa-0)\nGPU 1: Tesla T4 (UUID: GPU-bbbb-1)"

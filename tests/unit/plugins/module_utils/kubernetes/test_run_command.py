@@ -17,12 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import Access, Credentials
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Ask
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError, Unreachable
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import (
+from ansible_collections.aks.gpu.plugins.module_utils._aks._run_command_client import (
     COMMAND,
     SCRIPT,
     RunCommandClient,
@@ -31,6 +26,11 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command i
     unpacked,
     wire,
 )
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import Access, Credentials
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Ask
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError, Unreachable
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State
 from hypothesis import given
 from hypothesis import strategies as st

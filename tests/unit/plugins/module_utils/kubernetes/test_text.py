@@ -11,9 +11,9 @@ import time
 from typing import Any
 
 import pytest
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._problems import Problem
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import refusal
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._door import Answer, Stream
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Problem
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._http import Answer, Stream
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import (
     LONGEST_LINE,
     SHOWN_CHARACTERS,

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._workload_log import MOST_ACCURACIES, WorkloadLog
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import log_text
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._workload_log import MOST_ACCURACIES, WorkloadLog
 
 ARTICLE = """\
 2019-05-16 16:08:31.258328: I tensorflow/core/platform/cpu_feature_guard.cc:137] Your CPU supports instructions

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import yaml
 from aks_sandbox.arm.monitor_data import scrapes_dcgm
-from ansible_collections.aks.gpu.plugins.module_utils._monitoring._settings import target_value, with_target
+from ansible_collections.aks.gpu.plugins.module_utils._monitoring._ama_metrics_config import target_value, with_target
 from hypothesis import given
 from hypothesis import strategies as st
 

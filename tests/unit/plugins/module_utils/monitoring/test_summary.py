@@ -8,9 +8,9 @@ from __future__ import annotations
 import datetime
 
 import pytest
-from ansible_collections.aks.gpu.plugins.module_utils._monitoring._info import _summary
+from ansible_collections.aks.gpu.plugins.module_utils._monitoring._gpu_metrics_info import _summary
 from ansible_collections.aks.gpu.plugins.module_utils._monitoring._metrics import METRICS, Series
-from ansible_collections.aks.gpu.plugins.module_utils._monitoring._places import MonitoredCluster
+from ansible_collections.aks.gpu.plugins.module_utils._monitoring._workspaces import MonitoredCluster
 
 NOW = datetime.datetime(2026, 11, 22, 18, 0, tzinfo=datetime.timezone.utc)
 CLUSTER = MonitoredCluster("/c", "c", "1.36.0", insights=True, workspace_id="/w", prometheus=False)

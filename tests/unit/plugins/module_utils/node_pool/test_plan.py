@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 from aks_sandbox.arm import pool_rules
+from ansible_collections.aks.gpu.plugins.module_utils._azure._ownership import is_created_by_us
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import (
     BY_OPTION,
     FIELDS,
     Kind,
     Values,
     flat,
-    is_our_own,
     observed,
     option_values,
     owned,
@@ -261,21 +261,21 @@ def test_a_created_pool_is_known_again_and_its_tag_is_nobodys_to_change() -> Non
     params: Json
     for params in ({}, {"tags": {}}, {"tags": {"owner": "ml"}}):
         pool = created(**params)
-        assert is_our_own(pool)
+        assert is_created_by_us(pool["properties"].get("tags"))
         assert planned(pool, **params).action == "nothing"
     changed = planned(pool, tags={})
     assert changed.after == {"tags": {}}
     emptied = carry_out(changed, pool)
     assert emptied is not None
-    assert is_our_own(emptied)
+    assert is_created_by_us(emptied["properties"].get("tags"))
     assert planned(emptied, tags={}).action == "nothing"
 
     theirs = after(pool, tags={"owner": "ml"})
-    assert not is_our_own(theirs)
+    assert not is_created_by_us(theirs["properties"].get("tags"))
     assert planned(theirs, tags={"owner": "ml"}).action == "nothing"
     updated = carry_out(planned(theirs, tags={}), theirs)
     assert updated is not None
-    assert not is_our_own(updated)
+    assert not is_created_by_us(updated["properties"].get("tags"))
 
 
 def test_absent() -> None:

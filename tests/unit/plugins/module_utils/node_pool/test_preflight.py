@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._option_names import with_names
+from ansible_collections.aks.gpu.plugins.module_utils._azure._vm_sizes import facts
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._compute_skus import live_size, quotas_of, subnet_of
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import option_values
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._offer import live_size, quotas_of, subnet_of
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._plan import resulting
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._preflight import (
     LiveSize,
@@ -27,7 +28,6 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._preflight impo
     surroundings_problems,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._stacks import STACKS, stack_of
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._vm_sizes import facts
 
 Json = dict[str, Any]
 SIZE = "Standard_NC4as_T4_v3"

@@ -8,10 +8,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_nodes import evaluate, expectation_of
+from ansible_collections.aks.gpu.plugins.module_utils._evidence._checks import Asked, Found
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._document import document
-from ansible_collections.aks.gpu.plugins.module_utils._evidence._judge import Asked, Found
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpus import evaluate, expectation_of
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._present import ESSENTIAL, TELLING, _essential, _pools
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._reconcile import (
+    ESSENTIAL,
+    TELLING,
+    _essential,
+    _pools,
+)
 
 Json = dict[str, Any]
 POOL: Json = {

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import option_values
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._present import SETTINGS, with_settings
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._reconcile import SETTINGS, with_settings
 
 BESIDE = {"name": "gpunp", "count": 1, "wait": True, "settings": None}
 

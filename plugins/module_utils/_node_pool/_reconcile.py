@@ -23,37 +23,22 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._runs import (
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._values import misread_texts, without_unset
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS, CLUSTER_OPTIONS
 from ansible_collections.aks.gpu.plugins.module_utils._azure._client import Answer
+from ansible_collections.aks.gpu.plugins.module_utils._azure._cluster_cache import Glimpse
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
+from ansible_collections.aks.gpu.plugins.module_utils._azure._ownership import (
+    CREATED_BY_TAG,
+    creating_run,
+    is_created_by_us,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._azure._policies import BUSY_FIRST_DELAY, backoff
 from ansible_collections.aks.gpu.plugins.module_utils._azure._session import connect
-from ansible_collections.aks.gpu.plugins.module_utils._azure._snapshot import Glimpse
 from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import (
     AKS_NAMESPACE,
     feature_state,
     permissions,
     vnet_subnet,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._access import (
-    BROKEN,
-    DELETING,
-    NodePoolAccess,
-    failure_of,
-    is_settled,
-    state_of,
-)
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import (
-    CREATED_BY,
-    VERSION,
-    Values,
-    flat,
-    is_our_own,
-    option_spec,
-    option_values,
-    run_of,
-    unmanaged_type,
-    writable,
-)
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._offer import (
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._compute_skus import (
     actions_on_cluster,
     live_size,
     quotas_of,
@@ -62,6 +47,24 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._offer import (
     subnet_of,
     unless_forbidden,
     usages_of_region,
+)
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import (
+    VERSION,
+    Values,
+    flat,
+    option_spec,
+    option_values,
+    properties_of,
+    unmanaged_type,
+    writable,
+)
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._node_pool_client import (
+    BROKEN,
+    DELETING,
+    NodePoolAccess,
+    failure_of,
+    is_settled,
+    state_of,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._plan import (
     Pool,
@@ -229,7 +232,7 @@ def _essential(pool: Mapping[str, Any], settled: bool) -> dict[str, Any]:
 def _pools(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Returns the name of each node pool of a cluster, and whether it has the mark of this collection."""
     profiles = (found.get("properties") or {}).get("agentPoolProfiles") or []
-    return [{"name": each["name"], "own": is_our_own({"properties": each})} for each in profiles]
+    return [{"name": each["name"], "own": is_created_by_us(each.get("tags"))} for each in profiles]
 
 
 # --- absent ------------------------------------------------------------------------------------------------------
@@ -267,12 +270,12 @@ def _plan_absent(task: Task, access: NodePoolAccess) -> Plan:
 
 def _why_left(task: Task, current: Pool) -> str | None:
     """Returns why a removal leaves a pool, in whole sentences; None when it doesn't."""
-    if task.params["only_created_by_us"] and not is_our_own(current):
+    if task.params["only_created_by_us"] and not is_created_by_us(properties_of(current).get("tags")):
         return (
-            f"aks.gpu did not create it, as it has no tag {CREATED_BY}. "
+            f"aks.gpu did not create it, as it has no tag {CREATED_BY_TAG}. "
             "With O(only_created_by_us=false) it is deleted all the same."
         )
-    reason = why_kept(run_of(current), task.params)
+    reason = why_kept(creating_run(properties_of(current).get("tags")), task.params)
     return None if reason is None else f"{reason}."
 
 

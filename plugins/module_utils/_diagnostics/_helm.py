@@ -26,13 +26,13 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import De
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._files import write_private
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Executed, Task
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._pods import pod_problems
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._problems import Patience, Problem
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import Access
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import WaitFailed
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import SafeLoader, yaml
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import EVENT, POD
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._pods import pod_problems
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Patience, Problem
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import one_line
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, Watch
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._nodes import POOL_LABEL, name_of
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._pods import is_over
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import POOL_LABEL, name_of
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import NODE, POD
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._pods import is_over
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import Resources
 
 FIRST_INTERVAL = 0.5

@@ -25,6 +25,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._azure._operations import 
     wait_for_operation,
     wait_until,
 )
+from ansible_collections.aks.gpu.plugins.module_utils._azure._ownership import CREATED_BY_TAG, ownership_tags
 from ansible_collections.aks.gpu.plugins.module_utils._azure._policies import Call, backoff
 from ansible_collections.aks.gpu.plugins.module_utils._azure._session import connect
 from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import cluster, cluster_path
@@ -38,15 +39,14 @@ from ansible_collections.aks.gpu.plugins.module_utils._monitoring._cluster impor
     uses_own_sign_in,
     writable,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._monitoring._pipes import (
-    CREATED_BY,
+from ansible_collections.aks.gpu.plugins.module_utils._monitoring._data_collection import (
     INSIGHTS_STREAM,
     PROMETHEUS_STREAM,
     Pipe,
     Step,
     Stream,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._monitoring._places import canonical, prometheus_profile
+from ansible_collections.aks.gpu.plugins.module_utils._monitoring._workspaces import canonical, prometheus_profile
 
 MONITORING_ARGUMENTS = AZURE_ARGUMENTS.merge(
     ArgumentSpec(
@@ -243,7 +243,7 @@ class _Switch:
         if state["enabled"] and self.params["only_created_by_us"] and not (pipe.is_own or pipe.previous_workspace):
             self.warnings.append(
                 f"Container Insights of cluster {self.name} stays on: aks.gpu did not switch it on, as no data "
-                f"collection rule of the cluster has the tag {CREATED_BY}. With O(only_created_by_us=false) it is "
+                f"collection rule of the cluster has the tag {CREATED_BY_TAG}. With O(only_created_by_us=false) it is "
                 "switched off."
             )
             return _Side([], False, None, current)
@@ -285,7 +285,7 @@ class _Switch:
         if enabled and self.params["only_created_by_us"] and not (pipe.is_own or pipe.previous_workspace):
             self.warnings.append(
                 f"Managed Prometheus of cluster {self.name} stays on: aks.gpu did not switch it on, as no data "
-                f"collection rule of the cluster has the tag {CREATED_BY}. With O(only_created_by_us=false) it is "
+                f"collection rule of the cluster has the tag {CREATED_BY_TAG}. With O(only_created_by_us=false) it is "
                 "switched off."
             )
             return _Side([], False, None, pipe.workspace)
@@ -331,7 +331,7 @@ class _Switch:
                 f"{self._stores_there(store)} O(create_{store.option}=true) creates it."
             )
             return None, ""
-        body = {"location": self.location, "tags": {CREATED_BY: "aks.gpu"}, "properties": dict(store.properties)}
+        body = {"location": self.location, "tags": ownership_tags(None), "properties": dict(store.properties)}
 
         def create() -> None:
             doing = f"Creating {store.what} {name}"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._vm_sizes import facts
+from ansible_collections.aks.gpu.plugins.module_utils._azure._vm_sizes import facts
 
 GPU = "nvidia.com/gpu"
 

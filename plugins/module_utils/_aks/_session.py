@@ -11,11 +11,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from ansible_collections.aks.gpu.plugins.module_utils._aks._run_command import executor
+from ansible_collections.aks.gpu.plugins.module_utils._aks._run_command_client import RunCommandClient
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
-from ansible_collections.aks.gpu.plugins.module_utils._azure._run_command import executor
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import RunCommand
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import Execute, Reach
+from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import access_of
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._arguments import KUBERNETES_ARGUMENTS
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client, Connect
 
 RUN_COMMAND = ("never", "auto", "always")
 
@@ -30,8 +33,11 @@ IN_CLUSTER_ARGUMENTS = ArgumentSpec(
 )
 """Documented in the fragment ``aks.gpu.kubernetes.in_cluster``; for modules that have the options of Azure, too."""
 
+CLUSTER_ARGUMENTS = KUBERNETES_ARGUMENTS.merge(AZURE_ARGUMENTS, IN_CLUSTER_ARGUMENTS)
+"""All options by which a module reaches a cluster."""
 
-def plan_in_cluster(task: Task, plan: Callable[[Task, Reach], Plan]) -> Plan:
+
+def plan_in_cluster(task: Task, plan: Callable[[Task, Connect], Plan]) -> Plan:
     """Plans a task that has its kubeconfig, or the credentials of the cluster that it names.
 
     Where nobody else can reach the API server, Azure runs the commands in the cluster.
@@ -41,14 +47,14 @@ def plan_in_cluster(task: Task, plan: Callable[[Task, Reach], Plan]) -> Plan:
 
     Args:
         task: Its options hold those of Kubernetes, of Azure and of ``IN_CLUSTER_ARGUMENTS``.
-        plan: Plans what the module does in the cluster, given the task and the way of Azure's commands into it.
+        plan: Plans what the module does in the cluster, given the task and what returns a client of the cluster.
     """
     params = task.params
     if params["kubeconfig"] or params["host"] or not params["cluster_name"]:
         return _planned(task, plan)
     # Only here: a task with a kubeconfig does not pay for Azure's libraries.
-    from ansible_collections.aks.gpu.plugins.module_utils._credentials._source import source_of
-    from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._kubeconfig_plan import for_one_task
+    from ansible_collections.aks.gpu.plugins.module_utils._aks._credentials import source_of
+    from ansible_collections.aks.gpu.plugins.module_utils._aks._kubeconfig_plan import for_one_task
 
     asked = task.with_options(
         state="present",
@@ -67,11 +73,23 @@ def plan_in_cluster(task: Task, plan: Callable[[Task, Reach], Plan]) -> Plan:
     return planned if keep is None else replace(planned, apply=partial(_carry_out, keep, planned))
 
 
-def _planned(task: Task, plan: Callable[[Task, Reach], Plan]) -> Plan:
-    def reach(way: RunCommand) -> Execute:
-        return executor(task, way.cluster_id, way.server_id)
+def _planned(task: Task, plan: Callable[[Task, Connect], Plan]) -> Plan:
+    return plan(task, partial(connect, task))
 
-    return plan(task, reach)
+
+def connect(task: Task) -> Client:
+    """Returns a client of the cluster that the options of a task name.
+
+    Args:
+        task: Its options hold those of ``IN_CLUSTER_ARGUMENTS``.
+
+    Raises:
+        InvalidKubeconfig: There is none, or it can't be used.
+    """
+    access = access_of(task.params, task.temporary_directory, task.secret, task.execute)
+    if access.run_command is None:
+        return Client(access)
+    return RunCommandClient(access, executor(task, access.run_command.cluster_id, access.run_command.server_id))
 
 
 def _carry_out(keep: Callable[[], object], planned: Plan) -> dict[str, Any]:

@@ -13,22 +13,43 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.aks.gpu.plugins.module_utils._aks._session import CLUSTER_ARGUMENTS, plan_in_cluster
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import RETRY_SECONDS, Client
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_nodes import Expectation, judge, watched
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._jobs import UNSCHEDULED, Evidence, by_object
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._jobs import evaluate as evaluate_job
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._log_tails import with_log_tails
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._problems import Patience, Problem
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._workload_log import WorkloadLog
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import RETRY_SECONDS, Client, Connect
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError, WaitFailed
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpus import Expectation, judge, watched
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._jobs import UNSCHEDULED, Evidence, by_object
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._jobs import evaluate as evaluate_job
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._logs import with_log_tails
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import EVENT, JOB, POD, require_place
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Patience, Problem
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import Resources
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import Reach, connect, observe
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import log_lines
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, not_looked_at
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._workload_log import WorkloadLog
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, not_looked_at, observe
+
+GPU_PROBE_ARGUMENTS = CLUSTER_ARGUMENTS.merge(
+    ArgumentSpec(
+        options={
+            "node_pool": {"type": "str"},
+            "nodes": {"type": "list", "elements": "str"},
+            "resource_name": {"type": "str", "default": "nvidia.com/gpu"},
+            "shared": {"type": "bool", "default": False},
+            "namespace": {"type": "str"},
+            "image": {"type": "str", "default": "nvcr.io/nvidia/k8s/cuda-sample:vectoradd-cuda12.5.0"},
+            "image_pull_secret": {"type": "str", "no_log": False},
+            "program": {"type": "str", "default": "/cuda-samples/vectorAdd"},
+            "command": {"type": "list", "elements": "str"},
+            "return_details": {"type": "bool", "default": True},
+            "wait_timeout": {"type": "int", "default": 600},
+            "grace": {"type": "int", "default": 60},
+        }
+    ),
+)
+
 
 NAME = "gpu-probe"
 RUN_LABEL = "aks.gpu/probe-run"
@@ -228,16 +249,16 @@ def probes_of(nodes: Iterable[dict[str, Any]], *, names: list[str] | None, share
     return probes
 
 
-def plan_probe(task: Task, reach: Reach | None = None) -> Plan:
+def plan_probe(task: Task, connect: Connect) -> Plan:
     """Plans the probes of GPU nodes; in check mode they are told, not made.
 
     Args:
         task: Its options are those of the module ``gpu_probe``.
-        reach: Runs commands in a cluster whose API server only AKS can reach.
+        connect: Returns a client of the cluster.
     """
     params = task.params
     require_place(params["namespace"])
-    client = connect(task, reach)
+    client = connect()
     expected = Expectation(node_pool=params["node_pool"], resource=params["resource_name"])
     with observe(client, watched(expected)) as watch:
         state = next(iter(watch.states(task.deadline(max(60.0, params["wait_timeout"])))))
@@ -447,3 +468,8 @@ class _Work:
         for line in log_lines(text):
             log.feed(line)
         return log
+
+
+def plan_gpu_probe(task: Task) -> Plan:
+    """Plans what the module ``gpu_probe`` does."""
+    return plan_in_cluster(task, plan_probe)

@@ -31,14 +31,6 @@ from ansible_collections.aks.gpu.plugins.module_utils._monitoring._metrics impor
     span_of,
     time_text,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._monitoring._places import (
-    MonitoredCluster,
-    accounts_of,
-    canonical,
-    customer_id,
-    find_clusters,
-    query_endpoint,
-)
 from ansible_collections.aks.gpu.plugins.module_utils._monitoring._queries import (
     LONGEST_QUERY_SECONDS,
     Asked,
@@ -48,6 +40,14 @@ from ansible_collections.aks.gpu.plugins.module_utils._monitoring._queries impor
     kql,
     promql,
     series_of_prometheus,
+)
+from ansible_collections.aks.gpu.plugins.module_utils._monitoring._workspaces import (
+    MonitoredCluster,
+    accounts_of,
+    canonical,
+    customer_id,
+    find_clusters,
+    query_endpoint,
 )
 
 LATE_SECONDS = 600

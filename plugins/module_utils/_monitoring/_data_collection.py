@@ -13,12 +13,11 @@ from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._azure._client import ArmClient
-from ansible_collections.aks.gpu.plugins.module_utils._monitoring._places import ASSOCIATIONS, canonical
+from ansible_collections.aks.gpu.plugins.module_utils._azure._ownership import is_created_by_us, ownership_tags
+from ansible_collections.aks.gpu.plugins.module_utils._monitoring._workspaces import ASSOCIATIONS, canonical
 
 API = "data_collection"
 
-CREATED_BY = "aks.gpu.created-by"
-"""Tag of the rules that this collection made."""
 PREVIOUS_RULE = "aks.gpu.previous-rule"
 """Tag: the rule that the cluster was associated with before."""
 PREVIOUS_WORKSPACE = "aks.gpu.previous-workspace"
@@ -154,7 +153,7 @@ class Pipe:
     @property
     def is_own(self) -> bool:
         """Whether this collection made the rule."""
-        return CREATED_BY in self._tags
+        return is_created_by_us(self._tags)
 
     @property
     def previous_workspace(self) -> str | None:
@@ -263,7 +262,7 @@ class Pipe:
         body = {
             "location": location,
             "kind": "Linux",
-            "tags": {CREATED_BY: "aks.gpu"},
+            "tags": ownership_tags(None),
             "properties": {"networkAcls": {"publicNetworkAccess": "Enabled"}},
         }
         self._client.put(self.endpoint_id, API, body, doing="Creating the data collection endpoint")
@@ -275,7 +274,7 @@ class Pipe:
             self._direct(workspace, {PREVIOUS_WORKSPACE: before} if not self.is_own else {})
             return
         stream = self.stream
-        tags = {CREATED_BY: "aks.gpu"}
+        tags = ownership_tags(None)
         if self.associated_rule_id:
             tags[PREVIOUS_RULE] = self.associated_rule_id
         if previous and previous.lower() != workspace.lower():

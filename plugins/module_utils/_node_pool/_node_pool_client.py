@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._azure._client import IF_MISSING, Answer, if_not_modified
+from ansible_collections.aks.gpu.plugins.module_utils._azure._cluster_cache import Glimpse, Shown, etag_of
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError, codes_of, error_fields, hint_of
 from ansible_collections.aks.gpu.plugins.module_utils._azure._operations import (
     Look,
@@ -22,7 +23,6 @@ from ansible_collections.aks.gpu.plugins.module_utils._azure._operations import 
 )
 from ansible_collections.aks.gpu.plugins.module_utils._azure._policies import Call
 from ansible_collections.aks.gpu.plugins.module_utils._azure._session import Session
-from ansible_collections.aks.gpu.plugins.module_utils._azure._snapshot import Glimpse, Shown, etag_of
 from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import cluster, cluster_path
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import properties_of
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._plan import Pool

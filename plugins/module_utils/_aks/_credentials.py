@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from ansible_collections.aks.gpu.plugins.module_utils._aks import _kubeconfig_plan
+from ansible_collections.aks.gpu.plugins.module_utils._aks._kubelogin import login_arguments
+from ansible_collections.aks.gpu.plugins.module_utils._aks._run_command import is_closed
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Task
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
-from ansible_collections.aks.gpu.plugins.module_utils._azure._kubelogin import login_arguments
-from ansible_collections.aks.gpu.plugins.module_utils._azure._run_command import is_closed
 from ansible_collections.aks.gpu.plugins.module_utils._azure._session import connect
 from ansible_collections.aks.gpu.plugins.module_utils._azure._sign_in import choose, require_subscription
 from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import (
@@ -22,7 +23,6 @@ from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription impor
     cluster_path,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _kubeconfig as kubeconfigs
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _kubeconfig_plan
 
 
 def source_of(task: Task) -> _kubeconfig_plan.Source:

@@ -29,7 +29,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import De
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._files import locked
 from ansible_collections.aks.gpu.plugins.module_utils._azure._client import ArmClient
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
-from ansible_collections.aks.gpu.plugins.module_utils._azure._shared import key_of
+from ansible_collections.aks.gpu.plugins.module_utils._azure._run_cache import key_of
 from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import clusters
 
 LOCK_SECONDS = 120.0

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import placement_obstacle
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._nodes import placement_obstacle
 
 DRA_DRIVER = "gpu.nvidia.com"
 """The driver in the ResourceSlices of NVIDIA's DRA driver. https://github.com/kubernetes-sigs/dra-driver-nvidia-gpu"""

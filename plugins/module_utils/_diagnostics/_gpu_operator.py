@@ -18,14 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.aks.gpu.plugins.module_utils._aks._session import CLUSTER_ARGUMENTS, plan_in_cluster
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._files import locked
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._runs import why_kept
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import parse_time
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._helm import (
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._runs import RUN_ARGUMENTS, why_kept
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._helm import (
     NAME,
     SPARE_SECONDS,
     Chart,
@@ -33,10 +33,34 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._helm import (
     HelmError,
     Release,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._manifest import CREATED_BY, RUN
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import parse_time
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Connect
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._ownership import (
+    CREATED_BY_ANNOTATION,
+    RUN_ANNOTATION,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import ResourceType, place_problems
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import METADATA_TYPE, Resources, describe
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import Reach, connect
+
+GPU_OPERATOR_ARGUMENTS = CLUSTER_ARGUMENTS.merge(
+    RUN_ARGUMENTS,
+    ArgumentSpec(
+        options={
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "name": {"type": "str", "default": "gpu-operator"},
+            "namespace": {"type": "str", "default": "gpu-operator"},
+            "chart": {"type": "str", "default": "gpu-operator"},
+            "chart_repository": {"type": "str"},
+            "chart_version": {"type": "str"},
+            "values": {"type": "dict", "default": {}},
+            "helm": {"type": "path"},
+            "wait_timeout": {"type": "int", "default": 600},
+            "grace": {"type": "int", "default": 120},
+        }
+    ),
+)
+
 
 CONFIG_MAP = ResourceType("v1", "ConfigMap", "configmaps", True)
 SECRET = ResourceType("v1", "Secret", "secrets", True)
@@ -202,7 +226,7 @@ def look(resources: Resources, namespace: str, name: str, params: Mapping[str, A
     """
     mark = resources.get(CONFIG_MAP, namespace, f"aks-gpu-{name}")
     noted = (mark["metadata"].get("annotations") or {}) if mark else {}
-    own = CREATED_BY in noted
+    own = CREATED_BY_ANNOTATION in noted
     every = resources.items(DEPLOYMENT, label_selector=OPERATOR_SELECTOR)
     theirs = [each for each in every if not (own and each["metadata"]["namespace"] == namespace)]
     return Found(
@@ -213,7 +237,7 @@ def look(resources: Resources, namespace: str, name: str, params: Mapping[str, A
         tuple(sorted(f"{each['metadata']['namespace']}/{each['metadata']['name']}" for each in theirs)),
         _names(resources, CLUSTER_POLICY),
         _names(resources, GPU_CLUSTER),
-        why_kept(noted.get(RUN), params) if own and params["state"] == "absent" else None,
+        why_kept(noted.get(RUN_ANNOTATION), params) if own and params["state"] == "absent" else None,
     )
 
 
@@ -245,12 +269,12 @@ def _status(resources: Resources, namespace: str, name: str) -> str | None:
     return None if newest == "uninstalled" else newest  # of that only the history was kept
 
 
-def plan_gpu_operator(task: Task, reach: Reach | None = None) -> Plan:
+def plan_release(task: Task, connect: Connect) -> Plan:
     """Plans what the module ``gpu_operator`` does.
 
     Args:
         task: Its options are those of the module.
-        reach: Runs commands in a cluster whose API server only AKS can reach.
+        connect: Returns a client of the cluster.
 
     Raises:
         Failure: The release can't be as wanted; nothing was changed.
@@ -264,7 +288,7 @@ def plan_gpu_operator(task: Task, reach: Reach | None = None) -> Plan:
         raise Failure(f"{'; '.join(problems)}. Nothing was changed.")
     if params["state"] == "present" and (refused := refused_values(params["values"] or {})):
         raise Failure(f"{refused} Nothing was changed.")
-    client = connect(task, reach)
+    client = connect()
     resources = Resources(client)
     found = look(resources, namespace, name, params)
     if params["state"] == "present" and (refusal := found.refusal()):
@@ -457,3 +481,8 @@ def _age(time_text: str) -> float:
         return (datetime.datetime.now(datetime.timezone.utc) - parse_time(time_text)).total_seconds()
     except ValueError:
         return 0.0
+
+
+def plan_gpu_operator(task: Task) -> Plan:
+    """Plans what the module ``gpu_operator`` does."""
+    return plan_in_cluster(task, plan_release)

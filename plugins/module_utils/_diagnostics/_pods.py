@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import count_of
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope, LogReference, Problem
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._nodes import count_of
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._problems import Hope, LogReference, Problem
 
 _PULL_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable"})
 _CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError"})

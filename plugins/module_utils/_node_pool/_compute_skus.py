@@ -16,6 +16,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import A
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
 from ansible_collections.aks.gpu.plugins.module_utils._azure._session import Session, connect
 from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import permissions, vm_skus, vm_usages
+from ansible_collections.aks.gpu.plugins.module_utils._azure._vm_sizes import facts
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._preflight import (
     NEEDED_ACTIONS,
     LiveSize,
@@ -23,7 +24,6 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._preflight impo
     Subnet,
     permitted,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._vm_sizes import facts
 
 REGIONAL = "cores"
 """The name of a region's whole quota among the usages."""

@@ -26,9 +26,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Task
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import Access, RunCommand, access_of
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import Access
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import (
     Ask,
     Client,
@@ -36,8 +35,8 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import
     refusal,
     target_of,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._door import Answer
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError, Unreachable
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._http import Answer
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._logs import LogPlace
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import (
     bounded_lines,
@@ -45,13 +44,10 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import (
     visible,
     visible_tree,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, Watch
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, Watch, observe
 
 Execute = Callable[[str, bytes], tuple[int, str]]
 """Runs a command line in the cluster, with a zip of its files; returns its exit status and all that it printed."""
-
-Reach = Callable[[RunCommand], Execute]
-"""Returns how commands are run in a cluster."""
 
 COMMAND = "bash aks-gpu.sh"
 MOST_LOGGED = 512 * 1024
@@ -360,27 +356,6 @@ def _selectors(query: Query) -> dict[str, Any]:
     return {"labelSelector": query.label_selector, "fieldSelector": query.field_selector}
 
 
-def observe(client: Client, queries: dict[str, Query]) -> Watch:
-    """Returns what follows collections of a cluster, by watches where its API server can be reached.
-
-    Args:
-        client: Speaks with the API server.
-        queries: The collections, by the names that ``State`` has them under.
-    """
-    return RunCommandWatch(client, queries) if isinstance(client, RunCommandClient) else Watch(client, queries)
-
-
-def connect(task: Task, reach: Reach | None) -> Client:
-    """Returns a client of the cluster that the options of a task name.
-
-    Args:
-        task: Its options hold those of ``KUBERNETES_ARGUMENTS``.
-        reach: Runs commands in a cluster whose kubeconfig asks for that; None where that is not offered.
-
-    Raises:
-        InvalidKubeconfig: There is none, or it can't be used.
-    """
-    access = access_of(task.params, task.temporary_directory, task.secret, task.execute)
-    if access.run_command is None or reach is None:
-        return Client(access)
-    return RunCommandClient(access, reach(access.run_command))
+@observe.register
+def _observe_by_run_command(client: RunCommandClient, queries: dict[str, Query]) -> Watch:
+    return RunCommandWatch(client, queries)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import (
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._nodes import (
     ACCELERATOR_LABEL,
     ailment_of,
     is_about_gpus,

@@ -6,18 +6,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import WaitFailed
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpu_sources import (
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_sources import (
     DRA_DRIVER,
     allocated_gpus,
     claimed_devices,
@@ -30,8 +25,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._gpu_sources i
     names,
     sliced_devices,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._logs import with_log_tails
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import (
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._nodes import (
     ACCELERATOR_LABEL,
     MANAGED_LABEL,
     POOL_LABEL,
@@ -40,8 +34,6 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import 
     gpu_resources,
     is_leaving,
     is_ready,
-    is_telling,
-    is_well,
     labels_of,
     name_of,
     node_core,
@@ -51,19 +43,19 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._nodes import 
     quantity,
     untolerated,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._pods import (
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._pods import (
     holder_core,
     is_over,
     pod_problems,
     requested,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope, LogReference, Patience, Problem
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._problems import (
+    Hope,
+    LogReference,
+    Problem,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import describe
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._run_command import Reach, connect, observe
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, not_looked_at
-
-FIRST_LOOK_SECONDS = 60.0
-"""The first look at a cluster may take so long, also where nothing is waited for."""
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State
 
 _MAY_NOT_LIST = "Let this identity list DaemonSets and Pods in all namespaces, as docs/azure.md says."
 
@@ -637,160 +629,3 @@ def judge(expected: Expectation, state: State) -> Verdict:
     """Judges a pool by the state of a watch."""
     found = {name: state.all(name) for name in watched(expected)}
     return evaluate(expected, **found, unknown=state.denied.keys())
-
-
-def plan_wait(task: Task, expected: Expectation, reach: Reach | None = None) -> Plan:
-    """Plans the wait for the GPUs of a pool; in check mode the state as it is now is all there is to say.
-
-    Args:
-        task: Its options hold ``wait_timeout`` and ``grace`` in seconds, and the way to the cluster.
-        expected: What to wait for.
-        reach: Runs commands in a cluster whose API server only AKS can reach.
-    """
-    client = connect(task, reach)
-    with observe(client, watched(expected)) as watch:
-        state = next(iter(watch.states(task.deadline(max(FIRST_LOOK_SECONDS, task.params["wait_timeout"])))))
-    verdict = judge(expected, state)
-    known = verdict, state
-    returned = _whole if task.params["return_details"] else _essential
-    wait = None if verdict.done else lambda: returned(_wait(task, client, expected, known))
-    return Plan(changed=False, result=returned(_result(verdict, state)), apply=wait, warnings=not_looked_at(state))
-
-
-def _whole(result: dict[str, Any]) -> dict[str, Any]:
-    return result
-
-
-def _essential(result: dict[str, Any]) -> dict[str, Any]:
-    """Returns a result without what nothing is judged by: most labels and conditions of nodes, taints, what is free."""
-    return {**result, "nodes": [_essential_node(node) for node in result["nodes"]], "device_plugins": []}
-
-
-def _essential_node(node: dict[str, Any]) -> dict[str, Any]:
-    return {
-        **{name: value for name, value in node.items() if name not in ("taints", "free")},
-        "labels": {name: value for name, value in node["labels"].items() if name == ACCELERATOR_LABEL},
-        "conditions": [_essential_condition(each) for each in node["conditions"] if is_telling(each)],
-    }
-
-
-def _essential_condition(condition: dict[str, Any]) -> dict[str, Any]:
-    """Returns a condition, without the words of one that is well."""
-    if is_well(condition):
-        return {name: condition.get(name) for name in ("type", "status")}
-    return condition
-
-
-def _wait(task: Task, client: Client, expected: Expectation, known: tuple[Verdict, State]) -> dict[str, Any]:
-    deadline = task.deadline(task.params["wait_timeout"])
-    return await_gpus(client, expected, deadline, task.progress, task.params["grace"], known)
-
-
-def await_gpus(
-    client: Client,
-    expected: Expectation,
-    deadline: Deadline,
-    progress: Callable[[str], None],
-    grace: float,
-    known: tuple[Verdict, State] | None = None,
-) -> dict[str, Any]:
-    """Watches a pool until its GPUs can be used, and returns what was found.
-
-    Args:
-        client: The cluster.
-        expected: What to wait for.
-        deadline: The end of the wait.
-        progress: Told how far it is.
-        grace: Seconds after which a problem that hardly ever passes ends the wait.
-        known: What an earlier look has found. It stands until the cluster has been read again.
-
-    Raises:
-        WaitFailed: The time is up, or waiting does not help; the problems are in the message.
-    """
-    patience = Patience(grace)
-    verdict, state = known or (None, State())
-    unread = ""
-    try:
-        with observe(client, watched(expected)) as watch:
-            for seen in watch.states(deadline):
-                if seen.late and known is not None:
-                    unread = _not_again("; ".join(seen.denied[name] for name in sorted(seen.late)))
-                    break
-                state = seen
-                verdict = judge(expected, state)
-                if verdict.done:
-                    return _result(verdict, state)
-                progress(_line(verdict, state))
-                hopeless = patience.hopeless(problem for problem in verdict.problems if problem.blocking)
-                if hopeless and not state.lost:
-                    waited = duration_text(deadline.elapsed)
-                    head = f"{expected.subject}: its GPUs can't be used, and waiting does not help (waited {waited})."
-                    raise _failure(head, client, verdict, state)
-    except DeadlineExceeded as error:
-        if verdict is None:
-            raise
-        unread = _not_again(str(error))
-    if verdict is None:
-        raise Failure(f"{expected.subject}: nothing could be seen within {duration_text(deadline.seconds)}.")
-    raise _failure(
-        f"{expected.subject}: its GPUs could not be used within {duration_text(deadline.seconds)}.{unread}",
-        client,
-        verdict,
-        state,
-    )
-
-
-def _not_again(why: str) -> str:
-    return f" Since the first look the cluster could not be read again: {why}"
-
-
-def _line(verdict: Verdict, state: State) -> str:
-    if state.lost:
-        return f"{verdict.summary}; the API server is out of reach: {state.lost}"
-    first = next((problem for problem in verdict.problems if problem.blocking), None)
-    more = sum(problem.blocking for problem in verdict.problems) - 1
-    if first is None:
-        return verdict.summary
-    return f"{verdict.summary}; {first.subject}: {first.message}" + (f" (and {more} more)" if more else "")
-
-
-def _failure(head: str, client: Client, verdict: Verdict, state: State) -> WaitFailed:
-    problems = [_with_advice(problem) for problem in with_log_tails(client, verdict.problems)]
-    lines = [head, *(f"- {problem.text()}" for problem in problems)]
-    if state.lost:
-        lines.append(f"- The API server was out of reach at the end: {state.lost}")
-    lines += [f"- {text}" for text in not_looked_at(state)]
-    return WaitFailed("\n".join(lines), **_result(replace(verdict, problems=problems), state))
-
-
-_PLUGIN_LOG = re.compile(r"Incompatible strategy detected|invalid device discovery strategy|NVML", re.IGNORECASE)
-
-
-def _with_advice(problem: Problem) -> Problem:
-    """Says what the end of a device plugin's log means."""
-    if not any(_PLUGIN_LOG.search(line) for line in problem.log_tail):
-        return problem
-    advice = (
-        "The plugin finds no NVIDIA driver on the node: it is not installed yet, its installation failed, or the pool "
-        "has gpu_profile.driver None."
-    )
-    return replace(problem, advice=advice)
-
-
-def _result(verdict: Verdict, state: State) -> dict[str, Any]:
-    return {
-        "nodes": verdict.nodes,
-        "problems": [problem.as_result() for problem in verdict.problems],
-        "gpus_ready": verdict.done,
-        "expected": {
-            "nodes": verdict.expected.nodes,
-            "gpus_per_node": verdict.expected.gpus_per_node,
-            "resource_name": verdict.expected.resource,
-        },
-        "device_plugins": verdict.device_plugins,
-        "pool_device_plugins": verdict.pool_device_plugins,
-        "possible_device_plugins": verdict.possible_device_plugins,
-        "cluster_policies": verdict.cluster_policies,
-        "gpu_clusters": verdict.gpu_clusters,
-        "not_looked_at": sorted(state.denied),
-    }

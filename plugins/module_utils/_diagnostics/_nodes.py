@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._problems import Hope, Problem
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._problems import Hope, Problem
 
 POOL_LABEL = "kubernetes.azure.com/agentpool"
 POOL_LABELS = (POOL_LABEL, "agentpool")
