@@ -20,8 +20,8 @@ first-run: ## the main job once on a real cluster, with a recording; ARGS="--res
 test: ## every gate; GATES="ruff unit" chooses some, `make test GATES=list` names them
 	@$(PYTHON) tests/tools/gates.py $(GATES)
 
-lint: ## the quick gates: ruff, mypy, ansible-lint, docs, changelog
-	@$(PYTHON) tests/tools/gates.py ruff mypy ansible-lint docs changelog
+lint: ## the quick gates: ruff, mypy, imports, ansible-lint, docs, changelog
+	@$(PYTHON) tests/tools/gates.py ruff mypy imports ansible-lint docs changelog
 
 unit: ## the unit tests
 	@$(PYTHON) tests/tools/gates.py unit

@@ -222,7 +222,8 @@ def _find_collection() -> None:
 
 
 def _judged_gpus(nodes: int, *, runs: bool) -> float:
-    from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_nodes import Expectation, judge, watched
+    from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_nodes import evaluate_state, watched
+    from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_observations import Expectation
     from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import State
 
     expected = Expectation(node_pool=large_cluster.POOL, nodes=nodes, gpus_per_node=large_cluster.GPUS)
@@ -240,9 +241,9 @@ def _judged_gpus(nodes: int, *, runs: bool) -> float:
             kept = queries[name].keep(found)
             if kept is not None:
                 state.objects[name][found["metadata"]["uid"]] = kept
-    verdict = judge(expected, state)
+    verdict = evaluate_state(expected, state)
     assert (verdict.done, len(verdict.nodes)) == (runs, nodes)
-    return _quickest(lambda: judge(expected, state))
+    return _quickest(lambda: evaluate_state(expected, state))
 
 
 def _judged_well(nodes: int) -> float:
@@ -254,7 +255,8 @@ def _judged_ill(nodes: int) -> float:
 
 
 def _judged_job(nodes: int) -> float:
-    from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._jobs import Evidence, evaluate, job_result
+    from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._job_logs import JobLogs
+    from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._jobs import evaluate_job, job_result
 
     job = {"metadata": {"name": "work", "namespace": "default", "uid": "job"}, "spec": {"completions": nodes}}
     pods = [large_cluster.pod(each * large_cluster.PODS_PER_NODE + 1) for each in range(nodes)]
@@ -266,12 +268,12 @@ def _judged_job(nodes: int) -> float:
     events = [
         {"involvedObject": {"uid": found["metadata"]["uid"]}, "reason": "FailedMount", "message": "m"} for found in pods
     ]
-    evidence = Evidence()
+    evidence = JobLogs()
     evidence.take((f"{found['metadata']['uid']}/trainer/0", "step 1") for found in pods)
     every_node = [large_cluster.node(each) for each in range(nodes)]
 
     def judge() -> None:
-        assert evaluate(job, pods, events, every_node, evidence).problems
+        assert evaluate_job(job, pods, events, every_node, evidence).problems
         job_result("default", "work", job, pods, evidence)
 
     return _quickest(judge)

@@ -15,7 +15,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._files import loc
 from ansible_collections.aks.gpu.plugins.plugin_utils import _in_process, _role_variables
 
 _in_process.load_templating()
-_role_variables.read_all()
+_role_variables.read_all_roles()
 
 
 class ActionModule(ActionBase):

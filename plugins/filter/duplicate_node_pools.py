@@ -44,10 +44,10 @@ _value:
   elements: str
 """
 
-CLUSTER = ("aks_subscription_id", "aks_resource_group", "aks_cluster_name")
+CLUSTER_VARIABLES = ("aks_subscription_id", "aks_resource_group", "aks_cluster_name")
 
 
-def pool_of(variables: Mapping[str, Any]) -> str:
+def pool_variables(variables: Mapping[str, Any]) -> str:
     """Returns the name of the node pool that a host stands for.
 
     Args:
@@ -66,9 +66,9 @@ def duplicate_node_pools(value: Iterable[str], hostvars: Mapping[str, Mapping[st
     named: dict[tuple[str, ...], list[str]] = {}
     for host in value:
         found = hostvars[host]
-        cluster = [str(found.get(name) or "").lower() for name in CLUSTER]
+        cluster = [str(found.get(name) or "").lower() for name in CLUSTER_VARIABLES]
         if cluster[-1]:
-            named.setdefault((*cluster, pool_of(found).lower()), []).append(host)
+            named.setdefault((*cluster, pool_variables(found).lower()), []).append(host)
     return [
         f"{', '.join(hosts[:-1])} and {hosts[-1]} name the same node pool {key[-1]} of cluster {key[-2]}."
         for key, hosts in named.items()

@@ -11,7 +11,11 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._gpu_resources import GPU, UnknownProfile, offer
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._gpu_resources import (
+    GPU_RESOURCE,
+    UnknownProfile,
+    gpu_resource,
+)
 
 DOCUMENTATION = r"""
 name: gpus_offered
@@ -69,7 +73,7 @@ def gpus_offered(
     gpu_instance_profile: str | None = "",
     mig_strategy: str = "none",
     replicas: Any = 1,
-    sharing_resource: str = GPU,
+    sharing_resource: str = GPU_RESOURCE,
     rename: Any = False,
 ) -> dict[str, Any]:
     """Returns what a node of a size offers.
@@ -86,7 +90,7 @@ def gpus_offered(
         AnsibleFilterError: The number is none, or the name of the instances is not known.
     """
     try:
-        found = offer(
+        found = gpu_resource(
             value,
             gpu_instance_profile=gpu_instance_profile or None,
             mig_strategy=mig_strategy,

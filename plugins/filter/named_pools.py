@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleError
-from ansible_collections.aks.gpu.plugins.filter.duplicate_node_pools import pool_of
+from ansible_collections.aks.gpu.plugins.filter.duplicate_node_pools import pool_variables
 
 DOCUMENTATION = r"""
 name: named_pools
@@ -65,7 +65,7 @@ def named_pools(value: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]])
         if not cluster:
             continue
         try:
-            pool: str | None = pool_of(found)
+            pool: str | None = pool_variables(found)
         except AnsibleError:
             pool = None
         named.append({"resource_group": group, "cluster_name": cluster, "node_pool": pool})

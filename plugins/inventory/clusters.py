@@ -194,7 +194,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         try:
             self._populate(inventory, self._clusters(path, cache))
         except Failure as failure:
-            raise AnsibleParserError(str(_secrets.masked(str(failure), self._secrets))) from None
+            raise AnsibleParserError(str(_secrets.mask_secrets(str(failure), self._secrets))) from None
 
     def _clusters(self, path: str, cache: bool) -> list[Facts]:
         """Returns all clusters of the subscriptions: the cache's, or Azure's.
@@ -205,11 +205,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         """
         params = {name: self._templated(name) for name in AZURE_ARGUMENTS.options}
         choice = choose(params, os.environ)
-        wanted = _texts(self._templated("subscriptions"))
+        wanted = _option_texts(self._templated("subscriptions"))
         if not wanted:
             wanted = [require_subscription(choice.settings)]
         caching = bool(self._option("cache"))
-        key = f"{self.get_cache_key(path)}_{_identity(choice, wanted)}"
+        key = f"{self.get_cache_key(path)}_{_host_identity(choice, wanted)}"
         if caching and cache:
             with contextlib.suppress(KeyError):
                 return list(self._cache[key])
@@ -246,12 +246,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 vars(constants)["DEFAULT_LOCAL_TMP"],
                 self._mask,
                 _progress.Deadline(float(self._option("timeout"))),
-                _progress.Progress(mask=lambda text: str(_secrets.masked(text, self._secrets))),
+                _progress.Progress(mask=lambda text: str(_secrets.mask_secrets(text, self._secrets))),
             )
             ids: dict[str, str | None] = {each.lower(): None for each in wanted if _is_id(each)}
             patterns = [each for each in wanted if not _is_id(each)]
             if patterns:
-                ids.update(_named(subscriptions(session.client), patterns, keep=ids))
+                ids.update(_named_groups(subscriptions(session.client), patterns, keep=ids))
             for subscription_id, name in ids.items():
                 try:
                     listed = clusters(session.client, subscription_id)
@@ -334,14 +334,14 @@ def _is_id(text: str) -> bool:
     return len(text) == ID_LENGTH and text.count("-") == 4 and not set(text.lower()) - set("0123456789abcdef-")
 
 
-def _texts(value: Any) -> list[str]:
+def _option_texts(value: Any) -> list[str]:
     """Returns the texts of a list; a template in it may have turned into a list, or into comma-separated text."""
     if isinstance(value, (list, tuple)):
-        return [text for each in value for text in _texts(each)]
+        return [text for each in value for text in _option_texts(each)]
     return [text.strip() for text in str(value or "").split(",") if text.strip()]
 
 
-def _named(listed: list[dict[str, Any]], patterns: list[str], keep: Mapping[str, Any]) -> dict[str, str | None]:
+def _named_groups(listed: list[dict[str, Any]], patterns: list[str], keep: Mapping[str, Any]) -> dict[str, str | None]:
     """Returns the display names of subscriptions, by id: those that fit a pattern, and those to be kept anyway."""
     names = {str(each.get("subscriptionId")).lower(): str(each.get("displayName") or "") for each in listed}
     found: dict[str, str | None] = {
@@ -359,7 +359,7 @@ def _is_forbidden(error: AzureError) -> bool:
     return error.status == 403 or error.code in NOT_TO_BE_SEEN
 
 
-def _identity(choice: Choice, wanted: list[str]) -> str:
+def _host_identity(choice: Choice, wanted: list[str]) -> str:
     """Returns what the cache tells inventories by that one file describes under different circumstances."""
     methods = (method.label for method in choice.methods)
     return key_of(choice.settings.get("cloud_environment"), *methods, *sorted(wanted))[:12]

@@ -14,8 +14,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
-from ansible_collections.aks.gpu.plugins.module_utils._azure._vm_sizes import AMD, facts
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import BY_OPTION, observed
+from ansible_collections.aks.gpu.plugins.module_utils._azure._vm_sizes import AMD, vm_size_facts
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import BY_OPTION, current_value
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._stacks import DRIVER, MANAGEMENT, stack_of
 
 Facts = dict[str, Any]
@@ -79,10 +79,10 @@ def gpu_pool_facts(profile: Mapping[str, Any]) -> Facts | None:
     Args:
         profile: An entry of ``agentPoolProfiles``.
     """
-    size = facts(str(profile.get("vmSize") or ""))
+    size = vm_size_facts(str(profile.get("vmSize") or ""))
     if size.gpus == 0:
         return None
-    stack = stack_of({option: observed(BY_OPTION[option], profile) for option in (MANAGEMENT, DRIVER)}, {})
+    stack = stack_of({option: current_value(BY_OPTION[option], profile) for option in (MANAGEMENT, DRIVER)}, {})
     count = int(profile.get("count") or 0)
     return {
         "name": profile.get("name"),

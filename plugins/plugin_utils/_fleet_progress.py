@@ -23,7 +23,7 @@ ELAPSED = re.compile(r" \((?:\d+ (?:h|min|s) ?)+\)$")
 """How long a host has waited, which a line about many can't say."""
 
 
-def summary(directory: Path, host: str, text: str) -> str | None:
+def fleet_summary(directory: Path, host: str, text: str) -> str | None:
     """Takes what a host shows of its progress; returns the line to show for all of them, or None when it isn't time.
 
     Args:

@@ -117,7 +117,7 @@ def load(name: str, package: str = MODULES) -> LoadedModule:
         return LoadedModule(None, problem=f"{SETTING.upper()} is never")
     load_templating()
     _load_serialisation()
-    _role_variables.read_all()
+    _role_variables.read_all_roles()
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             module = importlib.import_module(f"{package}.{name}")
@@ -155,8 +155,8 @@ class InProcessAction(NormalAction):
         wrong = [*self._renamed_options(), *self._wrong_variables_of_role()]
         if wrong:
             return {"failed": True, "msg": f"{'. '.join(wrong)}.", "argument_errors": wrong}
-        self._since = self._new_enough()
-        obstacle = self._obstacle()
+        self._since = self._freshness_floor()
+        obstacle = self._reason_for_subprocess()
         self._in_process = obstacle is None
         way = "inside Ansible's own process" if obstacle is None else f"in a process of its own, because {obstacle}"
         display.vv(f"{self._task.action} runs {way}", host=self._task_vars.get("inventory_hostname"))
@@ -199,12 +199,12 @@ class InProcessAction(NormalAction):
             predicted=bool(self._task.check_mode),
         )
 
-    def _obstacle(self) -> str | None:
+    def _reason_for_subprocess(self) -> str | None:
         """Returns why the module must have a process of its own, None if it need not."""
         setting = self._setting()
         interpreter = self._other_interpreter()
         core = tuple(int(part) for part in core_version.split(".")[:2])
-        hindrances = {
+        reasons_for_subprocess = {
             f"{SETTING} is never": setting == "never",
             self.MODULE.problem: self.MODULE.main is None,
             "it is asynchronous": bool(self._task.async_val),
@@ -217,7 +217,7 @@ class InProcessAction(NormalAction):
             ),
             "forked processes can't use the network on macOS": setting == "auto" and sys.platform == "darwin",
         }
-        return next((why for why, holds in hindrances.items() if holds), None)
+        return next((why for why, holds in reasons_for_subprocess.items() if holds), None)
 
     def _setting(self) -> str:
         """Returns auto, always or never."""
@@ -278,7 +278,7 @@ class InProcessAction(NormalAction):
             return None
         return str(role.get_name(include_role_fqcn=False))
 
-    def _new_enough(self) -> float | None:
+    def _freshness_floor(self) -> float | None:
         """Returns how new what the task finds out from other tasks of the run must be, as ``time.monotonic`` has it.
 
         A task must see all that was done before it began. Under the strategy linear no host is ahead of the others:
@@ -300,7 +300,7 @@ class InProcessAction(NormalAction):
         except OSError:  # begun before, and now another attempt, by `until` or the debugger
             return now
         try:
-            return _begun_by_batch(path, host) or _begin(path, host, batch, now)
+            return _batch_start(path, host) or _record_batch_start(path, host, batch, now)
         except (DeadlineExceeded, OSError):
             return now
 
@@ -360,7 +360,7 @@ class InProcessAction(NormalAction):
         batch = self._task_vars.get("ansible_play_batch") or ()
         if len(batch) > _fleet_progress.MANY:
             directory = Path(RUN_DIRECTORY, f"progress-{self._task._uuid}")
-            line = _fleet_progress.summary(directory, f"{host} {label}", text)
+            line = _fleet_progress.fleet_summary(directory, f"{host} {label}", text)
             if line is not None:
                 display.display(f"[{len(batch)} hosts] {line}", stderr=True)
             return
@@ -378,7 +378,7 @@ class InProcessAction(NormalAction):
         return str(item) if isinstance(item, (str, int)) else ""
 
 
-def _begun_by_batch(path: Path, host: str) -> float | None:
+def _batch_start(path: Path, host: str) -> float | None:
     """Returns when the first host of a host's batch began a task, None when no host of it has."""
     try:
         since, batch = json.loads(path.read_text(encoding="utf-8"))
@@ -387,10 +387,10 @@ def _begun_by_batch(path: Path, host: str) -> float | None:
     return float(since) if host in batch else None
 
 
-def _begin(path: Path, host: str, batch: Sequence[str], now: float) -> float:
+def _record_batch_start(path: Path, host: str, batch: Sequence[str], now: float) -> float:
     """Notes when a batch begins a task, with its hosts: those that fail are soon no longer counted to it."""
     with locked(path.with_name(f"{path.name}.lock"), timeout=BATCH_SECONDS):
-        since = _begun_by_batch(path, host)
+        since = _batch_start(path, host)
         if since is None:
             write_private(path, json.dumps([now, list(batch)]))
             since = now

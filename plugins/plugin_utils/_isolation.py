@@ -96,12 +96,12 @@ def call_main(
         stack.enter_context(_progress_to(show))
         os.environ.update({name: str(value) for name, value in environment.items()})
         os.chdir(working_directory)
-        rc, masked = _ended(main)
-    output, errors = _text(out), _text(err)
-    return Outcome(rc, _mask_messages(output, masked), str(_secrets.masked(errors, masked)))
+        rc, masked = _run_main(main)
+    output, errors = _stream_text(out), _stream_text(err)
+    return Outcome(rc, _mask_messages(output, masked), str(_secrets.mask_secrets(errors, masked)))
 
 
-def _ended(main: Callable[[], object]) -> tuple[int, set[str]]:
+def _run_main(main: Callable[[], object]) -> tuple[int, set[str]]:
     """Calls a module to its end, and prints what a process prints when an exception ends it.
 
     Returns:
@@ -166,14 +166,14 @@ def _mask_messages(output: str, masked: set[str]) -> str:
     try:
         result = json.loads(brace.strip() + body)
     except ValueError:
-        return str(_secrets.masked(output, masked))
+        return str(_secrets.mask_secrets(output, masked))
     for key in ("exception", "warnings", "deprecations"):
         if key in result:
-            result[key] = _secrets.masked(result[key], masked)
+            result[key] = _secrets.mask_secrets(result[key], masked)
     return f"{head}\n{json.dumps(result)}"
 
 
-def _text(stream: io.TextIOWrapper) -> str:
+def _stream_text(stream: io.TextIOWrapper) -> str:
     stream.flush()
     buffer = cast(io.BytesIO, stream.buffer)
     return buffer.getvalue().decode("utf-8", errors="replace")

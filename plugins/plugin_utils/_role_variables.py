@@ -51,9 +51,9 @@ class Role:
 
 
 @cache
-def read_all() -> dict[str, Role]:
+def read_all_roles() -> dict[str, Role]:
     """Reads what all roles say, by name: in the process that forks the workers, so that none of them has to."""
-    return {path.parents[1].name: _read(path.parents[1]) for path in ROLES.glob(f"*/{SPECIFICATION}")}
+    return {path.parents[1].name: _read_role(path.parents[1]) for path in ROLES.glob(f"*/{SPECIFICATION}")}
 
 
 def role_of(name: str) -> Role:
@@ -62,10 +62,10 @@ def role_of(name: str) -> Role:
     Raises:
         KeyError: The collection has no such role.
     """
-    return read_all()[name]  # and no cache by name: Ansible's tagged text is another key for it than plain text
+    return read_all_roles()[name]  # and no cache by name: Ansible's tagged text is another key for it than plain text
 
 
-def _read(role: Path) -> Role:
+def _read_role(role: Path) -> Role:
     entries = {
         name: {
             option: {key: rule[key] for key in rule if key not in ("description", "default")}
@@ -95,7 +95,7 @@ def wrong_variables(
     Raises:
         KeyError: The collection has no such role.
     """
-    return [*renamed_variables(roles, variables), *_wrong(_known(roles), variables, templated)]
+    return [*renamed_variables(roles, variables), *_invalid_options(_known(roles), variables, templated)]
 
 
 def wrong_variables_of_entry(
@@ -120,10 +120,10 @@ def wrong_variables_of_entry(
         for name in options
         if name in variables and variables[name] != known.defaults.get(name, nothing)
     }
-    return [*renamed_variables([role], variables), *_wrong(options, told, templated)]
+    return [*renamed_variables([role], variables), *_invalid_options(options, told, templated)]
 
 
-def _wrong(
+def _invalid_options(
     known: Mapping[str, dict[str, Any]],
     variables: Mapping[str, Any],
     templated: Callable[[dict[str, Any]], dict[str, Any]],

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FOLDER = "tests/unit/plugins/module_utils/node_pool"
+FOLDER = "tests/unit/plugins/module_utils/_node_pool"
 CASES = (f"{FOLDER}/test_plan.py", f"{FOLDER}/test_recorded.py")
 FEWEST = 20_000
 """Fewer cases than this, all properties together, are a failure of their own."""

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.aks.gpu.plugins.module_utils._evidence._page import MANY, MOST_POINTS, page_of
+from ansible_collections.aks.gpu.plugins.module_utils._evidence._page import MANY_CLUSTERS, MOST_PLOTTED_POINTS, page_of
 from browser import Page, browser, chromium
 from environment import ROOT
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="there is no Chromium here: apt-get install chromium")
 
-GENERATED = ROOT / "tests" / "unit" / "plugins" / "module_utils" / "evidence" / "generated.py"
+GENERATED = ROOT / "tests" / "unit" / "plugins" / "module_utils" / "_evidence" / "generated.py"
 CONTRAST = """
 (() => {
   const light = (color) => {
@@ -121,7 +121,7 @@ def test_one_cluster_is_shown_in_full(page: Page, tmp_path: Path) -> None:
     page.open(written(tmp_path, made(1)))
     assert page.run("document.querySelector('h1').textContent") == "aks-0001 works"
     points = page.run("document.querySelector('figure polyline').getAttribute('points').trim().split(' ').length")
-    assert 50 <= points <= MOST_POINTS
+    assert 50 <= points <= MOST_PLOTTED_POINTS
     assert page.run("document.querySelectorAll('.charts polyline').length") == 2
     assert page.run("document.querySelectorAll('.nodes tbody tr').length") == 2
     assert page.run("document.querySelectorAll('.nodes .gpus i.p').length") == 8
@@ -158,14 +158,14 @@ def test_find_filter_and_open(page: Page, tmp_path: Path) -> None:
 
 
 def test_everything_is_there_without_a_script(page: Page, tmp_path: Path) -> None:
-    uri = written(tmp_path, made(MANY + 10))
+    uri = written(tmp_path, made(MANY_CLUSTERS + 10))
     page.call("Emulation.setScriptExecutionDisabled", value=True)
     try:
         page.open(uri)
-        assert page.run("document.querySelectorAll('#fleet tbody tr:not([hidden])').length") == MANY + 10
+        assert page.run("document.querySelectorAll('#fleet tbody tr:not([hidden])').length") == MANY_CLUSTERS + 10
         assert (
             page.run("document.querySelectorAll('details.cluster .checks, details.cluster .failure').length")
-            >= MANY + 10
+            >= MANY_CLUSTERS + 10
         )
     finally:
         page.call("Emulation.setScriptExecutionDisabled", value=False)
@@ -179,7 +179,7 @@ def test_hostile_content_is_text(page: Page, tmp_path: Path) -> None:
     cluster = {"name": hostile, "resource_group": hostile, "subscription_id": hostile}
     one = module.cluster(1, cluster=cluster, host=hostile, failure=failure)
     one["job"]["log_tail"] = [hostile]
-    for others in (0, MANY + 1):
+    for others in (0, MANY_CLUSTERS + 1):
         page.open(written(tmp_path, [one, *made(others)[1:]]))
         page.run("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
         page.run("new Promise((done) => setTimeout(done, 200))")

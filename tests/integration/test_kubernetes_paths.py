@@ -14,7 +14,8 @@ import pytest
 import yaml
 from aks_sandbox.testing import Sandbox
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline
-from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_nodes import Expectation, watched
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_nodes import watched
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_observations import Expectation
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import access_of
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import CONFIG_MAP

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, Progress
-from ansible_collections.aks.gpu.plugins.module_utils._azure._cluster_cache import Shown, Snapshot
+from ansible_collections.aks.gpu.plugins.module_utils._azure._cluster_cache import CacheHit, ClusterCache
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
 from ansible_collections.aks.gpu.plugins.module_utils._azure._session import sign_in
 from emulated import RESOURCE_GROUP, Emulated, emulated
@@ -391,7 +391,7 @@ def test_a_token_is_renewed_before_it_expires(azure: Emulated, tmp_path: Path) -
 # --- the library in processes of its own ----------------------------------------------------------------------------
 
 
-def snapshot(azure: Emulated, folder: Path, seconds: float = 60.0) -> Snapshot:
+def snapshot(azure: Emulated, folder: Path, seconds: float = 60.0) -> ClusterCache:
     """A snapshot as a task has it."""
     environment = azure.environment
     options = {
@@ -403,10 +403,10 @@ def snapshot(azure: Emulated, folder: Path, seconds: float = 60.0) -> Snapshot:
         "ca_bundle": environment["REQUESTS_CA_BUNDLE"],
     }
     session = sign_in(options, str(folder), lambda *_secrets: None, Deadline(seconds), Progress())
-    return Snapshot(session.client, session.subscription_id, folder / "clusters")
+    return ClusterCache(session.client, session.subscription_id, folder / "clusters")
 
 
-def shown(azure: Emulated, folder: Path, cluster: str, since: float) -> Shown | None:
+def shown(azure: Emulated, folder: Path, cluster: str, since: float) -> CacheHit | None:
     return snapshot(azure, folder).pool(azure.cluster_path(cluster), "gpunp", since)
 
 

@@ -7,8 +7,10 @@ against.py [--commit COMMIT] [--kind unit|integration] [--old-only] [--why] [ROW
 
 Rows are those of tests/findings.yml; without one, all of them.
 
-The tests of now run twice: in this checkout, and in a temporary copy of it whose plugins/, roles/ and playbooks/ are
-those of the commit, and examples/ too where a row says so. The table says how each test ended there:
+The tests run twice: in this checkout, and in a temporary copy whose plugins/, roles/ and playbooks/ are those of the
+commit, and examples/ too where a row says so. A test that uses today's names would say nothing of an older product. So
+the copy has the tests of NAMES_OF_THEN, the last commit with the names of those products, for every row that its table
+has; row by row, and in a row by position, they are the tests of now. The table says how each test ended there:
 
 assertion     an assertion of the test failed, or nothing raised what the test expects
 missing name  the test uses a function, an option or a role that the older product lacks: this shows nothing
@@ -26,6 +28,7 @@ import collections
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -41,6 +44,9 @@ TABLE = ROOT / "tests" / "findings.yml"
 COMMIT = "ce362f8"
 """The last one before the findings were mended."""
 
+NAMES_OF_THEN = "a867571"
+"""The last commit whose tests use the names of the older products."""
+
 LOGS = ROOT / "build" / "against"
 """What pytest printed."""
 
@@ -55,10 +61,15 @@ Ended = list[dict[str, str]]
 
 @dataclass(frozen=True, order=True)
 class Product:
-    """An older product: that of a commit, and its examples where `examples` is set."""
+    """An older product: that of a commit, and its examples where `examples` is set.
+
+    Attributes:
+        tests: The commit that its tests are taken from; empty for this checkout.
+    """
 
     commit: str
     examples: bool = False
+    tests: str = ""
 
     def __str__(self) -> str:
         return f"{self.commit}-examples" if self.examples else self.commit
@@ -84,11 +95,12 @@ class Finding:
     error: str = ""  # the type of an error that is the finding itself
     not_shown: str = ""
     kept: list[str] = field(default_factory=list)  # tests that only show what the row has now
+    then: dict[str, str] = field(default_factory=dict)  # what NAMES_OF_THEN calls its tests, where it has the row
 
     @property
     def product(self) -> Product:
         """The older product that the row is about."""
-        return Product(self.commit, self.examples)
+        return Product(self.commit, self.examples, NAMES_OF_THEN if self.then else "")
 
     def of(self, kind: str) -> list[str]:
         return [test for test in (*self.tests, *self.kept) if test.startswith(f"tests/{kind}/")]
@@ -104,7 +116,23 @@ def findings(names: Iterable[str]) -> list[Finding]:
     unknown = sorted(set(names) - rows.keys())
     if unknown:
         raise SetUpError(f"{TABLE.relative_to(ROOT)} has no row {', '.join(unknown)}.")
-    return [row for name, row in rows.items() if not names or name in names]
+    asked = [row for name, row in rows.items() if not names or name in names]
+    then = yaml.safe_load(git("show", f"{NAMES_OF_THEN}:{TABLE.relative_to(ROOT)}"))
+    for row in asked:
+        if row.name in then:
+            row.then = paired(row, Finding(row.name, **then[row.name]))
+    return asked
+
+
+def paired(now: Finding, then: Finding) -> dict[str, str]:
+    """What the tests of a row were called then, by what they are called now.
+
+    Raises:
+        SetUpError: The row has other tests now.
+    """
+    if (len(now.tests), len(now.kept)) != (len(then.tests), len(then.kept)):
+        raise SetUpError(f"{now.name} has not as many tests as in {NAMES_OF_THEN}, so they can't be paired.")
+    return dict(zip((*now.tests, *now.kept), (*then.tests, *then.kept), strict=True))
 
 
 def git(*words: str) -> bytes:
@@ -116,21 +144,35 @@ def git(*words: str) -> bytes:
 
 
 def lay_out(folder: Path, product: Product) -> None:
-    """Copy this checkout, with an older product."""
+    """Copy this checkout, or that of the tests, with an older product."""
+    if product.tests:
+        unpack(folder, product.tests)
+        for name in product.folders:
+            shutil.rmtree(folder / name)
+    else:
+        copy_checkout(folder, product)
+    unpack(folder, product.commit, *product.folders)
+    # Its own copy of environment.py links the collection.
+    subprocess.run(
+        [sys.executable, "-c", "import environment; environment.link_collection()"],
+        cwd=folder / "tests" / "tools", env={**os.environ, "PYTHONPATH": str(folder / "tests" / "tools")}, check=True,
+    )  # fmt: skip
+
+
+def unpack(folder: Path, commit: str, *names: str) -> None:
+    """Write what a commit has, or the named parts of it, into a folder."""
+    with tarfile.open(fileobj=io.BytesIO(git("archive", "--format=tar", commit, "--", *names))) as archive:
+        archive.extractall(folder, filter="data")
+
+
+def copy_checkout(folder: Path, product: Product) -> None:
+    """Copy this checkout without what belongs to the product."""
     for name in git("ls-files", "-z", "--cached", "--others", "--exclude-standard").decode().split("\0"):
         source = ROOT / name
         if name and name.split("/")[0] not in product.folders and (source.is_file() or source.is_symlink()):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(source.read_bytes())
             (folder / name).chmod(source.stat().st_mode)
-    archived = git("archive", "--format=tar", product.commit, "--", *product.folders)
-    with tarfile.open(fileobj=io.BytesIO(archived)) as archive:
-        archive.extractall(folder, filter="data")
-    # Its own copy of environment.py links the collection.
-    subprocess.run(
-        [sys.executable, "-c", "import environment; environment.link_collection()"],
-        cwd=folder / "tests" / "tools", env={**os.environ, "PYTHONPATH": str(folder / "tests" / "tools")}, check=True,
-    )  # fmt: skip
 
 
 def endings(root: Path, kind: str, tests: list[str], report: Path, log: Path) -> dict[str, Ended]:
@@ -190,6 +232,7 @@ def run(kind: str, rows: list[Finding], product: Product, old_only: bool, folder
     tests = sorted({test for row in rows for test in row.of(kind)})
     if not tests:
         return {}
+    then = {test: old for row in rows for test, old in row.then.items()}
     places = {"old": folder / "tree"} if old_only else {"now": ROOT, "old": folder / "tree"}
     found: Results = {(product, test): {} for test in tests}
     for name, root in places.items():
@@ -197,8 +240,10 @@ def run(kind: str, rows: list[Finding], product: Product, old_only: bool, folder
         log = LOGS / f"{kind}-{'now' if name == 'now' else product}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.unlink(missing_ok=True)
-        for test, ended in endings(root, kind, tests, folder / f"{kind}-{name}.jsonl", log).items():
-            found[product, test][name] = ended
+        called = {test: test if name == "now" else then.get(test, test) for test in tests}
+        by_name = endings(root, kind, sorted(set(called.values())), folder / f"{kind}-{name}.jsonl", log)
+        for test in tests:
+            found[product, test][name] = by_name[called[test]]
     return found
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, Progress
-from ansible_collections.aks.gpu.plugins.module_utils._azure._session import READ_SECONDS, sign_in
+from ansible_collections.aks.gpu.plugins.module_utils._azure._session import METADATA_READ_SECONDS, sign_in
 from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import cluster
 
 TELLING = ("dnsPrefix", "fqdn", "azurePortalFQDN", "privateFQDN", "nodeResourceGroup", "issuerURL", "principalId",
@@ -30,7 +30,7 @@ def look(resource_group: str, name: str, subscription: str | None) -> dict[str, 
         Failure: It can't be read.
     """
     params = {"subscription_id": subscription or None, "auth_source": None}
-    session = sign_in(params, None, lambda *_secrets: None, Deadline(READ_SECONDS), Progress())
+    session = sign_in(params, None, lambda *_secrets: None, Deadline(METADATA_READ_SECONDS), Progress())
     body = cluster(session.client, session.subscription_id, resource_group, name)
     properties = body.get("properties") or {}
     profiles = properties.get("agentPoolProfiles") or []

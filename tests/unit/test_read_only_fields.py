@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.aks.gpu.plugins.module_utils._monitoring._cluster import writable
+from ansible_collections.aks.gpu.plugins.module_utils._monitoring._cluster import writable_cluster
 from azure.mgmt.containerservice import models
 from sdk_models import fields_of, is_model
 
@@ -58,6 +58,6 @@ def test_the_models_are_looked_through() -> None:
 
 @pytest.mark.parametrize("path", READ_ONLY, ids=".".join)
 def test_what_the_official_sdk_marks_as_read_only_is_not_sent(path: tuple[str, ...]) -> None:
-    sent = writable({"properties": _made(path)})["properties"]
+    sent = writable_cluster({"properties": _made(path)})["properties"]
     assert not _holds(sent, path)
     assert sent["sibling"] == "ours"

@@ -11,11 +11,11 @@ from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._aks import _kubeconfig_plan
 from ansible_collections.aks.gpu.plugins.module_utils._aks._kubelogin import login_arguments
-from ansible_collections.aks.gpu.plugins.module_utils._aks._run_command import is_closed
+from ansible_collections.aks.gpu.plugins.module_utils._aks._run_command import requires_run_command
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Task
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
-from ansible_collections.aks.gpu.plugins.module_utils._azure._session import connect
+from ansible_collections.aks.gpu.plugins.module_utils._azure._session import open_session
 from ansible_collections.aks.gpu.plugins.module_utils._azure._sign_in import choose, require_subscription
 from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import (
     cluster,
@@ -23,6 +23,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription impor
     cluster_path,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _kubeconfig as kubeconfigs
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _kubelogin
 
 
 def source_of(task: Task) -> _kubeconfig_plan.Source:
@@ -41,7 +42,7 @@ def source_of(task: Task) -> _kubeconfig_plan.Source:
 
     def fetch() -> str:
         try:
-            return cluster_credentials(connect(task).client, subscription_id, group, name, admin)
+            return cluster_credentials(open_session(task).client, subscription_id, group, name, admin)
         except AzureError as error:
             if "local account" not in error.azure_message.lower():
                 raise
@@ -51,15 +52,17 @@ def source_of(task: Task) -> _kubeconfig_plan.Source:
                 **error.details,
             ) from error
 
-    def login() -> kubeconfigs.Login:
-        method, values, trust = login_arguments(choice, connect(task).client.cloud, params, params["login"])
-        return kubeconfigs.login_of(method, values, **trust)
+    def login() -> _kubelogin.KubeloginConfig:
+        method, values, trust = login_arguments(choice, open_session(task).client.cloud, params, params["login"])
+        return _kubelogin.kubelogin_config(method, values, **trust)
 
     def only_by_run_command(config: dict[str, Any]) -> bool:
         if params["run_command"] != "auto":
             return bool(params["run_command"] == "always")
         reason = _kubeconfig_plan.unreachable(task, config)
-        return reason is not None and is_closed(cluster(connect(task).client, subscription_id, group, name), reason)
+        return reason is not None and requires_run_command(
+            cluster(open_session(task).client, subscription_id, group, name), reason
+        )
 
     identity = kubeconfigs.Identity(cluster_path(subscription_id, group, name), group, name, admin)
     signed_in_as = "\n".join([*map(str, choice.principal), params["login"]])

@@ -11,7 +11,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._aks._credentials import s
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import ArgumentSpec
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS, CLUSTER_OPTIONS
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _kubeconfig as kubeconfigs
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _kubelogin
 
 KUBECONFIG_ARGUMENTS = AZURE_ARGUMENTS.merge(
     ArgumentSpec(
@@ -24,7 +24,7 @@ KUBECONFIG_ARGUMENTS = AZURE_ARGUMENTS.merge(
             "merge": {"type": "bool", "default": False},
             "context": {"type": "str"},
             "set_current_context": {"type": "bool", "default": False},
-            "login": {"type": "str", "choices": ["auto", *kubeconfigs.LOGINS], "default": "auto"},
+            "login": {"type": "str", "choices": ["auto", *_kubelogin.KUBELOGIN_METHODS], "default": "auto"},
             "run_command": {"type": "str", "choices": ["never", "auto", "always"], "default": "never"},
             "return_content": {"type": "bool", "default": False},
         },
@@ -36,4 +36,4 @@ KUBECONFIG_ARGUMENTS = AZURE_ARGUMENTS.merge(
 
 def plan_kubeconfig(task: Task) -> Plan:
     """Plans what the module ``kubeconfig`` does."""
-    return _kubeconfig_plan.plan(task, source_of(task))
+    return _kubeconfig_plan.plan_kubeconfig_files(task, source_of(task))

@@ -17,6 +17,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible import _files
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _kubeconfig as kubeconfigs
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _kubelogin
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import access_of
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import (
@@ -44,12 +45,12 @@ class Source:
 
     identity: kubeconfigs.Identity
     fetch: Callable[[], str]
-    login: Callable[[], kubeconfigs.Login]
+    login: Callable[[], _kubelogin.KubeloginConfig]
     only_by_run_command: Callable[[dict[str, Any]], bool]
     signed_in_as: str = ""
 
 
-def plan(task: Task, source: Source) -> Plan:
+def plan_kubeconfig_files(task: Task, source: Source) -> Plan:
     """Plans a task of the module ``kubeconfig``.
 
     Without a path the file is private to the run, and written at once, in check mode too: later tasks of a check need
@@ -71,9 +72,9 @@ def plan(task: Task, source: Source) -> Plan:
     if path is None:
         return _private(task, source)
     if task.params["merge"]:
-        return _merged(task, source, path)
+        return _plan_merge(task, source, path)
     _refuse_foreign(path, source.identity)
-    return _whole(task, path, _lasting(task, source))
+    return _plan_file(task, path, _lasting(task, source))
 
 
 def for_one_task(task: Task, source: Source) -> tuple[Any, Callable[[], object] | None]:
@@ -88,7 +89,7 @@ def for_one_task(task: Task, source: Source) -> tuple[Any, Callable[[], object] 
     """
     if task.params["directory"] is None and task.run_directory is None:
         return _fetched(task, source), None
-    planned = plan(task, source)
+    planned = plan_kubeconfig_files(task, source)
     return planned.result["path"], planned.apply
 
 
@@ -113,7 +114,7 @@ def _refuse_foreign(path: Path, identity: kubeconfigs.Identity) -> None:
         )
 
 
-def _masked(task: Task, config: dict[str, Any]) -> dict[str, Any]:
+def _masked_kubeconfig(task: Task, config: dict[str, Any]) -> dict[str, Any]:
     """Returns the kubeconfig; what is secret in it is shown nowhere unless the content is asked for."""
     if not task.params["return_content"]:
         task.secret(*kubeconfig_secrets(config))
@@ -122,12 +123,12 @@ def _masked(task: Task, config: dict[str, Any]) -> dict[str, Any]:
 
 def _fetched(task: Task, source: Source) -> dict[str, Any]:
     """Returns the cluster's own kubeconfig, named and marked, with a sign-in that needs no person."""
-    config = kubeconfigs.parse(source.fetch(), f"Azure's kubeconfig of {source.identity.name}")
-    if kubeconfigs.needs_login(config):
-        config = kubeconfigs.convert(config, source.login())
-    _masked(task, config)
+    config = kubeconfigs.parse_kubeconfig(source.fetch(), f"Azure's kubeconfig of {source.identity.name}")
+    if _kubelogin.needs_login(config):
+        config = _kubelogin.convert(config, source.login())
+    _masked_kubeconfig(task, config)
     run_command = source.only_by_run_command(config)
-    return kubeconfigs.own(config, source.identity, task.params["context"], run_command=run_command)
+    return kubeconfigs.with_az_names(config, source.identity, task.params["context"], run_command=run_command)
 
 
 def unreachable(task: Task, config: dict[str, Any]) -> str | None:
@@ -150,13 +151,13 @@ def unreachable(task: Task, config: dict[str, Any]) -> str | None:
 
 def _lasting(task: Task, source: Source) -> dict[str, Any]:
     """Returns the cluster's own kubeconfig for a file that outlives the run: without the principal's secret."""
-    return kubeconfigs.without_login_secrets(_fetched(task, source))
+    return _kubelogin.without_login_secrets(_fetched(task, source))
 
 
-def _result(task: Task, path: Path | None, context: str | None, config: dict[str, Any]) -> dict[str, Any]:
+def _kubeconfig_result(task: Task, path: Path | None, context: str | None, config: dict[str, Any]) -> dict[str, Any]:
     result = {"path": str(path) if path else None, "context": context}
     if task.params["return_content"]:
-        result["kubeconfig"] = kubeconfigs.render(kubeconfigs.without_login_secrets(config))
+        result["kubeconfig"] = kubeconfigs.render(_kubelogin.without_login_secrets(config))
     return result
 
 
@@ -168,15 +169,15 @@ def _private(task: Task, source: Source) -> Plan:
                 hint="Set O(path), or O(return_content), or delegate the task to localhost.",
             )
         config = _fetched(task, source)
-        return Plan(False, _result(task, None, config["current-context"], config))
+        return Plan(False, _kubeconfig_result(task, None, config["current-context"], config))
     path = _private_path(task, source)
     with _files.locked(path.with_suffix(".lock")):
         text = kubeconfigs.read(path)
         if text is None:
             text = kubeconfigs.render(_fetched(task, source))
             _files.write_private(path, text)
-    config = kubeconfigs.parse(text, str(path))
-    return Plan(False, _result(task, path, config["current-context"], config))
+    config = kubeconfigs.parse_kubeconfig(text, str(path))
+    return Plan(False, _kubeconfig_result(task, path, config["current-context"], config))
 
 
 def _private_path(task: Task, source: Source) -> Path:
@@ -191,25 +192,31 @@ def _private_path(task: Task, source: Source) -> Path:
 def _kept(task: Task, source: Source, path: Path) -> Plan:
     text = kubeconfigs.read(path)
     if text is not None and _is_valid(task, text, source, path):
-        return _whole(task, path, _masked(task, kubeconfigs.parse(text, str(path))))
+        return _plan_file(task, path, _masked_kubeconfig(task, kubeconfigs.parse_kubeconfig(text, str(path))))
     if task.run_directory is None:
-        return _whole(task, path, _lasting(task, source))
+        return _plan_file(task, path, _lasting(task, source))
     # Later tasks of a check need a file all the same: one for each that is to be written.
     private = _private_path(task, source)
     private = private.with_name(f"{hashlib.sha256(str(path).encode()).hexdigest()[:12]}-{private.name}")
-    foretold = kubeconfigs.read(private)
-    config = _fetched(task, source) if foretold is None else _masked(task, kubeconfigs.parse(foretold, str(private)))
-    planned = _whole(task, path, kubeconfigs.without_login_secrets(config))
+    predicted_text = kubeconfigs.read(private)
+    config = (
+        _fetched(task, source)
+        if predicted_text is None
+        else _masked_kubeconfig(task, kubeconfigs.parse_kubeconfig(predicted_text, str(private)))
+    )
+    planned = _plan_file(task, path, _kubelogin.without_login_secrets(config))
     if planned.apply is None:
         return planned
-    if foretold is None:
+    if predicted_text is None:
         _files.write_private(private, kubeconfigs.render(config))
-    return replace(planned, result={**planned.result, "path": str(private)}, foretold=foretold is not None)
+    return replace(
+        planned, result={**planned.result, "path": str(private)}, already_reported=predicted_text is not None
+    )
 
 
 def _is_valid(task: Task, text: str, source: Source, path: Path) -> bool:
     try:
-        config = kubeconfigs.parse(text, str(path))
+        config = kubeconfigs.parse_kubeconfig(text, str(path))
     except InvalidKubeconfig:
         return False
     if not kubeconfigs.context_of(config, source.identity):
@@ -217,19 +224,19 @@ def _is_valid(task: Task, text: str, source: Source, path: Path) -> bool:
     wanted = task.params["run_command"]
     if wanted != "auto" and kubeconfigs.by_run_command(config) != (wanted == "always"):
         return False
-    if kubeconfigs.needs_login(config):
-        now = kubeconfigs.without_login_secrets(kubeconfigs.convert(config, source.login()))
+    if _kubelogin.needs_login(config):
+        now = _kubelogin.without_login_secrets(_kubelogin.convert(config, source.login()))
         if now != config:
             return False
     end = kubeconfigs.expires(config)
     return end is None or end - datetime.datetime.now(datetime.timezone.utc) > VALID_FOR
 
 
-def _whole(task: Task, path: Path, config: dict[str, Any]) -> Plan:
+def _plan_file(task: Task, path: Path, config: dict[str, Any]) -> Plan:
     text = kubeconfigs.render(config)
     old = kubeconfigs.read(path)
     same = old is not None and _data(old, path) == config and _files.mode_of(path) == _files.PRIVATE
-    result = _result(task, path, config["current-context"], config)
+    result = _kubeconfig_result(task, path, config["current-context"], config)
 
     def write() -> dict[str, Any]:
         _make_directory(path.parent)
@@ -237,10 +244,10 @@ def _whole(task: Task, path: Path, config: dict[str, Any]) -> Plan:
             _files.write_private(_files.followed(path), text)
         return result
 
-    return Plan(not same, result, None if same else write, before=_shown(old, path), after=_shown(text, path))
+    return Plan(not same, result, None if same else write, before=_diff_text(old, path), after=_diff_text(text, path))
 
 
-def _merged(task: Task, source: Source, path: Path) -> Plan:
+def _plan_merge(task: Task, source: Source, path: Path) -> Plan:
     addition = _lasting(task, source)
 
     def merged(text: str) -> tuple[str, str]:
@@ -262,10 +269,10 @@ def _merged(task: Task, source: Source, path: Path) -> Plan:
         with kubeconfigs.locked_file(path):
             now, name = merged(kubeconfigs.read(path) or "")
             _files.write_private(_files.followed(path), now, mode=_files.mode_of(path) or _files.PRIVATE)
-        return _result(task, path, name, addition)
+        return _kubeconfig_result(task, path, name, addition)
 
-    result = _result(task, path, context, addition)
-    return Plan(changed, result, write if changed else None, before=_shown(old, path), after=_shown(text, path))
+    result = _kubeconfig_result(task, path, context, addition)
+    return Plan(changed, result, write if changed else None, before=_diff_text(old, path), after=_diff_text(text, path))
 
 
 def _absent(task: Task, source: Source, path: Path | None, directory: Path | None) -> Plan:
@@ -282,7 +289,9 @@ def _absent(task: Task, source: Source, path: Path | None, directory: Path | Non
             return result
 
         changed = text != old
-        return Plan(changed, result, write if changed else None, before=_shown(old, path), after=_shown(text, path))
+        return Plan(
+            changed, result, write if changed else None, before=_diff_text(old, path), after=_diff_text(text, path)
+        )
     private = path is None and directory is None
     if private and task.run_directory is None:
         return Plan(False, result)
@@ -296,7 +305,7 @@ def _absent(task: Task, source: Source, path: Path | None, directory: Path | Non
         target.unlink(missing_ok=True)
         return result
 
-    before = None if private else _shown(kubeconfigs.read(target), target)
+    before = None if private else _diff_text(kubeconfigs.read(target), target)
     return Plan(
         exists and not private, result, delete if exists else None, before=before, after=None if private else {}
     )
@@ -304,12 +313,12 @@ def _absent(task: Task, source: Source, path: Path | None, directory: Path | Non
 
 def _data(text: str, path: Path) -> dict[str, Any] | None:
     try:
-        return kubeconfigs.parse(text, str(path))
+        return kubeconfigs.parse_kubeconfig(text, str(path))
     except InvalidKubeconfig:
         return None
 
 
-def _shown(text: str | None, path: Path) -> dict[str, Any]:
+def _diff_text(text: str | None, path: Path) -> dict[str, Any]:
     """Returns what a diff may show of a file: no secret is in it."""
     if text is None:
         return {}

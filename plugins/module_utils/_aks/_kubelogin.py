@@ -12,7 +12,7 @@ from typing import Any
 from ansible_collections.aks.gpu.plugins.module_utils._azure._cloud import Cloud
 from ansible_collections.aks.gpu.plugins.module_utils._azure._sign_in import Choice
 
-LOGINS = {
+LOGIN_METHODS = {
     "cli": "azurecli",
     "msi": "msi",
     "secret": "spn",
@@ -37,9 +37,9 @@ def login_arguments(
     # Without any proof of identity the az CLI comes first, and a managed identity where nobody has run az login.
     methods = [one for one in choice.methods if one.kind != "cli" or "cli_subscription_id" in choice.settings]
     methods = methods or list(choice.methods)
-    method = next((one for one in methods if wanted in ("auto", LOGINS[one.kind])), None)
+    method = next((one for one in methods if wanted in ("auto", LOGIN_METHODS[one.kind])), None)
     trust = {"authority": None if cloud.public else cloud.authority, "ca_bundle": choice.settings.get("ca_bundle")}
     if method is None:
         return "azurecli" if wanted == "auto" else wanted, dict(params), trust
     other = {"secret": "x509_certificate_path", "certificate": "secret"}.get(method.kind)
-    return LOGINS[method.kind], {name: value for name, value in method.values.items() if name != other}, trust
+    return LOGIN_METHODS[method.kind], {name: value for name, value in method.values.items() if name != other}, trust

@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Task
-    from ansible_collections.aks.gpu.plugins.module_utils._azure._client import Answer, ArmClient
+    from ansible_collections.aks.gpu.plugins.module_utils._azure._client import ArmClient, ArmResponse
 
-READ_SECONDS = 300.0
+RUN_COMMAND_READ_SECONDS = 300.0
 """How long a task without ``wait_timeout`` may take."""
 
-SPARE_SECONDS = 300.0
+RUN_COMMAND_SPARE_SECONDS = 300.0
 """So much longer than its wait may a task take, for what it does before and after."""
 
 COMMAND_SECONDS = 240.0
 """How long a command may take, its Pod's start included. AKS itself gives up a Pod that does not start in a minute."""
 
-FIRST_INTERVAL = 1.0
-LONGEST_INTERVAL = 5.0
+RUN_COMMAND_FIRST_INTERVAL = 1.0
+RUN_COMMAND_LONGEST_INTERVAL = 5.0
 DOING = "Running a command in the cluster"
 
 
-class _Quiet(Progress):
+class SilentProgress(Progress):
     """A wait says itself how far it is; each command that it takes is not worth a line."""
 
     def __call__(self, state: str) -> None:
@@ -63,9 +63,11 @@ def executor(task: Task, cluster_id: str, server_id: str | None) -> Callable[[st
     from ansible_collections.aks.gpu.plugins.module_utils._azure._policies import Call
     from ansible_collections.aks.gpu.plugins.module_utils._azure._session import sign_in
 
-    deadline = task.deadline(float(task.params.get("wait_timeout") or READ_SECONDS) + SPARE_SECONDS)
+    deadline = task.deadline(
+        float(task.params.get("wait_timeout") or RUN_COMMAND_READ_SECONDS) + RUN_COMMAND_SPARE_SECONDS
+    )
     params = {**task.params, "subscription_id": task.params.get("subscription_id") or _subscription_of(cluster_id)}
-    client = sign_in(params, task.run_directory, task.secret, deadline, _Quiet()).client
+    client = sign_in(params, task.run_directory, task.secret, deadline, SilentProgress()).client
 
     def execute(command: str, files: bytes) -> tuple[int, str]:
         body = {"command": command, "context": base64.b64encode(files).decode()}
@@ -73,16 +75,16 @@ def executor(task: Task, cluster_id: str, server_id: str | None) -> Callable[[st
             body["clusterToken"] = client.token(server_id)
         answer = client.begin(
             client.aks.managed_clusters.begin_run_command,
-            *_place_of(cluster_id),
+            *_result_url(cluster_id),
             body=body,
             call=Call(DOING, repeatable=False),
         )
-        return _ended(client, answer, task.deadline(COMMAND_SECONDS))
+        return _wait_for_result(client, answer, task.deadline(COMMAND_SECONDS))
 
     return execute
 
 
-def is_closed(cluster: Mapping[str, Any], reason: str) -> bool:
+def requires_run_command(cluster: Mapping[str, Any], reason: str) -> bool:
     """Says that AKS's run-command is the way to a cluster whose API server can't be reached.
 
     Args:
@@ -119,23 +121,23 @@ def _subscription_of(cluster_id: str) -> str:
     return cluster_id.split("/")[2]
 
 
-def _place_of(cluster_id: str) -> tuple[str, str]:
+def _result_url(cluster_id: str) -> tuple[str, str]:
     """Returns the resource group and the name of a cluster."""
     parts = cluster_id.split("/")
     return unquote(parts[4]), unquote(parts[8])
 
 
-def _ended(client: ArmClient, answer: Answer, deadline: Deadline) -> tuple[int, str]:
+def _wait_for_result(client: ArmClient, answer: ArmResponse, deadline: Deadline) -> tuple[int, str]:
     where = answer.headers.get("location")
-    interval = FIRST_INTERVAL
+    interval = RUN_COMMAND_FIRST_INTERVAL
     while answer.status == 202:
         if not where:
             raise Failure(f"{DOING}: Azure does not say where its result will be.")
         if deadline.expired:
             raise DeadlineExceeded(f"{DOING}: it has not ended after {deadline.seconds:.0f} s.")
         client.pause(answer.retry_after if answer.retry_after is not None else interval)
-        interval = min(LONGEST_INTERVAL, interval * 1.5)
-        answer = client.get(where, "", doing=DOING)
+        interval = min(RUN_COMMAND_LONGEST_INTERVAL, interval * 1.5)
+        answer = client.get(where, "", activity=DOING)
     body = answer.body if isinstance(answer.body, Mapping) else {}
     properties = body.get("properties") or {}
     if str(properties.get("provisioningState")).lower() != "succeeded":

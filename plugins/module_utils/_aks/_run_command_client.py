@@ -29,14 +29,14 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import De
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import Access
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import (
-    Ask,
     Client,
+    ReadRequest,
+    error_from_response,
     is_transient,
-    refusal,
     target_of,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError, Unreachable
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._http import Answer
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._http import ApiResponse
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._logs import LogPlace
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import (
     bounded_lines,
@@ -46,7 +46,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import (
 )
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, Watch, observe
 
-Execute = Callable[[str, bytes], tuple[int, str]]
+CommandRunner = Callable[[str, bytes], tuple[int, str]]
 """Runs a command line in the cluster, with a zip of its files; returns its exit status and all that it printed."""
 
 COMMAND = "bash aks-gpu.sh"
@@ -56,11 +56,11 @@ MOST_LOGGED = 512 * 1024
 MOST_OF_LOGS = 1024 * 1024
 """So much of all logs of a look is read (bytes), the same of each, its end; packed, it has room in an output."""
 
-FIRST_PAUSE = 2.0
-LONGEST_PAUSE = 10.0
+RUN_COMMAND_FIRST_PAUSE = 2.0
+RUN_COMMAND_LONGEST_PAUSE = 10.0
 """Seconds between two looks of a wait; each look starts a Pod."""
 
-SCRIPT = r"""#!/bin/bash
+RUN_COMMAND_SCRIPT = r"""#!/bin/bash
 # Sends the requests r0, r1, ... to the API server, and prints what it answers: packed, since output is limited.
 set -u
 work=$(mktemp -d) || exit 90
@@ -101,7 +101,7 @@ echo aks-gpu-end
 _OUTPUT = re.compile(r"aks-gpu-begin\s(.*)aks-gpu-end", re.DOTALL)
 
 
-def wire(method: str, target: str, fields: Iterable[tuple[str, str]], data: bytes | None) -> bytes:
+def encode_request(method: str, target: str, fields: Iterable[tuple[str, str]], data: bytes | None) -> bytes:
     """Returns a request as it goes over the wire; by HTTP/1.0, so that the answer ends with its connection.
 
     Args:
@@ -115,7 +115,7 @@ def wire(method: str, target: str, fields: Iterable[tuple[str, str]], data: byte
     return "\r\n".join([f"{method} {target} HTTP/1.0", *lines, "", ""]).encode("latin-1") + (data or b"")
 
 
-def packed(requests: Sequence[bytes], ends: Mapping[int, int] | None = None) -> bytes:
+def pack_requests(requests: Sequence[bytes], ends: Mapping[int, int] | None = None) -> bytes:
     """Returns the zip of the files of a command.
 
     Args:
@@ -124,7 +124,7 @@ def packed(requests: Sequence[bytes], ends: Mapping[int, int] | None = None) -> 
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("aks-gpu.sh", SCRIPT)
+        archive.writestr("aks-gpu.sh", RUN_COMMAND_SCRIPT)
         for number, request in enumerate(requests):
             archive.writestr(f"r{number}", request)
         for number, size in (ends or {}).items():
@@ -132,7 +132,7 @@ def packed(requests: Sequence[bytes], ends: Mapping[int, int] | None = None) -> 
     return buffer.getvalue()
 
 
-def unpacked(status: int, output: str) -> list[Answer]:
+def unpack_responses(status: int, output: str) -> list[ApiResponse]:
     """Returns the answers that a command printed.
 
     Args:
@@ -161,23 +161,23 @@ def unpacked(status: int, output: str) -> list[Answer]:
     answers = []
     while stream:
         size, _newline, rest = stream.partition(b"\n")
-        answers.append(_answer(rest[: int(size)]))
+        answers.append(_parse_response(rest[: int(size)]))
         stream = rest[int(size) :]
     return answers
 
 
-def _answer(raw: bytes) -> Answer:
+def _parse_response(raw: bytes) -> ApiResponse:
     head, _blank, content = raw.partition(b"\r\n\r\n")
     first, *lines = head.decode(errors="replace").split("\r\n")
     words = first.split(" ", 2)
     if len(words) < 2 or not words[1].isdigit():
         raise Unreachable("The API server did not answer AKS's run-command.", transient=True)
     headers = dict(line.split(": ", 1) for line in lines if ": " in line)
-    return Answer(int(words[1]), words[2] if len(words) > 2 else "", headers, content)
+    return ApiResponse(int(words[1]), words[2] if len(words) > 2 else "", headers, content)
 
 
 @dataclass(frozen=True)
-class LogAsk(Ask):
+class LogReadRequest(ReadRequest):
     """A log of which the end is read.
 
     Attributes:
@@ -195,32 +195,32 @@ class RunCommandClient(Client):
         execute: Runs commands in its cluster.
     """
 
-    def __init__(self, access: Access, execute: Execute) -> None:
+    def __init__(self, access: Access, execute: CommandRunner) -> None:
         super().__init__(access)
         self._execute = execute
 
-    def exchange(self, asks: Sequence[Ask]) -> list[Any]:
+    def read_many(self, asks: Sequence[ReadRequest]) -> list[Any]:
         """Sends requests by one command, and returns their answers: the objects, or the errors."""
-        answers = self._carried(
+        answers = self._send_requests(
             [self._wire("GET", target_of(ask.path, ask.query), {"Accept": ask.accept}, None) for ask in asks],
-            {number: ask.end for number, ask in enumerate(asks) if isinstance(ask, LogAsk)},
+            {number: ask.end for number, ask in enumerate(asks) if isinstance(ask, LogReadRequest)},
         )
-        return [self._judged(ask, answer) for ask, answer in zip(asks, answers, strict=True)]
+        return [self._to_result(ask, answer) for ask, answer in zip(asks, answers, strict=True)]
 
     def _wire(self, method: str, target: str, headers: dict[str, str], body: Any) -> bytes:
         data = None if body is None else json.dumps(body).encode()
-        return wire(method, target, (*headers.items(), *self.access.impersonation), data)
+        return encode_request(method, target, (*headers.items(), *self.access.impersonation), data)
 
-    def _carried(self, requests: Sequence[bytes], ends: Mapping[int, int] | None = None) -> list[Answer]:
-        answers = unpacked(*self._execute(COMMAND, packed(requests, ends)))
+    def _send_requests(self, requests: Sequence[bytes], ends: Mapping[int, int] | None = None) -> list[ApiResponse]:
+        answers = unpack_responses(*self._execute(COMMAND, pack_requests(requests, ends)))
         if len(answers) != len(requests):
             raise Unreachable("AKS's run-command did not hand all answers on.", transient=True)
         return answers
 
-    def _judged(self, ask: Ask, answer: Answer) -> Any:
+    def _to_result(self, ask: ReadRequest, answer: ApiResponse) -> Any:
         if answer.status_code >= 300:
-            return refusal("GET", ask.path, answer, self.access.credentials.kind)
-        if isinstance(ask, LogAsk):
+            return error_from_response("GET", ask.path, answer, self.access.credentials.kind)
+        if isinstance(ask, LogReadRequest):
             return answer.content
         if ask.accept == "*/*":
             return answer.content.decode(errors="replace")
@@ -231,10 +231,10 @@ class RunCommandClient(Client):
 
     def _carry(
         self, method: str, target: str, headers: dict[str, str], body: Any, read_seconds: float, *, stream: bool
-    ) -> Answer:
+    ) -> ApiResponse:
         if stream:
             raise KubernetesError("Nothing can be followed through AKS's run-command.")
-        (answer,) = self._carried([self._wire(method, target, headers, body)])
+        (answer,) = self._send_requests([self._wire(method, target, headers, body)])
         return answer
 
 
@@ -276,12 +276,12 @@ class RunCommandWatch(Watch):
             DeadlineExceeded: The cluster did not answer in time.
         """
         state = State()
-        pause = FIRST_PAUSE
+        pause = RUN_COMMAND_FIRST_PAUSE
         seen = False
         while not (seen and deadline.expired):
             try:
                 self._look(state)
-                seen, pause = True, min(LONGEST_PAUSE, pause * 1.5) if seen else FIRST_PAUSE
+                seen, pause = True, min(RUN_COMMAND_LONGEST_PAUSE, pause * 1.5) if seen else RUN_COMMAND_FIRST_PAUSE
             except Failure as error:
                 # Once it has worked, a command that can't be run, for want of room for its Pod, say, may work again.
                 if not seen and not (isinstance(error, KubernetesError) and is_transient(error)):
@@ -297,14 +297,14 @@ class RunCommandWatch(Watch):
 
     def _look(self, state: State) -> None:
         logs = {key: log for key, log in self._wanted.items() if not log.read}
-        asks = [Ask(query.path, _selectors(query)) for query in self._queries.values()]
+        asks = [ReadRequest(query.path, _selectors(query)) for query in self._queries.values()]
         end = MOST_OF_LOGS // max(1, len(logs))
         asks += [
-            LogAsk(f"{log.path}/log", {"container": log.container, **log.place.query()}, "*/*", end)
+            LogReadRequest(f"{log.path}/log", {"container": log.container, **log.place.query()}, "*/*", end)
             for log in logs.values()
         ]
         final = {key for key, log in logs.items() if log.final}
-        answers = iter(self._remote.exchange(asks))
+        answers = iter(self._remote.read_many(asks))
         for (name, query), answer in zip(self._queries.items(), answers, strict=False):
             if isinstance(answer, KubernetesError):
                 if not query.optional or not (is_transient(answer) or answer.status in (403, 404)):

@@ -74,10 +74,10 @@ def plan_in_cluster(task: Task, plan: Callable[[Task, Connect], Plan]) -> Plan:
 
 
 def _planned(task: Task, plan: Callable[[Task, Connect], Plan]) -> Plan:
-    return plan(task, partial(connect, task))
+    return plan(task, partial(connect_to_cluster, task))
 
 
-def connect(task: Task) -> Client:
+def connect_to_cluster(task: Task) -> Client:
     """Returns a client of the cluster that the options of a task name.
 
     Args:

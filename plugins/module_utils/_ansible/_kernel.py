@@ -32,7 +32,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._option_names imp
     with_names,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, Progress
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._secrets import MASK, masked, register
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._secrets import MASK, mask_secrets, register
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._values import misread_texts, without_unset
 
 Kept = TypeVar("Kept")
@@ -66,7 +66,7 @@ class Plan:
         before: The state now, for ``--diff``; only what the options own.
         after: The state to come, likewise.
         warnings: Shown to the user, in check mode as well.
-        foretold: True when an earlier task of this run has predicted this change: check mode does not report it again.
+        already_reported: An earlier task of this run has predicted this change, so check mode does not report it again.
     """
 
     changed: bool
@@ -75,7 +75,7 @@ class Plan:
     before: Any = None
     after: Any = None
     warnings: list[str] = field(default_factory=list)
-    foretold: bool = False
+    already_reported: bool = False
 
 
 class Executed(NamedTuple):
@@ -201,7 +201,7 @@ class Task:
         self._module.warn(self._masked(with_names(text, named_here())))
 
     def _masked(self, text: str) -> str:
-        return str(masked(text, self._module.no_log_values))
+        return str(mask_secrets(text, self._module.no_log_values))
 
 
 class _Module(AnsibleModule):
@@ -297,9 +297,9 @@ def run(spec: ArgumentSpec, plan: Callable[[Task], Plan], *, supports_check_mode
             for text in planned.warnings:
                 task.warn(text)
             result = planned.result if module.check_mode or planned.apply is None else planned.apply()
-            foretold = module.check_mode and planned.foretold
-            outcome = {"changed": planned.changed and not foretold, **result}
-            if module._diff and not foretold and (planned.before is not None or planned.after is not None):
+            already_reported = module.check_mode and planned.already_reported
+            outcome = {"changed": planned.changed and not already_reported, **result}
+            if module._diff and not already_reported and (planned.before is not None or planned.after is not None):
                 outcome["diff"] = {"before": planned.before or "", "after": planned.after or ""}
         except Failure as caught:
             failure = caught

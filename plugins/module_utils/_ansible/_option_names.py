@@ -18,7 +18,7 @@ from typing import Any
 ROLE_VARIABLE = "AKS_GPU_ROLE"
 """Environment variable by which an action plugin says of which role of the collection the task is."""
 
-SHARED = {
+SHARED_VARIABLES = {
     "cluster_name": "aks_cluster_name",
     "gpu_stack": "gpu_stack",
     "kubeconfig": "aks_kubeconfig",
@@ -30,7 +30,7 @@ SHARED = {
 }
 """Options that are the same variable in every role."""
 
-ROLES: dict[str, frozenset[str]] = {
+ROLE_OPTIONS: dict[str, frozenset[str]] = {
     "device_plugin": frozenset({"state", "wait_timeout"}),
     "gpu_monitoring": frozenset(
         {"create_azure_monitor_workspace", "create_workspace", "only_created_by_us", "wait_timeout"}
@@ -72,8 +72,8 @@ def _itself(option: str) -> str | None:
 
 def named_in_role(role: str) -> Named:
     """Returns what says how the user of a role of this collection calls the options of the role's modules."""
-    own = ROLES.get(role, frozenset())
-    return lambda option: f"{role}_{option}" if option in own else SHARED.get(option)
+    own = ROLE_OPTIONS.get(role, frozenset())
+    return lambda option: f"{role}_{option}" if option in own else SHARED_VARIABLES.get(option)
 
 
 def named_here() -> Named:

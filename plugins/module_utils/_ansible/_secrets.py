@@ -43,7 +43,7 @@ def register(secrets: Iterable[str]) -> None:
     core.register_secrets([secret for secret in secrets if secret])
 
 
-def masked(value: Any, secrets: Iterable[str]) -> Any:
+def mask_secrets(value: Any, secrets: Iterable[str]) -> Any:
     """Returns a value without secrets in its texts: ansible-core's own function for it is deprecated since 2.22.
 
     Args:
@@ -51,18 +51,18 @@ def masked(value: Any, secrets: Iterable[str]) -> Any:
         secrets: What is masked, wherever it appears; the longest first, as one may be a part of another.
     """
     ordered = sorted({str(secret) for secret in secrets if secret}, key=len, reverse=True)
-    return _masked(value, ordered) if ordered else value
+    return _masked_text(value, ordered) if ordered else value
 
 
-def _masked(value: Any, secrets: list[str]) -> Any:
+def _masked_text(value: Any, secrets: list[str]) -> Any:
     if isinstance(value, str):
         for secret in secrets:
             value = value.replace(secret, MASK)
         return value
     if isinstance(value, Mapping):
-        return {_masked(key, secrets): _masked(each, secrets) for key, each in value.items()}
+        return {_masked_text(key, secrets): _masked_text(each, secrets) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_masked(each, secrets) for each in value]
+        return [_masked_text(each, secrets) for each in value]
     return value
 
 

@@ -60,8 +60,8 @@ def misread_texts(options: Options, values: Mapping[str, Any]) -> list[str]:
         values: Values by option, before Ansible converts them.
     """
     return [
-        f"{name} is text, but {_described(value)} has arrived, and its spelling may be lost: YAML reads 1.30 as 1.3,"
-        " 0042 as 34 and yes as true. Quote it in YAML. ansible-core 2.19 and newer also read the answers of AWX's"
+        f"{name} is text, but {_describe_type(value)} has arrived, and its spelling may be lost: YAML reads 1.30 as "
+        "1.3, 0042 as 34 and yes as true. Quote it in YAML. ansible-core 2.19 and newer also read the answers of AWX's"
         f" surveys so: {_survivor(value)}"
         for name, value in _misread(options, values)
     ]
@@ -90,7 +90,7 @@ def _is_no_text(value: Any) -> bool:
     return isinstance(value, (bool, int, float, date))
 
 
-def _described(value: Any) -> str:
+def _describe_type(value: Any) -> str:
     if isinstance(value, bool):
         return f"the boolean {str(value).lower()}"
     return f"the {'date' if isinstance(value, date) else 'number'} {value}"

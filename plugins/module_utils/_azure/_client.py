@@ -24,7 +24,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._azure._policies import (
     USER_AGENT,
     Authentication,
     Call,
-    Patience,
+    RetryBudget,
     parsed,
     policies,
     retry_after,
@@ -53,7 +53,7 @@ API_VERSIONS = {
 
 
 @dataclass(frozen=True)
-class Answer:
+class ArmResponse:
     """What Azure answered.
 
     Attributes:
@@ -99,47 +99,49 @@ class ServiceClient:
         self.deadline = deadline
         self.progress = progress
         self.ca_bundle = ca_bundle
-        self._patience = Patience(base_url, deadline, progress, **patience)
+        self._patience = RetryBudget(base_url, deadline, progress, **patience)
         self._authentication = Authentication(tokens, base_url)
         self._policies = policies(self._patience, self._authentication)
         self._sender: Any = None
 
-    def get(self, path: str, api: str, *, query: Mapping[str, str] | None = None, doing: str | None = None) -> Answer:
+    def get(
+        self, path: str, api: str, *, query: Mapping[str, str] | None = None, activity: str | None = None
+    ) -> ArmResponse:
         """Reads.
 
         Args:
             path: From the first slash on, or a whole URL that Azure has returned.
             api: A key of ``API_VERSIONS``; empty where the path is whole.
             query: Further parameters.
-            doing: What is being done, for the text of an error.
+            activity: What is being done, for the text of an error.
 
         Raises:
             AzureError: Azure refused.
             ConnectionFailed: Azure could not be reached.
             DeadlineExceeded: It did not answer in time.
         """
-        return self._send("GET", path, api, Call(doing), query=query)
+        return self._send("GET", path, api, Call(activity), query=query)
 
-    def find(self, path: str, api: str, *, doing: str | None = None) -> Any:
+    def get_or_none(self, path: str, api: str, *, activity: str | None = None) -> Any:
         """Returns the body of what is there, or None when there is nothing (404)."""
-        return found(lambda: self.get(path, api, doing=doing))
+        return found(lambda: self.get(path, api, activity=activity))
 
     def items(
-        self, path: str, api: str, *, query: Mapping[str, str] | None = None, doing: str | None = None
+        self, path: str, api: str, *, query: Mapping[str, str] | None = None, activity: str | None = None
     ) -> Iterator[dict[str, Any]]:
         """Returns what a list holds, page by page; a page may be empty."""
-        answer = self.get(path, api, query=query, doing=doing)
+        answer = self.get(path, api, query=query, activity=activity)
         while True:
             body = answer.body if isinstance(answer.body, Mapping) else {}
             yield from body.get("value") or ()
             following = body.get("nextLink")
             if not following:
                 return
-            answer = self.get(following, "", doing=doing)
+            answer = self.get(following, "", activity=activity)
 
-    def put(self, path: str, api: str, body: Any, *, doing: str | None = None) -> Answer:
+    def put(self, path: str, api: str, body: Any, *, activity: str | None = None) -> ArmResponse:
         """Writes a resource; waits while another operation is in progress. Raises as ``get`` does."""
-        return self._send("PUT", path, api, Call(doing, wait_while_busy=True), body=body)
+        return self._send("PUT", path, api, Call(activity, wait_while_busy=True), body=body)
 
     def post(
         self,
@@ -148,14 +150,14 @@ class ServiceClient:
         *,
         body: Any = None,
         headers: Mapping[str, str] | None = None,
-        doing: str | None = None,
-    ) -> Answer:
+        activity: str | None = None,
+    ) -> ArmResponse:
         """Acts, where acting twice is as good as once. Raises as ``get`` does."""
-        return self._send("POST", path, api, Call(doing), headers=headers, body=body)
+        return self._send("POST", path, api, Call(activity), headers=headers, body=body)
 
-    def delete(self, path: str, api: str, *, doing: str | None = None) -> Answer:
+    def delete(self, path: str, api: str, *, activity: str | None = None) -> ArmResponse:
         """Deletes; waits while another operation is in progress. Raises as ``get`` does."""
-        return self._send("DELETE", path, api, Call(doing, wait_while_busy=True))
+        return self._send("DELETE", path, api, Call(activity, wait_while_busy=True))
 
     def pause(self, seconds: float) -> None:
         """Waits, but never beyond the deadline."""
@@ -171,7 +173,7 @@ class ServiceClient:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         body: Any = None,
-    ) -> Answer:
+    ) -> ArmResponse:
         url = self.base_url + path if path.startswith("/") else path
         parameters = {**({"api-version": API_VERSIONS[api]} if api else {}), **(query or {})}
         request = libraries.HttpRequest(
@@ -182,7 +184,7 @@ class ServiceClient:
             json=body,
         )
         self.sender.send_request(request, call=call)
-        return _answer(call)
+        return _arm_response(call)
 
     @property
     def sender(self) -> Any:
@@ -257,24 +259,24 @@ class ArmClient(ServiceClient):
             )
         return service
 
-    def run(self, operation: Callable[..., Any], *arguments: Any, doing: str, **keywords: Any) -> Answer:
+    def run(self, operation: Callable[..., Any], *arguments: Any, activity: str, **keywords: Any) -> ArmResponse:
         """Calls an operation of the SDK and returns Azure's answer as it came. Raises as ``get`` does.
 
         Args:
             operation: Such as ``aks.agent_pools.get``.
             arguments: Its arguments.
-            doing: What is being done, for the text of an error.
+            activity: What is being done, for the text of an error.
             keywords: Its keyword arguments.
         """
-        return self._call(operation, arguments, keywords, Call(doing))
+        return self._call(operation, arguments, keywords, Call(activity))
 
-    def find_by(self, operation: Callable[..., Any], *arguments: Any, doing: str) -> Any:
+    def find_by(self, operation: Callable[..., Any], *arguments: Any, activity: str) -> Any:
         """Calls an operation that reads; returns the body of what is there, or None when there is nothing (404)."""
-        return found(lambda: self.run(operation, *arguments, doing=doing))
+        return found(lambda: self.run(operation, *arguments, activity=activity))
 
     def begin(
         self, operation: Callable[..., Any], *arguments: Any, call: Call, body: Any = None, **keywords: Any
-    ) -> Answer:
+    ) -> ArmResponse:
         """Starts a long-running operation of the SDK and returns the answer to its first request.
 
         Args:
@@ -288,13 +290,13 @@ class ArmClient(ServiceClient):
         # The SDK's pollers have no deadline, show no progress and can't attach to an operation that is under way.
         return self._call(operation, (*arguments, *sent), {**keywords, "polling": False}, call)
 
-    def list(self, operation: Callable[..., Any], *arguments: Any, doing: str) -> list[dict[str, Any]]:
+    def list(self, operation: Callable[..., Any], *arguments: Any, activity: str) -> list[dict[str, Any]]:
         """Calls an operation of the SDK that lists, page by page, and returns the items as they came."""
-        call = Call(doing)
+        call = Call(activity)
         items: list[dict[str, Any]] = []
         try:
             for _page in operation(*arguments, call=call, params=_version()).by_page():
-                items += _answer(call).body.get("value") or ()
+                items += _arm_response(call).body.get("value") or ()
             return items
         except (libraries.HttpResponseError, ValueError) as error:
             if call.response is None:
@@ -304,7 +306,7 @@ class ArmClient(ServiceClient):
     @staticmethod
     def _call(
         operation: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any], call: Call
-    ) -> Answer:
+    ) -> ArmResponse:
         parameters = {**_version(), **keywords.pop("params", {})}
         try:
             operation(*arguments, call=call, params=parameters, **keywords)
@@ -312,7 +314,7 @@ class ArmClient(ServiceClient):
             # An answer that the SDK doesn't accept, by its status or as JSON, is judged below.
             if call.response is None:
                 raise
-        return _answer(call)
+        return _arm_response(call)
 
 
 def if_not_modified(etag: str | None) -> dict[str, str]:
@@ -349,7 +351,7 @@ def _transport(ca_bundle: str | None) -> dict[str, Any]:
     return {"connection_verify": ca_bundle} if ca_bundle else {}
 
 
-def found(read: Callable[[], Answer]) -> Any:
+def found(read: Callable[[], ArmResponse]) -> Any:
     """Returns the body of an answer, or None when there is nothing (404)."""
     try:
         return read().body
@@ -359,10 +361,10 @@ def found(read: Callable[[], Answer]) -> Any:
         raise
 
 
-def _answer(call: Call) -> Answer:
+def _arm_response(call: Call) -> ArmResponse:
     response = call.response
     if response.status_code >= 300:
         raise call.error
-    return Answer(
+    return ArmResponse(
         response.status_code, parsed(response), {name.lower(): value for name, value in response.headers.items()}
     )

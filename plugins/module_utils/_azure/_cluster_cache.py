@@ -32,7 +32,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import Azur
 from ansible_collections.aks.gpu.plugins.module_utils._azure._run_cache import key_of
 from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import clusters
 
-LOCK_SECONDS = 120.0
+CACHE_LOCK_SECONDS = 120.0
 """How long a task waits for another one's LIST before it asks for its own cluster."""
 
 FAILED_SECONDS, FORBIDDEN_SECONDS = 300.0, 86400.0
@@ -41,18 +41,18 @@ FAILED_SECONDS, FORBIDDEN_SECONDS = 300.0, 86400.0
 POOL_TYPE = "Microsoft.ContainerService/managedClusters/agentPools"
 
 
-class Glimpse(dict[str, Any]):
+class CachedResource(dict[str, Any]):
     """A cluster or node pool as a LIST has shown it: good to know from, but a write needs a read of its own."""
 
 
 @dataclass(frozen=True)
-class Shown:
+class CacheHit:
     """What the snapshot says of a node pool: the pool, or None when its cluster has no such pool."""
 
-    pool: Glimpse | None
+    pool: CachedResource | None
 
 
-class Snapshot:
+class ClusterCache:
     """The clusters of a subscription, as far as the tasks of this run have had to list them.
 
     Args:
@@ -66,7 +66,7 @@ class Snapshot:
         self._subscription_id = subscription_id
         self._directory = directory
 
-    def cluster(self, cluster_id: str, since: float) -> Glimpse | None:
+    def cluster(self, cluster_id: str, since: float) -> CachedResource | None:
         """Returns a cluster as it was at some time or later, or None when that is unknown.
 
         The first cluster that is asked for is unknown until another one is: for a single cluster no LIST is made.
@@ -78,7 +78,7 @@ class Snapshot:
         found = self._entry(cluster_id, since)
         return found[1] if found else None
 
-    def pool(self, cluster_id: str, name: str, since: float) -> Shown | None:
+    def pool(self, cluster_id: str, name: str, since: float) -> CacheHit | None:
         """Returns what is known of a node pool at some time or later, and after this run's writes; None: unknown.
 
         Args:
@@ -102,10 +102,10 @@ class Snapshot:
             return None
         if mark is not None and etag_of(pool) in mark["stale"]:
             return None  # a LIST may lag behind a write that was answered before it began
-        return Shown(pool)
+        return CacheHit(pool)
 
     @contextlib.contextmanager
-    def writing(self, cluster_id: str, name: str, stale: Sequence[str | None] = ()) -> Iterator[None]:
+    def invalidating(self, cluster_id: str, name: str, stale: Sequence[str | None] = ()) -> Iterator[None]:
         """Makes the pool unknown while it is written, and what was listed before the end of that afterwards.
 
         When the write is never answered, because the connection or the task is lost, the pool stays unknown.
@@ -127,7 +127,7 @@ class Snapshot:
 
     # --- the files ---------------------------------------------------------------------------------------------------
 
-    def _entry(self, cluster_id: str, since: float) -> tuple[float, Glimpse] | None:
+    def _entry(self, cluster_id: str, since: float) -> tuple[float, CachedResource] | None:
         if not self._is_fleet(cluster_id):
             return None
         found = self._read_entry(cluster_id)
@@ -145,7 +145,7 @@ class Snapshot:
             return True
         self._directory.mkdir(mode=0o700, exist_ok=True)
         first = self._directory / "first"
-        name = _key(cluster_id)
+        name = _cache_key(cluster_id)
         try:
             descriptor = os.open(first, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except FileExistsError:
@@ -160,7 +160,7 @@ class Snapshot:
     def _refresh(self, since: float) -> bool:
         """Lists the clusters, unless another task has just done it; returns False when there is no list to be had."""
         pause = self._directory / "pause.json"
-        seconds = min(LOCK_SECONDS, max(0.1, self._client.deadline.remaining()))
+        seconds = min(CACHE_LOCK_SECONDS, max(0.1, self._client.deadline.remaining()))
         try:
             with locked(self._directory / "list.lock", timeout=seconds):
                 if time.monotonic() < _time_of(pause):
@@ -188,15 +188,15 @@ class Snapshot:
     def _listed_at(self) -> float:
         return _time_of(self._directory / "listed.json")
 
-    def _read_entry(self, cluster_id: str) -> tuple[float, Glimpse] | None:
+    def _read_entry(self, cluster_id: str) -> tuple[float, CachedResource] | None:
         found = _json_of(self._entry_path(cluster_id))
-        return None if found is None else (float(found[0]), Glimpse(found[1]))
+        return None if found is None else (float(found[0]), CachedResource(found[1]))
 
     def _entry_path(self, cluster_id: str) -> Path:
-        return self._directory / f"cluster-{_key(cluster_id)}.json"
+        return self._directory / f"cluster-{_cache_key(cluster_id)}.json"
 
     def _mark_path(self, cluster_id: str, name: str) -> Path:
-        return self._directory / f"written-{_key(f'{cluster_id}/agentPools/{name}')}.json"
+        return self._directory / f"written-{_cache_key(f'{cluster_id}/agentPools/{name}')}.json"
 
     def _write(self, path: Path, value: Any) -> None:
         """Writes a file as a whole. It lives as long as the run, so it need not outlast a power failure."""
@@ -219,11 +219,11 @@ def etag_of(pool: Mapping[str, Any] | None) -> str | None:
     return str(found) if found else None
 
 
-def _pool_of(cluster_id: str, profiles: Iterable[Mapping[str, Any]], name: str) -> Glimpse | None:
+def _pool_of(cluster_id: str, profiles: Iterable[Mapping[str, Any]], name: str) -> CachedResource | None:
     """Returns a node pool as a GET would, from the profiles that its cluster has of its pools."""
     for profile in profiles:
         if str(profile.get("name")).lower() == name.lower():
-            return Glimpse(
+            return CachedResource(
                 id=f"{cluster_id}/agentPools/{profile['name']}",
                 name=profile["name"],
                 type=POOL_TYPE,
@@ -232,7 +232,7 @@ def _pool_of(cluster_id: str, profiles: Iterable[Mapping[str, Any]], name: str) 
     return None
 
 
-def _key(identifier: str) -> str:
+def _cache_key(identifier: str) -> str:
     return key_of(identifier.lower().rstrip("/"))
 
 

@@ -123,7 +123,7 @@ HINTS: tuple[tuple[str, str, str], ...] = (
 _BUSY_CODES = {"AnotherOperationInProgress", "ConcurrentOperation", "OperationInProgress", "EtagMismatch"}
 """Codes that mean by themselves that another operation is in progress."""
 
-_BUSY = re.compile(
+_BUSY_MESSAGE = re.compile(
     r"\bin[ -]progress\b|please wait for it to finish|\b(concurrent|conflicting|ongoing) (operation|request)\b",
     re.IGNORECASE,
 )
@@ -134,9 +134,9 @@ _ETAG_MISMATCH = "EtagMismatch"
 (https://github.com/Azure/terraform-azurerm-aks/issues/354)."""
 
 _RPC = re.compile(r"rpc error: code = \w+")
-_CODE = r"[A-Z][A-Za-z0-9_]*[a-z0-9_][A-Z][A-Za-z0-9_]*"
+_ERROR_CODE = r"[A-Z][A-Za-z0-9_]*[a-z0-9_][A-Z][A-Za-z0-9_]*"
 _CODE_IN_TEXT = re.compile(
-    rf"""\b(?i:(?:error|sub)?_?code)\\*["']?\s*[:=]\s*\\*["'](?P<quoted>{_CODE})|\b(?:Sub)?Code:\s*(?P<bare>{_CODE})"""
+    rf"""\b(?i:(?:error|sub)?_?code)\\*["']?\s*[:=]\s*\\*["'](?P<quoted>{_ERROR_CODE})|\b(?:Sub)?Code:\s*(?P<bare>{_ERROR_CODE})"""
 )
 """A code within a message, as Azure writes it: ``"code": "X"``, ``Code="X"``, ``SubCode: X``."""
 
@@ -153,7 +153,7 @@ class AzureError(Failure):
         status: The HTTP status, or None for an operation that failed afterwards.
         request_id: By which Azure's support finds the request.
         target: The property or resource at fault, or None.
-        doing: What was being done, such as ``create node pool gpunp``.
+        activity: What was being done, such as ``create node pool gpunp``.
         hint: What to do next; by default that of the innermost code for which there is one.
         codes: Azure's codes from the outermost to the innermost, as far as the answer has more than ``code``.
 
@@ -170,7 +170,7 @@ class AzureError(Failure):
         status: int | None = None,
         request_id: str | None = None,
         target: str | None = None,
-        doing: str | None = None,
+        activity: str | None = None,
         hint: str | None = None,
         codes: Sequence[str] = (),
     ) -> None:
@@ -181,7 +181,7 @@ class AzureError(Failure):
         self.status = status
         self.request_id = request_id
         self.target = target
-        text = f"{doing}: {code}: {message}" if doing else f"{code}: {message}"
+        text = f"{activity}: {code}: {message}" if activity else f"{code}: {message}"
         if not text.endswith((".", "!", "?")):
             text += "."
         super().__init__(
@@ -198,7 +198,7 @@ class AzureError(Failure):
     @property
     def busy(self) -> bool:
         """True when another operation is in progress, so that waiting helps."""
-        return self.status == 409 and (self.code in _BUSY_CODES or bool(_BUSY.search(self.azure_message)))
+        return self.status == 409 and (self.code in _BUSY_CODES or bool(_BUSY_MESSAGE.search(self.azure_message)))
 
     @property
     def stale(self) -> bool:
@@ -210,7 +210,7 @@ class OperationFailed(AzureError):
     """An operation that Azure had accepted has failed, or was cancelled."""
 
 
-class SignInFailed(Failure):
+class AzureSignInFailed(Failure):
     """No way to sign in led to a token."""
 
 
@@ -299,14 +299,14 @@ def error_fields(body: Any) -> dict[str, str]:
     return {key: value for key, value in fields.items() if value}
 
 
-def error_of(body: Any, *, status: int | None, request_id: str | None, doing: str | None) -> AzureError:
+def error_of(body: Any, *, status: int | None, request_id: str | None, activity: str | None) -> AzureError:
     """Returns the typed error of an answer.
 
     Args:
         body: The parsed body, or its text.
         status: The HTTP status.
         request_id: The answer's header ``x-ms-request-id``.
-        doing: What was being done.
+        activity: What was being done.
     """
     fields = error_fields(body)
     return AzureError(
@@ -315,7 +315,7 @@ def error_of(body: Any, *, status: int | None, request_id: str | None, doing: st
         status=status,
         request_id=request_id,
         target=fields.get("target"),
-        doing=doing,
+        activity=activity,
         codes=codes_of(body),
     )
 

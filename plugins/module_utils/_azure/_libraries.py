@@ -54,7 +54,7 @@ except ImportError as _caught:
     ContentDecodePolicy = None
 
     class CoreError(Exception):
-        """Stands in while azure-core is missing; never raised, because ``require_libraries`` comes first."""
+        """Stands in while azure-core is missing; never raised, because ``require_azure_libraries`` comes first."""
 
     class ClientAuthenticationError(CoreError):
         """Likewise."""
@@ -69,7 +69,7 @@ except ImportError as _caught:
         """Likewise."""
 
     class HTTPPolicy(Generic[_Sent, _Answered]):
-        """Stands in while azure-core is missing; never used, because ``require_libraries`` comes first."""
+        """Stands in while azure-core is missing; never used, because ``require_azure_libraries`` comes first."""
 
 
 __all__ = [
@@ -93,11 +93,11 @@ __all__ = [
     "UserAgentPolicy",
     "UsernamePasswordCredential",
     "WorkloadIdentityCredential",
-    "require_libraries",
+    "require_azure_libraries",
 ]
 
 
-def require_libraries() -> None:
+def require_azure_libraries() -> None:
     """Makes sure that azure-identity and azure-mgmt-containerservice are there; both bring azure-core.
 
     Raises:

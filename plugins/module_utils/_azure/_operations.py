@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import duration_text
-from ansible_collections.aks.gpu.plugins.module_utils._azure._client import Answer, ArmClient
+from ansible_collections.aks.gpu.plugins.module_utils._azure._client import ArmClient, ArmResponse
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import (
     AzureError,
     OperationFailed,
@@ -20,7 +20,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import (
     error_fields,
 )
 
-FIRST_INTERVAL = 1.0
+OPERATION_FIRST_INTERVAL = 1.0
 GROWTH = 1.5
 INTERVAL = 15.0
 LATE_INTERVAL = 30.0
@@ -30,7 +30,7 @@ ENDED = {"succeeded", "failed", "canceled", "cancelled"}
 
 
 @dataclass(frozen=True)
-class Look:
+class PollResult:
     """What one look at something that is awaited has shown.
 
     Attributes:
@@ -48,13 +48,13 @@ class Look:
 
 def wait_until(
     client: ArmClient,
-    look: Callable[[], Look],
+    look: Callable[[], PollResult],
     *,
     what: str,
     hint: str | None = None,
-    first: Look | None = None,
+    first: PollResult | None = None,
     longest: float | None = None,
-) -> Look:
+) -> PollResult:
     """Looks until it is done, and shows the states until then.
 
     Between two looks it waits as long as Azure says, or at first a second and then ever longer.
@@ -70,7 +70,7 @@ def wait_until(
     Raises:
         DeadlineExceeded: The time is up; the state is in the message.
     """
-    interval = FIRST_INTERVAL
+    interval = OPERATION_FIRST_INTERVAL
     seen = first or look()
     while not seen.done:
         client.progress(f"{what}: {seen.state}")
@@ -86,18 +86,18 @@ def wait_until(
     return seen
 
 
-def operation_url(answer: Answer) -> str | None:
+def operation_url(answer: ArmResponse) -> str | None:
     """Returns where the operation that a request has started can be watched, or None when it has ended already."""
     return answer.headers.get("azure-asyncoperation")
 
 
-def wait_for_operation(client: ArmClient, answer: Answer, *, doing: str) -> None:
+def wait_for_operation(client: ArmClient, answer: ArmResponse, *, activity: str) -> None:
     """Waits for the operation that a request has started. Without one it returns at once.
 
     Args:
         client: The client.
         answer: What the request was answered.
-        doing: What was asked for and is awaited, such as ``Creating node pool gpunp``.
+        activity: What was asked for and is awaited, such as ``Creating node pool gpunp``.
 
     Raises:
         OperationFailed: With Azure's code and reason, and what to do.
@@ -107,37 +107,37 @@ def wait_for_operation(client: ArmClient, answer: Answer, *, doing: str) -> None
     if url is None:
         return
 
-    def look() -> Look:
+    def look() -> PollResult:
         try:
-            seen = client.get(url, "", doing=doing)
+            seen = client.get(url, "", activity=activity)
         except AzureError as error:
             if error.status == 404:
                 # The record of an operation is gone some time after its end; the resource then tells how it ended.
-                return Look("Ended", True)
+                return PollResult("Ended", True)
             raise
         body = seen.body if isinstance(seen.body, Mapping) else {}
         state = str(body.get("status") or "InProgress")
-        return Look(state, state.lower() in ENDED, body, seen.retry_after)
+        return PollResult(state, state.lower() in ENDED, body, seen.retry_after)
 
-    pending = Look("InProgress", False, None, answer.retry_after)
-    ended = wait_until(client, look, what=doing, first=pending)
+    pending = PollResult("InProgress", False, None, answer.retry_after)
+    ended = wait_until(client, look, what=activity, first=pending)
     if ended.state.lower() in ("failed", "canceled", "cancelled"):
-        raise operation_failure(ended.value, ended.state, doing)
+        raise operation_failure(ended.value, ended.state, activity)
 
 
-def operation_failure(body: Any, state: str, doing: str) -> OperationFailed:
+def operation_failure(body: Any, state: str, activity: str) -> OperationFailed:
     """Returns the typed error of an operation that has failed.
 
     Args:
         body: The operation, or anything that holds its error.
         state: How it ended.
-        doing: What was asked for.
+        activity: What was asked for.
     """
     fields = error_fields(body) if body else {}
     return OperationFailed(
         fields.get("code") or f"Operation{state}",
         fields.get("message") or "Azure gave no reason",
         target=fields.get("target"),
-        doing=doing,
+        activity=activity,
         codes=codes_of(body),
     )

@@ -25,8 +25,8 @@ from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import Azur
 from ansible_collections.aks.gpu.plugins.module_utils._azure._sign_in import Tokens
 
 USER_AGENT = "ansible-aks.gpu"
-CONNECT_SECONDS = 10
-READ_SECONDS = 60
+ARM_CONNECT_SECONDS = 10
+ARM_READ_SECONDS = 60
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 30.0
 CONNECTION_ATTEMPTS = 6
@@ -42,10 +42,10 @@ _ID_HEADERS = ("x-ms-request-id", "x-ms-correlation-request-id")
 
 @dataclass
 class Call:
-    """How one request is to be treated; ``Patience`` takes it from the keyword ``call`` of the request.
+    """How one request is to be treated; ``RetryBudget`` takes it from the keyword ``call`` of the request.
 
     Attributes:
-        doing: What is being done, for messages, such as ``Creating node pool gpunp``.
+        activity: What is being done, for messages, such as ``Creating node pool gpunp``.
         repeatable: Whether doing it twice is as good as once, so that it may be repeated after a lost connection or
             an error of the server.
         wait_while_busy: Whether to repeat it while another operation is in progress (409).
@@ -54,7 +54,7 @@ class Call:
         response: The last answer.
     """
 
-    doing: str | None = None
+    activity: str | None = None
     repeatable: bool = True
     wait_while_busy: bool = False
     planned: bool = False
@@ -68,7 +68,7 @@ class Call:
             parsed(self.response),
             status=self.response.status_code,
             request_id=next((headers[name] for name in _ID_HEADERS if name in headers), None),
-            doing=self.doing,
+            activity=self.activity,
         )
 
 
@@ -125,7 +125,7 @@ class Authentication(libraries.HTTPPolicy[Any, Any]):
 
 
 @dataclass(eq=False)
-class Patience(libraries.HTTPPolicy[Any, Any]):
+class RetryBudget(libraries.HTTPPolicy[Any, Any]):
     """Repeats a request within the deadline of the task, and says what is waited for.
 
     Repeated are: 429, after ``Retry-After`` or ever longer; 5xx and a lost connection, where repeating is harmless;
@@ -145,7 +145,7 @@ class Patience(libraries.HTTPPolicy[Any, Any]):
     deadline: Deadline
     progress: Progress
     sleep: Callable[[float], None] = time.sleep
-    read_seconds: float = READ_SECONDS
+    read_seconds: float = ARM_READ_SECONDS
     final: Collection[int] = field(default_factory=tuple)
 
     def send(self, request: Any) -> Any:
@@ -159,7 +159,7 @@ class Patience(libraries.HTTPPolicy[Any, Any]):
         tries = _Tries()
         while True:
             left = max(1.0, self.deadline.remaining())
-            request.context.options["connection_timeout"] = min(CONNECT_SECONDS, left)
+            request.context.options["connection_timeout"] = min(ARM_CONNECT_SECONDS, left)
             request.context.options["read_timeout"] = min(self.read_seconds, left)
             request.context.options["stream"] = False  # a connection that is lost in the body is noticed here, too
             try:
@@ -176,8 +176,8 @@ class Patience(libraries.HTTPPolicy[Any, Any]):
             if delay is None or delay >= self.deadline.remaining():
                 return response
             waiting_for = "another operation" if busy else "Azure"
-            doing = call.doing or request.http_request.method
-            self.progress(f"{doing}: waiting for {waiting_for}: {failure.code}: {failure.azure_message}")
+            activity = call.activity or request.http_request.method
+            self.progress(f"{activity}: waiting for {waiting_for}: {failure.code}: {failure.azure_message}")
             self.pause(delay)
 
     def pause(self, seconds: float) -> None:
@@ -192,7 +192,7 @@ class Patience(libraries.HTTPPolicy[Any, Any]):
             DeadlineExceeded: There is no time for one.
         """
         tries.lost += 1
-        text = f"{call.doing}: " if call.doing else ""
+        text = f"{call.activity}: " if call.activity else ""
         reason = " ".join(str(error).split())
         if "CERTIFICATE_VERIFY_FAILED" in reason or "SSLError" in reason:
             raise ConnectionFailed(
@@ -209,7 +209,7 @@ class Patience(libraries.HTTPPolicy[Any, Any]):
             raise DeadlineExceeded(
                 f"{text}{self.base_url} did not answer within {self.deadline.seconds:.0f} s: {reason}."
             ) from error
-        self.progress(f"{call.doing or 'Azure'}: connection lost, trying again")
+        self.progress(f"{call.activity or 'Azure'}: connection lost, trying again")
         self.pause(backoff(tries.lost))
 
     def _delay(self, call: Call, tries: _Tries, busy: bool) -> float | None:
@@ -230,7 +230,7 @@ class Patience(libraries.HTTPPolicy[Any, Any]):
         return None
 
 
-def policies(patience: Patience, authentication: Authentication) -> list[Any]:
+def policies(patience: RetryBudget, authentication: Authentication) -> list[Any]:
     """Returns the policies of a client, the outermost first.
 
     Args:

@@ -159,7 +159,7 @@ _PLAIN = re.compile(
 )
 """Texts that are Azure's or a plain value wherever they stand."""
 
-_WORD = re.compile(r"[A-Za-z0-9]+(?:[ ._/+-][A-Za-z0-9()]+)*%?")
+_KNOWN_WORD = re.compile(r"[A-Za-z0-9]+(?:[ ._/+-][A-Za-z0-9()]+)*%?")
 _LONGEST_WORD = 80
 _CATALOGUE_TEXT = re.compile(r"[A-Za-z0-9 .,*/()_+%&'#-]{1,200}")
 _CATALOGUES = re.compile(
@@ -174,7 +174,7 @@ _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?=[0-9a-fA-F]*[0-9])[0-9a-fA-F]{20,128}(?![0-9A-Za-z])")
 _LONG = re.compile(r"[A-Za-z0-9+/]{30,}")
 _JOINED = re.compile(r"[A-Za-z0-9_-]{30,}")
-_CODE = re.compile(r"[a-z]*(?:[A-Z]{1,8}[a-z]{2,30})*[A-Z]{0,4}")
+_CODE_WORD = re.compile(r"[a-z]*(?:[A-Z]{1,8}[a-z]{2,30})*[A-Z]{0,4}")
 _ONE_CASE = re.compile(r"[0-9a-z]{0,29}|[0-9A-Z]{0,29}")
 _TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]{8,}")
 
@@ -273,9 +273,9 @@ def redacted(entry: Mapping[str, Any], names: Names) -> dict[str, Any]:
     """
     names.seen = {}
     _learn([entry["url"], entry["request_body"], entry["response_body"]], names)
-    exchange = _exchange(entry, names)
+    read_many = _exchange(entry, names)
     # A text may name what only a later field shows to be a name.
-    return _exchange(entry, names) if names.seen else exchange
+    return _exchange(entry, names) if names.seen else read_many
 
 
 def _exchange(entry: Mapping[str, Any], names: Names) -> dict[str, Any]:
@@ -301,7 +301,7 @@ def _learn(value: Any, names: Names) -> None:
         for each in value:
             _learn(each, names)
     elif isinstance(value, str) and (_ID.match(value) or _URL.match(value)):
-        _plain(value, names)
+        _plain_text(value, names)
 
 
 # --- URLs, ids, headers --------------------------------------------------------------------------------------------
@@ -355,7 +355,7 @@ def resource_id(text: str, names: Names) -> str:
         if not segment:
             shown.append("")
         elif awaited == "providers":
-            shown.append(segment if _NAMESPACE.fullmatch(segment) else _named(segment, "provider", names))
+            shown.append(segment if _NAMESPACE.fullmatch(segment) else _redact_name(segment, "provider", names))
             awaited, in_provider = "", True
         elif awaited:
             shown.append(_named_as(segment, awaited, names))
@@ -367,17 +367,17 @@ def resource_id(text: str, names: Names) -> str:
             shown.append(segment)
             awaited = word
         else:
-            shown.append(_named(segment, "text", names))
+            shown.append(_redact_name(segment, "text", names))
     return "/".join(shown) + _query(query)
 
 
 def _named_as(segment: str, resource_type: str, names: Names) -> str:
     if resource_type in AZURES_NAMES and re.fullmatch(r"[A-Za-z0-9]{1,60}", segment):
         return segment
-    return _named(segment, KINDS.get(resource_type, "resource"), names)
+    return _redact_name(segment, KINDS.get(resource_type, "resource"), names)
 
 
-def _named(segment: str, kind: str, names: Names) -> str:
+def _redact_name(segment: str, kind: str, names: Names) -> str:
     name = unquote(segment)
     numbered = _without_numbers(name, names)
     return numbered if numbered != name and _is_number(name) else names.of(name, kind)
@@ -401,14 +401,14 @@ def _hex_stand_in(text: str, names: Names) -> str:
 
 def headers(values: Mapping[str, str], names: Names) -> dict[str, str]:
     """Returns headers without secrets and names; their own names are those of HTTP and Azure."""
-    return {name: _header(name.lower(), str(value), names) for name, value in values.items()}
+    return {name: _redact_header(name.lower(), str(value), names) for name, value in values.items()}
 
 
-def _header(name: str, value: str, names: Names) -> str:
+def _redact_header(name: str, value: str, names: Names) -> str:
     if _SECRET_HEADER.search(name):
         return REDACTED
     if name in URL_HEADERS:
-        return _plain(value, names)
+        return _plain_text(value, names)
     if name == "user-agent":
         return value.partition(" ")[0] if value.startswith("ansible-aks.gpu") else REDACTED
     if name in TEXT_HEADERS:
@@ -418,12 +418,12 @@ def _header(name: str, value: str, names: Names) -> str:
         return value if is_plain or not value else REDACTED
     if name in ("etag", "if-match", "if-none-match"):
         return _etag(value, names)
-    return _plain(value, names)
+    return _plain_text(value, names)
 
 
 def _etag(value: str, names: Names) -> str:
     bare = value.removeprefix("W/").strip('"')
-    return value if bare in ("", "*") else value.replace(bare, _plain(bare, names))
+    return value if bare in ("", "*") else value.replace(bare, _plain_text(bare, names))
 
 
 # --- bodies --------------------------------------------------------------------------------------------------------
@@ -433,20 +433,20 @@ def _body(value: Any, names: Names, *, describes_azure: bool = False) -> Any:
     if isinstance(value, str):
         return f"{REDACTED}: {len(value)} characters that are not JSON"
     if describes_azure:
-        return _described(value, names)
+        return _describe_value(value, names)
     return _value(value, "", "", names)
 
 
-def _described(value: Any, names: Names) -> Any:
+def _describe_value(value: Any, names: Names) -> Any:
     """Returns what describes Azure itself: its words stay, whatever the field."""
     if isinstance(value, Mapping):
-        return {str(key): _described(each, names) for key, each in value.items()}
+        return {str(key): _describe_value(each, names) for key, each in value.items()}
     if isinstance(value, list):
-        return [_described(each, names) for each in value]
+        return [_describe_value(each, names) for each in value]
     if not isinstance(value, str):
         return value
     if _ID.match(value) or _URL.match(value) or _is_number(value):
-        return _plain(value, names)
+        return _plain_text(value, names)
     return value if _CATALOGUE_TEXT.fullmatch(value) and not _betrays(value) else text_of(value, names)
 
 
@@ -462,7 +462,9 @@ def _value(value: Any, field: str, parent: str, names: Names) -> Any:
     if field in LABEL_FIELDS and isinstance(value, Mapping):
         return dict(_label(str(key), each, names) for key, each in value.items())
     if isinstance(value, Mapping):
-        return {_key(str(key), names): _value(each, str(key).lower(), field, names) for key, each in value.items()}
+        return {
+            _redact_key(str(key), names): _value(each, str(key).lower(), field, names) for key, each in value.items()
+        }
     if isinstance(value, list):
         return [_value(each, field, field if isinstance(each, Mapping) else parent, names) for each in value]
     if value is None or isinstance(value, bool):
@@ -474,24 +476,24 @@ def _value(value: Any, field: str, parent: str, names: Names) -> Any:
 
 def _string(value: str, field: str, parent: str, names: Names) -> str:
     if field in TAINT_FIELDS:
-        return _taint(value, names)
+        return _redact_taint(value, names)
     if field in TEXT_FIELDS:
         return text_of(value, names)
     if field == "etag":
         return _etag(value, names)
     is_word = field in WORD_FIELDS or (field == "name" and parent in ("sku", "kubeconfigs"))
-    if is_word and len(value) <= _LONGEST_WORD and _WORD.fullmatch(value) and not _betrays(value):
+    if is_word and len(value) <= _LONGEST_WORD and _KNOWN_WORD.fullmatch(value) and not _betrays(value):
         return value
     kind = NAME_FIELDS.get(parent if field == "name" else field, "name" if field == "name" else "text")
-    return _plain(value, names, kind)
+    return _plain_text(value, names, kind)
 
 
-def _key(key: str, names: Names) -> str:
+def _redact_key(key: str, names: Names) -> str:
     """Returns the name of a field; ids are such names, too, and what is not an identifier is somebody's."""
     if key.lower() in ENVELOPE:
         return key
     if _ID.match(key) or names.find(key) is not None or _betrays(key) or not _IDENTIFIER.fullmatch(key):
-        return _plain(key, names, "key")
+        return _plain_text(key, names, "key")
     return key
 
 
@@ -501,7 +503,7 @@ def _label(key: str, value: Any, names: Names) -> tuple[str, Any]:
     return names.of(key, "label"), names.of(value, "value") if isinstance(value, str) and value else value
 
 
-def _taint(text: str, names: Names) -> str:
+def _redact_taint(text: str, names: Names) -> str:
     pair, _colon, effect = text.rpartition(":")
     key, equals, value = pair.partition("=")
     if effect not in EFFECTS or not key:
@@ -535,10 +537,10 @@ def _is_opaque(text: str) -> bool:
     if _TOKEN.search(text):
         return True
     parts = [part for run in _LONG.findall(text) for part in run.split("/")]
-    if any(not _CODE.fullmatch(part) for part in parts):
+    if any(not _CODE_WORD.fullmatch(part) for part in parts):
         return True
     parts = [part for run in _JOINED.findall(text) for part in re.split(r"[-_]", run)]
-    return any(not (_CODE.fullmatch(part) or _ONE_CASE.fullmatch(part)) for part in parts)
+    return any(not (_CODE_WORD.fullmatch(part) or _ONE_CASE.fullmatch(part)) for part in parts)
 
 
 def _address(text: str) -> bool:
@@ -552,7 +554,7 @@ def _address(text: str) -> bool:
     return True
 
 
-def _plain(value: str, names: Names, kind: str = "text") -> str:
+def _plain_text(value: str, names: Names, kind: str = "text") -> str:
     """Returns a text that stands for itself, where it is not known to be a word of Azure's."""
     if not value:
         return value
@@ -607,9 +609,9 @@ def _part(found: re.Match[str], names: Names) -> str:
     if kind == "labelled":
         name = re.split(r"[:=]\s*", part)[1]
         bare, end = _without_stop(name)
-        return part[: -len(name)] + _plain(bare, names, "name") + end
+        return part[: -len(name)] + _plain_text(bare, names, "name") + end
     if kind == "quoted":
-        return part[0] + _quoted(part[1:-1], names) + part[-1]
+        return part[0] + _redact_quoted(part[1:-1], names) + part[-1]
     bare, end = _without_stop(part)
     if kind == "url":
         return url(bare, names) + end
@@ -677,7 +679,7 @@ def _holds_name(word: str, names: Names) -> bool:
     return any(names.find(part) for part in _SPLIT_NAME.split(word) if len(part) >= _SHORTEST_PART)
 
 
-def _quoted(text: str, names: Names) -> str:
+def _redact_quoted(text: str, names: Names) -> str:
     """Returns what a sentence quotes: mostly a name, so that only what is surely Azure's stays."""
     known = names.find(text)
     if known is not None:
@@ -686,6 +688,6 @@ def _quoted(text: str, names: Names) -> str:
         return text
     namespace, slash, rest = text.partition("/")
     if _NAMESPACE.fullmatch(namespace) and slash:
-        parts = [part if part.lower() in _TYPES else _plain(part, names) for part in rest.split("/")]
+        parts = [part if part.lower() in _TYPES else _plain_text(part, names) for part in rest.split("/")]
         return "/".join([namespace, *parts])
-    return _plain(text, names)
+    return _plain_text(text, names)

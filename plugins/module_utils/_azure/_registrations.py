@@ -17,8 +17,8 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Fa
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
 from ansible_collections.aks.gpu.plugins.module_utils._azure._client import ArmClient
-from ansible_collections.aks.gpu.plugins.module_utils._azure._operations import Look, wait_until
-from ansible_collections.aks.gpu.plugins.module_utils._azure._session import connect
+from ansible_collections.aks.gpu.plugins.module_utils._azure._operations import PollResult, wait_until
+from ansible_collections.aks.gpu.plugins.module_utils._azure._session import open_session
 from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import (
     AKS_NAMESPACE,
     feature_path,
@@ -77,11 +77,11 @@ class _Registration:
         self.what = what
 
     def read(self) -> Mapping[str, Any]:
-        body = self.client.get(self.path, self.api, doing=f"Reading {self.what}").body
+        body = self.client.get(self.path, self.api, activity=f"Reading {self.what}").body
         return body if isinstance(body, Mapping) else {}
 
     def act(self, action: str) -> Mapping[str, Any]:
-        body = self.client.post(f"{self.path}/{action}", self.api, doing=f"{action.title()}ing {self.what}").body
+        body = self.client.post(f"{self.path}/{action}", self.api, activity=f"{action.title()}ing {self.what}").body
         return body if isinstance(body, Mapping) else {}
 
     def state(self, body: Mapping[str, Any]) -> str:
@@ -95,11 +95,11 @@ class _Registration:
             DeadlineExceeded: The time is up.
         """
 
-        def look() -> Look:
+        def look() -> PollResult:
             body = self.read()
             state = self.state(body)
             self.stop_when_pending(state)
-            return Look(state, state in wanted, body)
+            return PollResult(state, state in wanted, body)
 
         found: Mapping[str, Any] = wait_until(self.client, look, what=self.what).value
         return found
@@ -115,7 +115,7 @@ class _Registration:
 
 def plan_feature(task: Task) -> Plan:
     """Says what a task of the module ``feature`` is going to do. Raises subclasses of ``Failure``."""
-    session = connect(task)
+    session = open_session(task)
     params = task.params
     namespace, name = params["namespace"], params["name"]
     feature = _Registration(
@@ -127,7 +127,7 @@ def plan_feature(task: Task) -> Plan:
     registering = params["state"] == "registered"
     wanted = ("Registered",) if registering else GONE
     under_way = "Registering" if registering else "Unregistering"
-    body = session.once(f"feature {feature.path}", feature.read)
+    body = session.cached(f"feature {feature.path}", feature.read)
     state = before = feature.state(body)
 
     def returned(body: Mapping[str, Any], state: str) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def plan_feature(task: Task) -> Plan:
         return found
 
     def apply() -> dict[str, Any]:
-        found = session.once(f"{params['state']} {params['wait']} {feature.path}", act)
+        found = session.cached(f"{params['state']} {params['wait']} {feature.path}", act)
         return {"changed": bool(acted) and not attaching, **returned(found, feature.state(found))}
 
     attaching = state == under_way
@@ -166,7 +166,7 @@ def plan_feature(task: Task) -> Plan:
 
 def plan_resource_provider(task: Task) -> Plan:
     """Says what a task of the module ``resource_provider`` is going to do. Raises subclasses of ``Failure``."""
-    session = connect(task)
+    session = open_session(task)
     params = task.params
     namespace = params["namespace"]
     provider = _Registration(
@@ -175,7 +175,7 @@ def plan_resource_provider(task: Task) -> Plan:
         "providers",
         f"resource provider {namespace}",
     )
-    body = session.once(f"provider {provider.path}", provider.read)
+    body = session.cached(f"provider {provider.path}", provider.read)
     state = provider.state(body)
 
     def returned(body: Mapping[str, Any], state: str) -> dict[str, Any]:
@@ -196,7 +196,7 @@ def plan_resource_provider(task: Task) -> Plan:
         return found
 
     def apply() -> dict[str, Any]:
-        found = session.once(f"register {params['wait']} {provider.path}", act)
+        found = session.cached(f"register {params['wait']} {provider.path}", act)
         return {"changed": bool(acted) and changed, **returned(found, provider.state(found))}
 
     attaching = state == "Registering" and not params["refresh"]

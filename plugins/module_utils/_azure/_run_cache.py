@@ -15,7 +15,7 @@ from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._files import locked, write_private
 
-LOCK_SECONDS = 600.0
+RUN_CACHE_LOCK_SECONDS = 600.0
 """How long another task may take to fetch the same fact; longer than a sign-in with all its retries."""
 
 
@@ -24,7 +24,7 @@ def key_of(*parts: str | None) -> str:
     return hashlib.sha256("\0".join(part or "" for part in parts).encode()).hexdigest()[:32]
 
 
-class SharedFacts:
+class RunCache:
     """Facts by key: in memory, and in a private directory when there is one.
 
     A file is written atomically with mode 0600, and only by the holder of the key's lock; a lock goes with its process.
@@ -38,7 +38,7 @@ class SharedFacts:
         self._memory: dict[str, Any] = {}
 
     def get(
-        self, key: str, valid: Callable[[Any], bool], fetch: Callable[[], Any], patience: float = LOCK_SECONDS
+        self, key: str, valid: Callable[[Any], bool], fetch: Callable[[], Any], patience: float = RUN_CACHE_LOCK_SECONDS
     ) -> Any:
         """Returns a fact, and fetches it when there is no valid one. Meanwhile other tasks wait for the same key.
 
@@ -70,7 +70,7 @@ class SharedFacts:
             stale: Says whether the fact found is the wrong one.
         """
         self._memory.pop(key, None)
-        with self._locked(key, LOCK_SECONDS):
+        with self._locked(key, RUN_CACHE_LOCK_SECONDS):
             found = self._read(key)
             if self._directory is not None and found is not None and stale(found):
                 self._path(key).unlink(missing_ok=True)

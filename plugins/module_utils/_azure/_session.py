@@ -24,12 +24,12 @@ from ansible_collections.aks.gpu.plugins.module_utils._azure._cloud import (
     metadata_url,
     named_cloud,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._azure._cluster_cache import Snapshot
+from ansible_collections.aks.gpu.plugins.module_utils._azure._cluster_cache import ClusterCache
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import ConnectionFailed
-from ansible_collections.aks.gpu.plugins.module_utils._azure._run_cache import SharedFacts, key_of
+from ansible_collections.aks.gpu.plugins.module_utils._azure._run_cache import RunCache, key_of
 from ansible_collections.aks.gpu.plugins.module_utils._azure._sign_in import Tokens, choose, require_subscription
 
-READ_SECONDS = 300.0
+METADATA_READ_SECONDS = 300.0
 """How long a task without ``wait_timeout`` may take."""
 
 METADATA_RETRIES = 3
@@ -53,12 +53,12 @@ class Session:
 
     client: ArmClient
     subscription_id: str
-    shared: SharedFacts
+    shared: RunCache
     principal: str
     since: float | None = None
-    snapshot: Snapshot | None = None
+    snapshot: ClusterCache | None = None
 
-    def once(self, what: str, ask: Callable[[], Any]) -> Any:
+    def cached(self, what: str, ask: Callable[[], Any]) -> Any:
         """Returns what Azure answers, asked or told once by the tasks that may share the answer.
 
         Meanwhile the other tasks wait, as long as their own deadline lets them.
@@ -84,7 +84,7 @@ class Session:
         return self.shared.get(key, new_enough, asked, patience=max(1.0, self.client.deadline.remaining()))[1]
 
 
-def connect(task: Task) -> Session:
+def open_session(task: Task) -> Session:
     """Signs in as the options, the environment and the files of the user say. A token is fetched when it is needed.
 
     Args:
@@ -95,12 +95,12 @@ def connect(task: Task) -> Session:
         SignInFailed: The way to sign in that was asked for isn't there.
         Failure: No subscription, or no such cloud.
     """
-    deadline = task.deadline(float(task.params.get("wait_timeout") or READ_SECONDS))
+    deadline = task.deadline(float(task.params.get("wait_timeout") or METADATA_READ_SECONDS))
     session = sign_in(task.params, task.run_directory, task.secret, deadline, task.progress)
     if task.run_directory is None or task.since is None:
         return session
     directory = Path(task.run_directory, f"clusters-{session.principal}")
-    return replace(session, since=task.since, snapshot=Snapshot(session.client, session.subscription_id, directory))
+    return replace(session, since=task.since, snapshot=ClusterCache(session.client, session.subscription_id, directory))
 
 
 def sign_in(
@@ -110,7 +110,7 @@ def sign_in(
     deadline: Deadline,
     progress: Progress,
 ) -> Session:
-    """Signs in where there is no task, as ``connect`` does for one.
+    """Signs in where there is no task, as ``open_session`` does for one.
 
     Args:
         params: The options of ``AZURE_ARGUMENTS``.
@@ -124,7 +124,7 @@ def sign_in(
         SignInFailed: The way to sign in that was asked for isn't there.
         Failure: No subscription, or no such cloud.
     """
-    libraries.require_libraries()
+    libraries.require_azure_libraries()
     mask(params.get("secret"), params.get("password"))
     choice = choose(params, os.environ)
     for method in choice.methods:
@@ -133,7 +133,7 @@ def sign_in(
     ca_bundle = choice.settings.get("ca_bundle")
     if ca_bundle and not os.path.exists(ca_bundle):
         raise Failure(f"ca_bundle: {ca_bundle} doesn't exist.", hint="It comes from the option or REQUESTS_CA_BUNDLE.")
-    shared = SharedFacts(run_directory)
+    shared = RunCache(run_directory)
     cloud = _cloud(choice.settings.get("cloud_environment") or DEFAULT_CLOUD, ca_bundle, shared, deadline)
     tokens = Tokens(choice, cloud, os.environ, shared, mask, deadline.remaining)
     principal = key_of(cloud.resource_manager, subscription_id.lower(), *choice.principal)
@@ -141,7 +141,7 @@ def sign_in(
     return Session(client, subscription_id, shared, principal)
 
 
-def _cloud(name: str, ca_bundle: str | None, shared: SharedFacts, deadline: Deadline) -> Cloud:
+def _cloud(name: str, ca_bundle: str | None, shared: RunCache, deadline: Deadline) -> Cloud:
     known = named_cloud(name)
     if known is not None:
         return known

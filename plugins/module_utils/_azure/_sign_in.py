@@ -23,10 +23,10 @@ from urllib.parse import urlsplit
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._azure import _libraries as libraries
 from ansible_collections.aks.gpu.plugins.module_utils._azure._cloud import Cloud
-from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import SignInFailed
-from ansible_collections.aks.gpu.plugins.module_utils._azure._run_cache import SharedFacts, key_of
+from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureSignInFailed
+from ansible_collections.aks.gpu.plugins.module_utils._azure._run_cache import RunCache, key_of
 
-ENVIRONMENT: dict[str, tuple[str, ...]] = {
+SIGN_IN_ENVIRONMENT: dict[str, tuple[str, ...]] = {
     "subscription_id": ("AZURE_SUBSCRIPTION_ID",),
     "tenant": ("AZURE_TENANT", "AZURE_TENANT_ID"),
     "client_id": ("AZURE_CLIENT_ID",),
@@ -42,7 +42,7 @@ ENVIRONMENT: dict[str, tuple[str, ...]] = {
 }
 """Which variables stand in for an option, in order."""
 
-SETTINGS = ("subscription_id", "cli_subscription_id", "cloud_environment", "ca_bundle")
+SIGN_IN_SETTINGS = ("subscription_id", "cli_subscription_id", "cloud_environment", "ca_bundle")
 """What is no part of a way to sign in, and no secret."""
 
 AZURE_CLI_CLIENT_ID = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
@@ -94,7 +94,7 @@ class Choice:
     Attributes:
         methods: Ways to sign in, in the order in which they are tried; all but the last two kinds are final.
         passed_over: Ways that are not complete, with what they lack.
-        settings: The values of ``SETTINGS`` that are set.
+        settings: The values of ``SIGN_IN_SETTINGS`` that are set.
     """
 
     methods: tuple[Method, ...]
@@ -118,15 +118,15 @@ def choose(params: Mapping[str, Any], environ: Mapping[str, str]) -> Choice:
     Raises:
         SignInFailed: The profile that was asked for doesn't exist, or ``auth_source`` is unknown.
     """
-    options = {name: str(params[name]) for name in ENVIRONMENT if params.get(name)}
+    options = {name: str(params[name]) for name in SIGN_IN_ENVIRONMENT if params.get(name)}
     variables = {
         name: value
-        for name, names in ENVIRONMENT.items()
+        for name, names in SIGN_IN_ENVIRONMENT.items()
         if (value := next((environ[variable] for variable in names if environ.get(variable)), None))
     }
     source = options.get("auth_source") or variables.get("auth_source") or "auto"
     if source not in _SOURCES:
-        raise SignInFailed(
+        raise AzureSignInFailed(
             f"ANSIBLE_AZURE_AUTH_SOURCE is {source!r}, which is no way to sign in.",
             hint=f"It is one of {', '.join(sorted(_SOURCES))}.",
         )
@@ -142,7 +142,7 @@ def choose(params: Mapping[str, Any], environ: Mapping[str, str]) -> Choice:
         subscription = _cli_subscription(environ)
         if subscription:
             settings["cli_subscription_id"] = subscription
-    shown = {name: value for name, value in settings.items() if name in SETTINGS}
+    shown = {name: value for name, value in settings.items() if name in SIGN_IN_SETTINGS}
     return Choice(tuple(finder.methods), tuple(finder.passed_over), shown)
 
 
@@ -190,10 +190,14 @@ class _Finder:
         try:
             parser.read(path, encoding="utf-8")
         except (configparser.Error, UnicodeDecodeError) as error:
-            raise SignInFailed(f"{shown} can't be read: {type(error).__name__}.", hint="It is an INI file.") from error
+            raise AzureSignInFailed(
+                f"{shown} can't be read: {type(error).__name__}.", hint="It is an INI file."
+            ) from error
         if not parser.has_section(name):
             if "profile" in self.options or "profile" in self.variables:
-                raise SignInFailed(f"{shown} has no profile [{name}].", hint="Add it, or leave the option profile out.")
+                raise AzureSignInFailed(
+                    f"{shown} has no profile [{name}].", hint="Add it, or leave the option profile out."
+                )
             self.passed_over.append(f"{shown}: no profile [{name}]")
             return
         found = {key: value for key, value in parser.items(name) if value}
@@ -272,7 +276,7 @@ class Tokens:
         choice: Choice,
         cloud: Cloud,
         environ: Mapping[str, str],
-        shared: SharedFacts,
+        shared: RunCache,
         mask: Callable[[str], None],
         remaining: Callable[[], float] = lambda: READ_SECONDS,
     ) -> None:
@@ -332,7 +336,7 @@ class Tokens:
                     continue
                 break
             return {"token": token.token, "expires_on": token.expires_on}
-        raise SignInFailed(
+        raise AzureSignInFailed(
             "Can't sign in to Azure. Tried, in order: " + "; ".join(tried or ["nothing is configured"]) + ".",
             hint=f"The cloud is {self._cloud.name}, its authority {self._cloud.authority}.",
         )

@@ -39,10 +39,10 @@ def cluster(client: ArmClient, subscription_id: str, resource_group: str, cluste
     Raises:
         AzureError: It can't be read. When it doesn't exist, the message lists what the resource group has instead.
     """
-    doing = f"Reading cluster {cluster_name}"
+    activity = f"Reading cluster {cluster_name}"
     try:
         clusters_there = client.aks_of(subscription_id).managed_clusters
-        body = client.run(clusters_there.get, resource_group, cluster_name, doing=doing).body
+        body = client.run(clusters_there.get, resource_group, cluster_name, activity=activity).body
     except AzureError as error:
         if error.status == 404:
             raise missing_cluster(client, subscription_id, resource_group, cluster_name, error) from error
@@ -56,8 +56,8 @@ def clusters(client: ArmClient, subscription_id: str) -> list[dict[str, Any]]:
     Raises:
         AzureError: They can't be read.
     """
-    doing = f"Listing the clusters of subscription {subscription_id}"
-    return client.list(client.aks_of(subscription_id).managed_clusters.list, doing=doing)
+    activity = f"Listing the clusters of subscription {subscription_id}"
+    return client.list(client.aks_of(subscription_id).managed_clusters.list, activity=activity)
 
 
 def subscriptions(client: ArmClient) -> list[dict[str, Any]]:
@@ -66,7 +66,7 @@ def subscriptions(client: ArmClient) -> list[dict[str, Any]]:
     Raises:
         AzureError: They can't be read.
     """
-    return list(client.items("/subscriptions", "subscriptions", doing="Listing the subscriptions"))
+    return list(client.items("/subscriptions", "subscriptions", activity="Listing the subscriptions"))
 
 
 def missing_cluster(
@@ -82,8 +82,8 @@ def missing_cluster(
             return error
         else:
             listing = client.aks_of(subscription_id).managed_clusters.list_by_resource_group
-            doing = f"Listing the clusters of resource group {resource_group}"
-            names = [str(found.get("name")) for found in client.list(listing, resource_group, doing=doing)]
+            activity = f"Listing the clusters of resource group {resource_group}"
+            names = [str(found.get("name")) for found in client.list(listing, resource_group, activity=activity)]
             place, kind = f"Resource group {resource_group}", "clusters"
     except AzureError as refused:
         if refused.code == "ResourceGroupNotFound" and error.code != "ResourceGroupNotFound":
@@ -97,7 +97,7 @@ def missing_cluster(
         status=error.status,
         request_id=error.request_id,
         target=error.target,
-        doing=f"Reading cluster {cluster_name}",
+        activity=f"Reading cluster {cluster_name}",
         hint=f"{place} has these {kind}: {found_text}.",
     )
 
@@ -120,22 +120,22 @@ def cluster_credentials(
     """
     there = client.aks_of(subscription_id).managed_clusters
     action = there.list_cluster_admin_credentials if admin else there.list_cluster_user_credentials
-    doing = f"Reading the credentials of cluster {cluster_name}"
+    activity = f"Reading the credentials of cluster {cluster_name}"
     try:
-        body = client.run(action, resource_group, cluster_name, doing=doing).body
+        body = client.run(action, resource_group, cluster_name, activity=activity).body
     except AzureError as error:
         if error.status == 404:
             raise missing_cluster(client, subscription_id, resource_group, cluster_name, error) from error
         raise
     kubeconfigs = body.get("kubeconfigs") if isinstance(body, Mapping) else None
     try:
-        return base64.b64decode(kubeconfigs[0]["value"]).decode() if kubeconfigs else _no_kubeconfig(doing)
+        return base64.b64decode(kubeconfigs[0]["value"]).decode() if kubeconfigs else _no_kubeconfig(activity)
     except (KeyError, binascii.Error, UnicodeDecodeError) as error:
-        raise Failure(f"{doing}: the answer of Azure holds no kubeconfig.") from error
+        raise Failure(f"{activity}: the answer of Azure holds no kubeconfig.") from error
 
 
-def _no_kubeconfig(doing: str) -> str:
-    raise Failure(f"{doing}: the answer of Azure holds no kubeconfig.")
+def _no_kubeconfig(activity: str) -> str:
+    raise Failure(f"{activity}: the answer of Azure holds no kubeconfig.")
 
 
 # --- features and resource providers -----------------------------------------------------------------------------
@@ -156,7 +156,7 @@ def feature_state(client: ArmClient, subscription_id: str, namespace: str, name:
         AzureError: It can't be read, or Azure has no such feature.
     """
     body = client.get(
-        feature_path(subscription_id, namespace, name), "features", doing=f"Reading feature {namespace}/{name}"
+        feature_path(subscription_id, namespace, name), "features", activity=f"Reading feature {namespace}/{name}"
     ).body
     return state_of_feature(body)
 
@@ -185,7 +185,7 @@ def vm_skus(client: ArmClient, subscription_id: str, location: str) -> list[dict
         f"/subscriptions/{quote(subscription_id)}/providers/Microsoft.Compute/skus",
         "skus",
         query={"$filter": f"location eq '{location}'"},
-        doing=f"Reading the VM sizes of {location}",
+        activity=f"Reading the VM sizes of {location}",
     )
     return [sku for sku in found if str(sku.get("resourceType")).lower() == "virtualmachines"]
 
@@ -200,7 +200,7 @@ def vm_usages(client: ArmClient, subscription_id: str, location: str) -> list[di
         client.items(
             f"/subscriptions/{quote(subscription_id)}/providers/Microsoft.Compute/locations/{quote(location)}/usages",
             "usages",
-            doing=f"Reading the quotas of {location}",
+            activity=f"Reading the quotas of {location}",
         )
     )
 
@@ -211,7 +211,7 @@ def vnet_subnet(client: ArmClient, subnet_id: str) -> dict[str, Any] | None:
     Raises:
         AzureError: It can't be read.
     """
-    found: dict[str, Any] | None = client.find(subnet_id, "subnets", doing="Reading the subnet")
+    found: dict[str, Any] | None = client.get_or_none(subnet_id, "subnets", activity="Reading the subnet")
     return found
 
 
@@ -226,6 +226,8 @@ def permissions(client: ArmClient, scope: str) -> list[tuple[list[str], list[str
         AzureError: They can't be read.
     """
     found = client.items(
-        f"{scope}/providers/Microsoft.Authorization/permissions", "permissions", doing="Reading one's own permissions"
+        f"{scope}/providers/Microsoft.Authorization/permissions",
+        "permissions",
+        activity="Reading one's own permissions",
     )
     return [(list(role.get("actions") or ()), list(role.get("notActions") or ())) for role in found]

@@ -113,7 +113,7 @@ class SizeFacts:
     successor: str | None = None
 
 
-def facts(name: str) -> SizeFacts:
+def vm_size_facts(name: str) -> SizeFacts:
     """Returns what is known of a size from its name alone.
 
     A name that begins with ``Standard_NC``, ``NCC``, ``ND``, ``NG`` or ``NV`` is a GPU size even if it is too new for

@@ -19,8 +19,8 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import NODE, POD
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import Resources
 
-FIRST_INTERVAL = 0.5
-LONGEST_INTERVAL = 10.0
+EVICTION_FIRST_INTERVAL = 0.5
+EVICTION_LONGEST_INTERVAL = 10.0
 _MIRROR = "kubernetes.io/config.mirror"
 
 
@@ -75,7 +75,7 @@ def drain(
         DeadlineExceeded: Pods are left; the message names them with the reason.
         KubernetesError: The API server refused.
     """
-    interval = FIRST_INTERVAL
+    interval = EVICTION_FIRST_INTERVAL
     while True:
         left = [
             pod
@@ -96,7 +96,7 @@ def drain(
                 pods=[_name(pod) for pod in left],
             )
         sleep(min(interval, deadline.remaining()))
-        interval = min(LONGEST_INTERVAL, interval * 1.5)
+        interval = min(EVICTION_LONGEST_INTERVAL, interval * 1.5)
 
 
 def _name(pod: dict[str, Any]) -> str:

@@ -6,31 +6,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_observations import (
+    Expectation,
+    Observed,
+    brings_plugin,
+    owned_by,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_sources import (
     DRA_DRIVER,
     allocated_gpus,
-    claimed_devices,
     hands_out_gpus,
     is_device_plugin,
-    is_dra_driver,
     may_be_device_plugin,
     meant_for,
-    name_with_namespace,
     names,
-    sliced_devices,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._nodes import (
-    ACCELERATOR_LABEL,
     MANAGED_LABEL,
-    POOL_LABEL,
     SIZE_LABEL,
-    future_node,
     gpu_resources,
     is_leaving,
     is_ready,
@@ -39,10 +36,10 @@ from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._nodes import
     node_core,
     node_problems,
     node_result,
-    placement_obstacle,
     quantity,
-    untolerated,
 )
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._placement import placement_obstacle, untolerated
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._planned_node import planned_node
 from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._pods import (
     holder_core,
     is_over,
@@ -50,8 +47,8 @@ from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._pods import 
     requested,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._problems import (
-    Hope,
     LogReference,
+    Permanence,
     Problem,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import describe
@@ -61,55 +58,7 @@ _MAY_NOT_LIST = "Let this identity list DaemonSets and Pods in all namespaces, a
 
 
 @dataclass(frozen=True)
-class Expectation:
-    """What a pool is to offer.
-
-    Attributes:
-        node_pool: Name of the pool; None for every node that AKS labels as one with an accelerator.
-        nodes: So many nodes at least. Zero for a pool that the autoscaler may empty.
-        gpus_per_node: So many of the resource on each node; None for any number above zero.
-        resource: The resource's name.
-        vm_size: The pool's size, for messages.
-        stack: The ``gpu_stack`` of the pool, where it is known: who brings the device plugin.
-        pool: What Azure says of the pool, as ``aks.gpu.node_pool`` returns it; empty when unknown.
-        ignored: DaemonSets to pass over, each ``namespace/name``.
-    """
-
-    node_pool: str | None = None
-    nodes: int = 1
-    gpus_per_node: int | None = None
-    resource: str = "nvidia.com/gpu"
-    vm_size: str | None = None
-    stack: str | None = None
-    pool: dict[str, Any] = field(default_factory=dict)
-    ignored: frozenset[str] = frozenset()
-
-    @property
-    def subject(self) -> str:
-        """What messages call it."""
-        return f"Node pool {self.node_pool}" if self.node_pool else "The cluster"
-
-    @property
-    def label_selector(self) -> str:
-        """The nodes that are meant."""
-        return f"{POOL_LABEL}={self.node_pool}" if self.node_pool else ACCELERATOR_LABEL
-
-    @property
-    def work_under_way(self) -> str:
-        """What Azure is doing with the pool, such as ``UpgradingNodeImageVersion``; empty when nothing is known."""
-        state = str(self.pool_value("provisioning_state") or "")
-        return "" if state in ("Succeeded", "Failed", "Canceled") else state
-
-    def pool_value(self, *keys: str) -> Any:
-        """Returns what Azure says under nested keys, or None."""
-        value: Any = self.pool
-        for key in keys:
-            value = value.get(key) if isinstance(value, dict) else None
-        return value
-
-
-@dataclass(frozen=True)
-class Verdict:
+class GpuStatus:
     """How a pool stands.
 
     Attributes:
@@ -138,91 +87,7 @@ class Verdict:
     gpu_clusters: list[str] = field(default_factory=list)
 
 
-class _Seen:
-    """What is in the cluster, so that a look at one node costs as much as what is on it.
-
-    Args:
-        expected: What the pool is to offer.
-        found: The objects of each collection, by the names of ``watched``.
-        unknown: The collections that could not be read.
-    """
-
-    def __init__(self, expected: Expectation, found: Mapping[str, Iterable[dict[str, Any]]], unknown: Set[str]) -> None:
-        every = [each for each in found.get("daemon_sets", ()) if name_with_namespace(each) not in expected.ignored]
-        passed_over = {
-            each["metadata"].get("uid")
-            for each in found.get("daemon_sets", ())
-            if name_with_namespace(each) in expected.ignored
-        }
-        self.unknown = unknown
-        self.plugins = [each for each in every if is_device_plugin(each)]
-        self.drivers = [each for each in every if is_dra_driver(each)]
-        self.unclear = [each for each in every if may_be_device_plugin(each)]
-        self.pods: dict[str | None, list[dict[str, Any]]] = {}
-        self.warnings: dict[str | None, list[dict[str, Any]]] = {}
-        self.in_use = Counter[str]()
-        self._plugin_pods: dict[str | None, list[dict[str, Any]]] = {}
-        self._uids = {each["metadata"].get("uid") for each in self.plugins}
-        slices = list(found.get("resource_slices", ()))
-        claimed = claimed_devices(slices, found.get("resource_claims", ()))
-        self._sliced = sliced_devices(slices)
-        # GPUs of which nothing says that they are free are not.
-        self.in_use.update(self._sliced if "resource_claims" in unknown else claimed)
-        for pod in found.get("pods", ()):
-            if _owners(pod) & passed_over:
-                continue
-            where = _node_of(pod)
-            self.pods.setdefault(where, []).append(pod)
-            if self._is_plugin_pod(pod):
-                self._plugin_pods.setdefault(where, []).append(pod)
-            if not is_over(pod) and (pod.get("spec") or {}).get("nodeName"):
-                self.in_use[pod["spec"]["nodeName"]] += requested(pod, expected.resource)
-        for event in found.get("events", ()):
-            self.warnings.setdefault((event.get("involvedObject") or {}).get("uid"), []).append(event)
-
-    @property
-    def rivals(self) -> list[dict[str, Any]]:
-        """The DaemonSets that hand out GPUs."""
-        return self.plugins + self.drivers
-
-    def meant(self, node: dict[str, Any], daemon_sets: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Returns those of the DaemonSets that make a Pod for a node."""
-        return meant_for(node, daemon_sets)
-
-    def running_plugin(self, node: dict[str, Any]) -> str | None:
-        """Returns the device plugin Pod that runs on a node, as ``namespace/name``."""
-        for pod in self._plugin_pods.get(name_of(node), []):
-            if (pod.get("status") or {}).get("phase") == "Running":
-                return name_with_namespace(pod)
-        return None
-
-    def by_dra(self, node: dict[str, Any]) -> bool:
-        """True when NVIDIA's DRA driver hands out the GPUs of a node."""
-        return name_of(node) in self._sliced or bool(self.meant(node, self.drivers))
-
-    def sources(self, expected: Expectation, node: dict[str, Any]) -> list[str]:
-        """Returns all that hands out the GPUs of a node, in words."""
-        meant = self.meant(node, self.rivals)
-        uids = {each["metadata"].get("uid") for each in meant}
-        sources = [f"DaemonSet {name}" for name in names(meant)]
-        sources += [
-            f"Pod {name_with_namespace(pod)}"
-            for pod in self._plugin_pods.get(name_of(node), [])
-            if not _owners(pod) & uids
-        ]
-        if name_of(node) in self._sliced and not any(is_dra_driver(each) for each in meant):
-            sources.append(f"ResourceSlices of {DRA_DRIVER}")
-        if _brings_plugin(expected, node):
-            sources.append("the device plugin of the node itself")
-        return sources
-
-    def _is_plugin_pod(self, pod: dict[str, Any]) -> bool:
-        if pod["metadata"].get("deletionTimestamp") or is_over(pod):
-            return False
-        return bool(_owners(pod) & self._uids) or is_device_plugin(pod)
-
-
-def evaluate(
+def evaluate_nodes(
     expected: Expectation,
     nodes: Iterable[dict[str, Any]],
     daemon_sets: Iterable[dict[str, Any]],
@@ -232,7 +97,7 @@ def evaluate(
     *,
     unknown: Set[str] = frozenset(),
     **more: Iterable[dict[str, Any]],
-) -> Verdict:
+) -> GpuStatus:
     """Judges a pool by what is in the cluster.
 
     Args:
@@ -248,7 +113,7 @@ def evaluate(
     """
     found = sorted(nodes, key=name_of)
     collections = {"daemon_sets": list(daemon_sets), "pods": pods, "events": events, **more}
-    seen = _Seen(expected, collections, unknown)
+    seen = Observed(expected, collections, unknown)
     operators = _Operators(list(cluster_policies), list(more.get("gpu_clusters", ())))
     staying = [node for node in found if not is_leaving(node)]
     problems = _pool_problems(expected, staying)
@@ -272,7 +137,7 @@ def evaluate(
             expected.resource,
             None if "pods" in unknown else seen.in_use[name_of(node)],
             seen.running_plugin(node),
-            _gpus_from(node, seen),
+            _gpu_provider(node, seen),
             names(seen.meant(node, seen.rivals)),
         )
         for node in found
@@ -280,11 +145,11 @@ def evaluate(
     to_come: list[dict[str, Any]] = []
     possible: list[dict[str, Any]] = []
     if expected.pool:
-        future = future_node(expected.pool, expected.stack, [*more.get("system_nodes", ()), *found])
+        future = planned_node(expected.pool, expected.stack, [*more.get("system_nodes", ()), *found])
         to_come = seen.meant(future, seen.rivals)
         likely = meant_for(future, seen.rivals + seen.unclear, open_labels=True)
         possible = [each for each in likely if each not in to_come]
-    return Verdict(
+    return GpuStatus(
         results,
         problems,
         done,
@@ -321,11 +186,7 @@ class _Operators:
         return "; ".join(said)
 
 
-def _brings_plugin(expected: Expectation, node: dict[str, Any]) -> bool:
-    return expected.stack in ("managed", "gpu_image") or labels_of(node).get(MANAGED_LABEL) == "enabled"
-
-
-def _more_than_one(expected: Expectation, node: dict[str, Any], seen: _Seen) -> list[Problem]:
+def _more_than_one(expected: Expectation, node: dict[str, Any], seen: Observed) -> list[Problem]:
     """Says that the GPUs of a node are handed out twice, however it came to that."""
     sources = seen.sources(expected, node)
     if len(sources) < 2:
@@ -333,11 +194,11 @@ def _more_than_one(expected: Expectation, node: dict[str, Any], seen: _Seen) -> 
     text = f"its GPUs are handed out by more than one: {', '.join(sources)}"
     advice = "Each hands out every GPU. Remove all but one, or keep them off these nodes by labels or taints."
     # A Pod that a DaemonSet has left behind goes when the garbage collector comes to it.
-    hope = Hope.LITTLE if any(source.startswith("Pod ") for source in sources) else Hope.NONE
-    return [Problem(f"Node {name_of(node)}", "TwoDevicePlugins", text, advice, hope)]
+    permanence = Permanence.UNCERTAIN if any(source.startswith("Pod ") for source in sources) else Permanence.PERMANENT
+    return [Problem(f"Node {name_of(node)}", "TwoDevicePlugins", text, advice, permanence)]
 
 
-def _gpus_from(node: dict[str, Any], seen: _Seen) -> str | None:
+def _gpu_provider(node: dict[str, Any], seen: Observed) -> str | None:
     """Says who offers the GPUs of a node: AKS, a DaemonSet that is meant for it, or, where there is none, its image."""
     if not any(quantity(node, "allocatable", name) for name in gpu_resources(node)):
         return "dra" if seen.by_dra(node) else None
@@ -365,12 +226,12 @@ def _pool_problems(expected: Expectation, staying: list[dict[str, Any]]) -> list
                 "PoolFailed",
                 f"Azure says that the pool Failed: {words or 'it gives no reason'}",
                 "Correct the cause and run aks.gpu.node_pool again.",
-                Hope.NONE if len(staying) < expected.nodes else Hope.LITTLE,
+                Permanence.PERMANENT if len(staying) < expected.nodes else Permanence.UNCERTAIN,
             )
         )
     elif expected.pool_value("power_state") == "Stopped" or expected.pool_value("power_state", "code") == "Stopped":
         advice = "Start it: az aks nodepool start"
-        problems.append(Problem(expected.subject, "PoolStopped", "the pool is stopped", advice, Hope.NONE))
+        problems.append(Problem(expected.subject, "PoolStopped", "the pool is stopped", advice, Permanence.PERMANENT))
     if len(staying) < expected.nodes:
         creating = f"; Azure says: {state}" if state and state != "Succeeded" else ""
         text = f"it has {len(staying)} of {expected.nodes} nodes{creating}"
@@ -385,11 +246,11 @@ def _pool_problems(expected: Expectation, staying: list[dict[str, Any]]) -> list
     for size in sorted(str(name) for name in sizes):
         if expected.vm_size and size.lower() != expected.vm_size.lower():
             text = f"nodes have the size {size}, not {expected.vm_size}"
-            problems.append(Problem(expected.subject, "OtherSize", text, "", Hope.NONE))
+            problems.append(Problem(expected.subject, "OtherSize", text, "", Permanence.PERMANENT))
     return problems
 
 
-def _gpu_problems(expected: Expectation, node: dict[str, Any], seen: _Seen, operators: _Operators) -> list[Problem]:
+def _gpu_problems(expected: Expectation, node: dict[str, Any], seen: Observed, operators: _Operators) -> list[Problem]:
     subject, resource = f"Node {name_of(node)}", expected.resource
     capacity, allocatable = quantity(node, "capacity", resource), quantity(node, "allocatable", resource)
     wanted = expected.gpus_per_node or 1
@@ -399,46 +260,50 @@ def _gpu_problems(expected: Expectation, node: dict[str, Any], seen: _Seen, oper
     if capacity and allocatable < capacity:
         text = f"{allocatable} of its {capacity} {resource} can be allocated"
         advice = "Its device plugin is gone, or reports the others as unhealthy."
-        return [Problem(subject, "AllocatableBelowCapacity", text, advice, Hope.LITTLE), *causes]
+        return [Problem(subject, "AllocatableBelowCapacity", text, advice, Permanence.UNCERTAIN), *causes]
     if capacity:
         whole = f"; {expected.vm_size} should have {wanted}" if expected.vm_size else f"; {wanted} are expected"
         advice = "A GPU may be missing, or MIG or sharing be set up otherwise than expected."
         text = f"it offers {capacity} {resource}{whole}"
-        return [Problem(subject, "FewerGpus", text, advice, Hope.LITTLE), *causes]
+        return [Problem(subject, "FewerGpus", text, advice, Permanence.UNCERTAIN), *causes]
     others = {name: count for name, count in gpu_resources(node).items() if name != resource}
     if others:
         offered = ", ".join(f"{count} {name}" for name, count in sorted(others.items()))
         advice = "Expect this resource name, or change the plugin's MIG strategy or its time slicing."
-        return [Problem(subject, "OtherResource", f"it offers {offered}, but no {resource}", advice, Hope.LITTLE)]
+        return [
+            Problem(subject, "OtherResource", f"it offers {offered}, but no {resource}", advice, Permanence.UNCERTAIN)
+        ]
     return causes or [_nothing_registered(subject, resource)]
 
 
 def _nothing_registered(subject: str, resource: str) -> Problem:
     advice = "If it stays so, the node has no working driver, or the plugin found no GPU."
-    return Problem(subject, "CapacityZero", f"it offers no {resource} yet", advice, Hope.LITTLE)
+    return Problem(subject, "CapacityZero", f"it offers no {resource} yet", advice, Permanence.UNCERTAIN)
 
 
-def _plugin_problems(expected: Expectation, node: dict[str, Any], seen: _Seen, operators: _Operators) -> list[Problem]:
+def _plugin_problems(
+    expected: Expectation, node: dict[str, Any], seen: Observed, operators: _Operators
+) -> list[Problem]:
     plugins = seen.plugins
     subject = f"Node {name_of(node)}"
     driver = expected.pool_value("gpu_profile", "driver")
     if driver == "None" and expected.stack != "operator":
         advice = "Create a pool with gpu_profile.driver Install, or bring the driver, as the GPU Operator does."
         text = "the pool has the GPU driver None, so nothing can advertise its GPUs"
-        return [Problem(subject, "DriverNone", text, advice, Hope.LITTLE if plugins else Hope.NONE)]
-    if _brings_plugin(expected, node):
+        return [Problem(subject, "DriverNone", text, advice, Permanence.UNCERTAIN if plugins else Permanence.PERMANENT)]
+    if brings_plugin(expected, node):
         return []
     meant = seen.meant(node, plugins)
     if seen.by_dra(node) and not meant:
         text = f"its GPUs are handed out by DRA (ResourceSlices of {DRA_DRIVER}), not as {expected.resource}"
         advice = "Keep NVIDIA's DRA driver off these nodes, or let workloads ask by ResourceClaims."
-        return [Problem(subject, "HandedOutByDra", text, advice, Hope.LITTLE)]
+        return [Problem(subject, "HandedOutByDra", text, advice, Permanence.UNCERTAIN)]
     obstacles: list[Problem] = []
     for plugin in meant or plugins:
         mine = [
             pod
             for pod in seen.pods.get(name_of(node), [])
-            if _owned_by(pod, plugin) and not pod["metadata"].get("deletionTimestamp")
+            if owned_by(pod, plugin) and not pod["metadata"].get("deletionTimestamp")
         ]
         if mine:
             return [problem for pod in mine for problem in _plugin_pod_problems(subject, pod, node, expected.resource)]
@@ -450,26 +315,26 @@ def _plugin_problems(expected: Expectation, node: dict[str, Any], seen: _Seen, o
                 "NotSelected": "Correct the DaemonSet's selector, or wait for the label if something still sets it.",
             }[cause]
             text = f"{describe({'kind': 'DaemonSet', **plugin})} makes no Pod for it: {words}"
-            obstacles.append(Problem(subject, cause, text, advice, Hope.LITTLE))
+            obstacles.append(Problem(subject, cause, text, advice, Permanence.UNCERTAIN))
             continue
         obstacles += _failed_creation(subject, plugin, seen.warnings.get(plugin["metadata"]["uid"], []))
     if meant and not obstacles and "pods" in seen.unknown:
         text = "whether its device plugin Pod runs is not known: Pods can't be listed"
-        return [Problem(subject, "PluginUnknown", text, _MAY_NOT_LIST, Hope.LITTLE)]
+        return [Problem(subject, "PluginUnknown", text, _MAY_NOT_LIST, Permanence.UNCERTAIN)]
     if obstacles or plugins:
         return obstacles or [
             Problem(subject, "NoPluginPod", "the device plugin's DaemonSet has made no Pod for it yet")
         ]
     if "daemon_sets" in seen.unknown:
         text = "whether a device plugin is meant for it is not known: DaemonSets can't be listed"
-        return [Problem(subject, "PluginUnknown", text, _MAY_NOT_LIST, Hope.LITTLE)]
+        return [Problem(subject, "PluginUnknown", text, _MAY_NOT_LIST, Permanence.UNCERTAIN)]
     text = "there is no device plugin in the cluster"
     said = operators.words()
     if expected.stack == "operator":
         advice = "NVIDIA's GPU Operator makes it when it has found the node; if not, the logs of its Pods say why."
         return [Problem(subject, "NoDevicePlugin", f"{text}; {said}" if said else text, advice)]
     advice = "Apply the device plugin's DaemonSet (role aks.gpu.device_plugin), or choose another gpu_stack."
-    return [Problem(subject, "NoDevicePlugin", text, advice, Hope.LITTLE)]
+    return [Problem(subject, "NoDevicePlugin", text, advice, Permanence.UNCERTAIN)]
 
 
 def _plugin_pod_problems(subject: str, pod: dict[str, Any], node: dict[str, Any], resource: str) -> list[Problem]:
@@ -498,7 +363,7 @@ def _plugin_pod_problems(subject: str, pod: dict[str, Any], node: dict[str, Any]
     )
     metadata, container = pod["metadata"], pod["spec"]["containers"][0]["name"]
     log = LogReference(metadata.get("namespace", "default"), metadata["name"], container, False, metadata["uid"])
-    return [Problem(subject, "PluginSilent", text, advice, Hope.LITTLE, log)]
+    return [Problem(subject, "PluginSilent", text, advice, Permanence.UNCERTAIN, log)]
 
 
 def _failed_creation(subject: str, plugin: dict[str, Any], events: list[dict[str, Any]]) -> list[Problem]:
@@ -509,7 +374,7 @@ def _failed_creation(subject: str, plugin: dict[str, Any], events: list[dict[str
         f"{describe({'kind': 'DaemonSet', **plugin})} can't make its Pod: {last.get('reason')}: {last.get('message')}"
     )
     advice = "Pod Security, a quota or an admission rule is in the way; the message names it."
-    return [Problem(subject, "PluginRefused", text, advice, Hope.LITTLE)]
+    return [Problem(subject, "PluginRefused", text, advice, Permanence.UNCERTAIN)]
 
 
 def _rejected(node: dict[str, Any], pods: list[dict[str, Any]]) -> list[Problem]:
@@ -520,70 +385,9 @@ def _rejected(node: dict[str, Any], pods: list[dict[str, Any]]) -> list[Problem]
     example = describe({"kind": "Pod", **mine[0]})
     text = f"{len(mine)} Pods failed with UnexpectedAdmissionError, such as {example}: {said}"
     advice = "The kubelet had lost its GPUs. Restart the device plugin's Pod of this node, and delete the failed Pods."
-    return [Problem(f"Node {name_of(node)}", "UnexpectedAdmissionError", text, advice, Hope.GOOD, blocking=False)]
-
-
-def _owned_by(pod: dict[str, Any], owner: dict[str, Any]) -> bool:
-    return owner["metadata"]["uid"] in _owners(pod)
-
-
-def _owners(pod: dict[str, Any]) -> set[Any]:
-    return {reference.get("uid") for reference in pod["metadata"].get("ownerReferences") or []}
-
-
-def _node_of(pod: dict[str, Any]) -> str | None:
-    """The node of a Pod; also of one that a DaemonSet made for a node but that is not scheduled yet."""
-    spec = pod.get("spec") or {}
-    if spec.get("nodeName"):
-        return str(spec["nodeName"])
-    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
-    terms = (affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}).get("nodeSelectorTerms") or []
-    for term in terms:
-        for expression in term.get("matchFields") or []:
-            if expression.get("key") == "metadata.name" and expression.get("values"):
-                return str(expression["values"][0])
-    return None
-
-
-def expectation_of(params: dict[str, Any], *, gpus_of_size: Callable[[str], int | None]) -> Expectation:
-    """Returns what the options of ``wait_for_gpus`` expect, with what the pool itself says where they say nothing.
-
-    Args:
-        params: The options.
-        gpus_of_size: Says how many GPUs a VM size has; None for one that it does not know.
-
-    Raises:
-        Failure: The cluster's node pools are given, and this one is not among them.
-    """
-    pool = params["pool"] or {}
-    name, existing = params["node_pool"] or pool.get("name"), params.get("node_pools") or ()
-    if existing and name and name not in existing:
-        raise Failure(
-            f"There is no node pool {name}. There are: {', '.join(existing)}.",
-            hint="The playbook aks.gpu.site or the role aks.gpu.node_pool creates it; node_pool_name names another.",
-        )
-    vm_size = params["vm_size"] or pool.get("vm_size")
-    nodes = params["nodes"]
-    if nodes is None:
-        nodes = pool.get("min_count") if pool.get("enable_auto_scaling") else pool.get("count")
-    gpus = params["gpus_per_node"]
-    if (
-        gpus is None
-        and vm_size
-        and params["resource_name"] == "nvidia.com/gpu"
-        and not pool.get("gpu_instance_profile")
-    ):
-        gpus = gpus_of_size(vm_size)
-    return Expectation(
-        node_pool=name,
-        nodes=1 if nodes is None else int(nodes),
-        gpus_per_node=gpus,
-        resource=params["resource_name"],
-        vm_size=vm_size,
-        stack=params["gpu_stack"],
-        pool=pool,
-        ignored=frozenset(params.get("ignored_daemon_sets") or ()),
-    )
+    return [
+        Problem(f"Node {name_of(node)}", "UnexpectedAdmissionError", text, advice, Permanence.TRANSIENT, blocking=False)
+    ]
 
 
 def watched(expected: Expectation) -> dict[str, Query]:
@@ -625,7 +429,7 @@ def watched(expected: Expectation) -> dict[str, Query]:
     return queries
 
 
-def judge(expected: Expectation, state: State) -> Verdict:
+def evaluate_state(expected: Expectation, state: State) -> GpuStatus:
     """Judges a pool by the state of a watch."""
     found = {name: state.all(name) for name in watched(expected)}
-    return evaluate(expected, **found, unknown=state.denied.keys())
+    return evaluate_nodes(expected, **found, unknown=state.denied.keys())

@@ -26,8 +26,8 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Pl
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._runs import RUN_ARGUMENTS, why_kept
 from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._helm import (
-    NAME,
-    SPARE_SECONDS,
+    HELM_SPARE_SECONDS,
+    RELEASE_NAME,
     Chart,
     Helm,
     HelmError,
@@ -62,7 +62,7 @@ GPU_OPERATOR_ARGUMENTS = CLUSTER_ARGUMENTS.merge(
 )
 
 
-CONFIG_MAP = ResourceType("v1", "ConfigMap", "configmaps", True)
+CONFIG_MAP_TYPE = ResourceType("v1", "ConfigMap", "configmaps", True)
 SECRET = ResourceType("v1", "Secret", "secrets", True)
 DEPLOYMENT = ResourceType("apps/v1", "Deployment", "deployments", True)
 CLUSTER_POLICY = ResourceType("nvidia.com/v1", "ClusterPolicy", "clusterpolicies", False)
@@ -98,19 +98,22 @@ Windows nodes have none (https://github.com/Azure/AKS/issues/1905)."""
 LOOK_SECONDS = 2.0
 """Between two looks at a release that another Helm works on."""
 
-_BUSY = ("another operation (install/upgrade/rollback) is in progress", "cannot re-use a name that is still in use")
+_BUSY_STATUSES = (
+    "another operation (install/upgrade/rollback) is in progress",
+    "cannot re-use a name that is still in use",
+)
 
 
 def with_needed(values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns values of the chart over those that AKS needs; a list replaces a list."""
-    return _merged(NEEDED_VALUES, values)
+    return _merged_values(NEEDED_VALUES, values)
 
 
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def _merged_values(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = copy.deepcopy(dict(below))
     for key, value in above.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merged(merged[key], value) if both else copy.deepcopy(value)
+        merged[key] = _merged_values(merged[key], value) if both else copy.deepcopy(value)
     return merged
 
 
@@ -131,7 +134,7 @@ def _at(values: Any, *keys: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Found:
+class InstalledOperator:
     """What is in the cluster of NVIDIA's GPU Operator.
 
     Attributes:
@@ -170,7 +173,9 @@ class Found:
     def refusal(self) -> str:
         """Returns why nothing can be installed, and what is there can't be used; empty otherwise."""
         if self.own and (self.operators or self.clusters):
-            others = Found(self.namespace, self.name, operators=self.operators, clusters=self.clusters).what()
+            others = InstalledOperator(
+                self.namespace, self.name, operators=self.operators, clusters=self.clusters
+            ).what()
             return (
                 f"{others} is in the cluster beside the release of aks.gpu. A cluster takes one GPU Operator, with "
                 "either ClusterPolicy or GPUCluster: remove what aks.gpu has not installed."
@@ -209,7 +214,7 @@ class Found:
         return ""
 
 
-def look(resources: Resources, namespace: str, name: str, params: Mapping[str, Any]) -> Found:
+def look(resources: Resources, namespace: str, name: str, params: Mapping[str, Any]) -> InstalledOperator:
     """Returns what is in the cluster of NVIDIA's GPU Operator. It asks the API server only, not Helm.
 
     Helm keeps a Secret, or by a setting a ConfigMap, for each revision.
@@ -224,24 +229,24 @@ def look(resources: Resources, namespace: str, name: str, params: Mapping[str, A
     Raises:
         KubernetesError: Something can't be read, so that it isn't known whether there is an operator.
     """
-    mark = resources.get(CONFIG_MAP, namespace, f"aks-gpu-{name}")
+    mark = resources.get(CONFIG_MAP_TYPE, namespace, f"aks-gpu-{name}")
     noted = (mark["metadata"].get("annotations") or {}) if mark else {}
     own = CREATED_BY_ANNOTATION in noted
     every = resources.items(DEPLOYMENT, label_selector=OPERATOR_SELECTOR)
     theirs = [each for each in every if not (own and each["metadata"]["namespace"] == namespace)]
-    return Found(
+    return InstalledOperator(
         namespace,
         name,
         own,
         _status(resources, namespace, name),
         tuple(sorted(f"{each['metadata']['namespace']}/{each['metadata']['name']}" for each in theirs)),
-        _names(resources, CLUSTER_POLICY),
-        _names(resources, GPU_CLUSTER),
+        _object_names(resources, CLUSTER_POLICY),
+        _object_names(resources, GPU_CLUSTER),
         why_kept(noted.get(RUN_ANNOTATION), params) if own and params["state"] == "absent" else None,
     )
 
 
-def _names(resources: Resources, kind: ResourceType) -> tuple[str, ...]:
+def _object_names(resources: Resources, kind: ResourceType) -> tuple[str, ...]:
     try:
         return tuple(sorted(each["metadata"]["name"] for each in resources.items(kind)))
     except KubernetesError as error:
@@ -253,7 +258,7 @@ def _names(resources: Resources, kind: ResourceType) -> tuple[str, ...]:
 def _status(resources: Resources, namespace: str, name: str) -> str | None:
     """Returns the status of the newest revision by the labels of what Helm keeps; its content is not read."""
     revisions: list[tuple[int, str]] = []
-    for kind in (SECRET, CONFIG_MAP):
+    for kind in (SECRET, CONFIG_MAP_TYPE):
         query = {"labelSelector": f"owner=helm,name={name}", "limit": 500}
         try:
             page = resources.client.request("GET", kind.path(namespace), query=query, accept=METADATA_TYPE)
@@ -282,7 +287,7 @@ def plan_release(task: Task, connect: Connect) -> Plan:
     params = task.params
     namespace, name = params["namespace"], params["name"]
     problems = place_problems({"apiVersion": "v1", "metadata": {"name": name, "namespace": namespace}})
-    if not NAME.fullmatch(name):
+    if not RELEASE_NAME.fullmatch(name):
         problems.append(f"{ascii(name)[:80]} is not a valid name of a Helm release")
     if problems:
         raise Failure(f"{'; '.join(problems)}. Nothing was changed.")
@@ -294,14 +299,16 @@ def plan_release(task: Task, connect: Connect) -> Plan:
     if params["state"] == "present" and (refusal := found.refusal()):
         raise Failure(f"{refusal} Nothing was changed.")
     if left := found.left(params["state"]):
-        return Plan(False, _result(found, "left", left))
+        return Plan(False, _operator_result(found, "left", left))
     if params["state"] == "absent" and found.status is None:
-        return Plan(False, _result(found, "unchanged"))
-    work = _Work(task, resources, Helm(task, client, namespace, name), found)
+        return Plan(False, _operator_result(found, "unchanged"))
+    work = _ReleaseWork(task, resources, Helm(task, client, namespace, name), found)
     return work.present() if params["state"] == "present" else work.absent()
 
 
-def _result(found: Found, action: str, left: str = "", release: Release | None = None) -> dict[str, Any]:
+def _operator_result(
+    found: InstalledOperator, action: str, left: str = "", release: Release | None = None
+) -> dict[str, Any]:
     return {
         "action": action,
         "left": left,
@@ -338,11 +345,11 @@ class _Change:
 
 
 @dataclass
-class _Work:
+class _ReleaseWork:
     task: Task
     resources: Resources
     helm: Helm
-    found: Found
+    found: InstalledOperator
     _shown: Callable[[str], None] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -353,12 +360,12 @@ class _Work:
         release = self.helm.release()
         change = self._change(release)
         if not change.why:
-            return Plan(False, _result(self.found, "unchanged", release=release))
+            return Plan(False, _operator_result(self.found, "unchanged", release=release))
         self.helm.objects(change.chart, change.after["values"])  # a chart refuses values that exclude each other
         action = "installed" if release is None else "upgraded"
         return Plan(
             True,
-            _result(self.found, action, release=release),
+            _operator_result(self.found, action, release=release),
             lambda: self._locked(self._install),
             change.before,
             change.after,
@@ -367,7 +374,7 @@ class _Work:
     def absent(self) -> Plan:
         """Plans to remove the release."""
         before = {"release": f"{self.found.namespace}/{self.found.name}", "status": self.found.status}
-        return Plan(True, _result(self.found, "removed"), lambda: self._locked(self._uninstall), before)
+        return Plan(True, _operator_result(self.found, "removed"), lambda: self._locked(self._uninstall), before)
 
     def _locked(self, act: Callable[[Deadline], dict[str, Any]]) -> dict[str, Any]:
         """Acts while no other host of this run is at the same release."""
@@ -406,24 +413,24 @@ class _Work:
             release = self._settled(deadline)
             change = self._change(release)
             if not change.why:  # another host of the run, or another run, has been here
-                return {**_result(self.found, "unchanged", release=release), "changed": False}
+                return {**_operator_result(self.found, "unchanged", release=release), "changed": False}
             self._renew_kinds(self.helm.objects(change.chart, change.after["values"]))
             try:
                 self.helm.upgrade(change.chart, change.after["values"], deadline, grace)
             except HelmError as error:
-                if not any(text in str(error) for text in _BUSY) or deadline.expired:
+                if not any(text in str(error) for text in _BUSY_STATUSES) or deadline.expired:
                     raise
                 time.sleep(LOOK_SECONDS)
                 continue
             action = "installed" if release is None else "upgraded"
-            return _result(self.found, action, release=self.helm.release())
+            return _operator_result(self.found, action, release=self.helm.release())
 
     def _uninstall(self, deadline: Deadline) -> dict[str, Any]:
         if self.helm.release() is None:
-            return {**_result(self.found, "unchanged"), "changed": False}
+            return {**_operator_result(self.found, "unchanged"), "changed": False}
         self.helm.uninstall(deadline, float(self.task.params["grace"]))
         self._remove_hooks()
-        return _result(self.found, "removed")
+        return _operator_result(self.found, "removed")
 
     def _settled(self, deadline: Deadline) -> Release | None:
         """Returns the release once no other Helm works on it.
@@ -439,7 +446,7 @@ class _Work:
             if release is None or not release.status.startswith(("pending-", "uninstalling")):
                 return release
             said = f"Helm release {self.found.namespace}/{self.found.name}: {release.status} since {release.updated}"
-            abandoned = _age(release.updated) > float(self.task.params["wait_timeout"]) + SPARE_SECONDS
+            abandoned = _age(release.updated) > float(self.task.params["wait_timeout"]) + HELM_SPARE_SECONDS
             if release.status == "uninstalling" or (abandoned and release.status == "pending-install"):
                 self.helm.uninstall(deadline, float(self.task.params["grace"]))
             elif abandoned:

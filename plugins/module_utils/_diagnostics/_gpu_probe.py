@@ -18,11 +18,12 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
-from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_nodes import Expectation, judge, watched
-from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._jobs import UNSCHEDULED, Evidence, by_object
-from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._jobs import evaluate as evaluate_job
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_nodes import evaluate_state, watched
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_observations import Expectation
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._job_logs import JobLogs
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._jobs import UNSCHEDULED, by_object, evaluate_job
 from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._log_tails import with_log_tails
-from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._problems import Patience, Problem
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._problems import GraceTracker, Problem
 from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._workload_log import WorkloadLog
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import RETRY_SECONDS, Client, Connect
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError, WaitFailed
@@ -51,10 +52,10 @@ GPU_PROBE_ARGUMENTS = CLUSTER_ARGUMENTS.merge(
 )
 
 
-NAME = "gpu-probe"
+PROBE_NAME = "gpu-probe"
 RUN_LABEL = "aks.gpu/probe-run"
-POOL_LABEL = "aks.gpu/node-pool"
-CONTAINER = "probe"
+PROBE_POOL_LABEL = "aks.gpu/node-pool"
+PROBE_CONTAINER = "probe"
 KEEP_SECONDS = 300
 """A probe that nobody was left to remove goes by itself so long after its end."""
 
@@ -71,7 +72,7 @@ USER = 65534
 MOST_OF_THE_LOG = 16 * 1024 * 1024
 """Bytes; nvidia-smi and a line for each device are some KiB. A longer log is not judged by its beginning."""
 
-SCRIPT = r"""set -eu
+PROBE_SCRIPT = r"""set -eu
 nvidia-smi
 listed=$(nvidia-smi -L)
 echo "$listed"
@@ -158,9 +159,9 @@ def manifest(probe: Probe, params: dict[str, Any], namespace: str, run: str) -> 
         namespace: Where it runs.
         run: A word that all Jobs of this run share.
     """
-    labels = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/managed-by": "aks.gpu", RUN_LABEL: run}
+    labels = {"app.kubernetes.io/name": PROBE_NAME, "app.kubernetes.io/managed-by": "aks.gpu", RUN_LABEL: run}
     if probe.node_pool:
-        labels[POOL_LABEL] = probe.node_pool
+        labels[PROBE_POOL_LABEL] = probe.node_pool
     node = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [probe.node]}]}
     required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [node]}}
     secret = params["image_pull_secret"]
@@ -188,9 +189,10 @@ def manifest(probe: Probe, params: dict[str, Any], namespace: str, run: str) -> 
                     },
                     "containers": [
                         {
-                            "name": CONTAINER,
+                            "name": PROBE_CONTAINER,
                             "image": params["image"],
-                            "command": params["command"] or ["/bin/sh", "-c", SCRIPT, NAME, params["program"]],
+                            "command": params["command"]
+                            or ["/bin/sh", "-c", PROBE_SCRIPT, PROBE_NAME, params["program"]],
                             "env": [{"name": "NVIDIA_DRIVER_CAPABILITIES", "value": "compute,utility"}],
                             "resources": {
                                 "requests": REQUESTS,
@@ -217,7 +219,7 @@ def job_name(node: str, run: str) -> str:
     if word != node or len(word) > LONGEST_NODE_NAME:
         digest = hashlib.sha256(node.encode()).hexdigest()[:8]
         word = f"{word[: LONGEST_NODE_NAME - 9].strip('-')}-{digest}"
-    return f"{NAME}-{word}-{run}"
+    return f"{PROBE_NAME}-{word}-{run}"
 
 
 def probes_of(nodes: Iterable[dict[str, Any]], *, names: list[str] | None, shared: bool) -> list[Probe]:
@@ -266,17 +268,17 @@ def plan_probe(task: Task, connect: Connect) -> Plan:
         raise KubernetesError(
             f"Which GPUs are free can't be seen: {state.denied['pods']}", hint="A probe must not disturb others' work."
         )
-    probes = probes_of(judge(expected, state).nodes, names=params["nodes"] or None, shared=params["shared"])
-    work = _Work(task, client, params["namespace"] or client.access.namespace, probes)
-    returned = _whole if params["return_details"] else _essential
+    probes = probes_of(evaluate_state(expected, state).nodes, names=params["nodes"] or None, shared=params["shared"])
+    work = _ProbeWork(task, client, params["namespace"] or client.access.namespace, probes)
+    returned = _all_probes if params["return_details"] else _essential_probes
     return Plan(changed=False, result=returned(result_of(probes)), apply=lambda: returned(work.carry_out()))
 
 
-def _whole(result: dict[str, Any]) -> dict[str, Any]:
+def _all_probes(result: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _essential(result: dict[str, Any]) -> dict[str, Any]:
+def _essential_probes(result: dict[str, Any]) -> dict[str, Any]:
     """Returns a result without the logs: a probe that failed ends its task as failed, which returns them."""
     return {**result, "probes": [{**probe, "log_tail": []} for probe in result["probes"]]}
 
@@ -299,7 +301,7 @@ def _by_owner(pods: Iterable[dict[str, Any]]) -> dict[Any, list[dict[str, Any]]]
     return owned
 
 
-class _Work:
+class _ProbeWork:
     def __init__(self, task: Task, client: Client, namespace: str, probes: list[Probe]) -> None:
         self._task = task
         self._client = client
@@ -366,7 +368,7 @@ class _Work:
     def _wait(self, deadline: Deadline) -> None:
         waiting = dict(self._asking)
         patience = {
-            node: Patience(lambda problem: self._task.params["grace"] * (1 if problem.cause in UNSCHEDULED else 2))
+            node: GraceTracker(lambda problem: self._task.params["grace"] * (1 if problem.cause in UNSCHEDULED else 2))
             for node in waiting
         }
         selector = f"{RUN_LABEL}={self._run}"
@@ -400,11 +402,11 @@ class _Work:
 
     def _event_that_matters(self, event: dict[str, Any]) -> dict[str, Any] | None:
         involved = event.get("involvedObject") or {}
-        mine = str(involved.get("name", "")).startswith(f"{NAME}-") and self._run in str(involved.get("name", ""))
+        mine = str(involved.get("name", "")).startswith(f"{PROBE_NAME}-") and self._run in str(involved.get("name", ""))
         return event if mine else None
 
     def _line(self, waiting: dict[str, Probe]) -> str:
-        done = f"{NAME}: {len(self._asking) - len(waiting)} of {len(self._asking)} nodes probed"
+        done = f"{PROBE_NAME}: {len(self._asking) - len(waiting)} of {len(self._asking)} nodes probed"
         problems = [problem for probe in waiting.values() for problem in probe.problems]
         return f"{done}; {problems[0].subject}: {problems[0].message}" if problems else done
 
@@ -414,7 +416,7 @@ class _Work:
         job: dict[str, Any],
         pods_of: dict[Any, list[dict[str, Any]]],
         warnings: dict[Any, list[dict[str, Any]]],
-        patience: Patience,
+        patience: GraceTracker,
     ) -> bool:
         """Looks at a probe's Job; True when there is nothing more to wait for.
 
@@ -428,15 +430,15 @@ class _Work:
         pods = pods_of.get(job["metadata"]["uid"], [])
         events = [event for found in (job, *pods) for event in warnings.get(found["metadata"]["uid"], [])]
         ended = [pod for pod in pods if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")]
-        verdict = evaluate_job(job, pods, events, evidence=Evidence())
+        verdict = evaluate_job(job, pods, events, evidence=JobLogs())
         probe.problems = verdict.problems
         if ended:
             self._ended(probe, ended[0], verdict.problems)
             return True
-        hopeless = patience.hopeless(verdict.problems)
-        if hopeless:
-            self._fail(probe, hopeless)
-        return bool(hopeless)
+        expired = patience.expired(verdict.problems)
+        if expired:
+            self._fail(probe, expired)
+        return bool(expired)
 
     def _ended(self, probe: Probe, pod: dict[str, Any], problems: list[Problem]) -> None:
         succeeded = pod["status"]["phase"] == "Succeeded"
@@ -462,7 +464,9 @@ class _Work:
     def _read(self, pod: dict[str, Any]) -> WorkloadLog:
         log = WorkloadLog()
         path = POD.path(self._namespace, pod["metadata"]["name"], "log")
-        text = self._client.text(path, retry_seconds=RETRY_SECONDS, container=CONTAINER, limitBytes=MOST_OF_THE_LOG)
+        text = self._client.text(
+            path, retry_seconds=RETRY_SECONDS, container=PROBE_CONTAINER, limitBytes=MOST_OF_THE_LOG
+        )
         if len(text.encode()) >= MOST_OF_THE_LOG:
             raise LogNotRead(f"it is longer than {MOST_OF_THE_LOG // 2**20} MiB")
         for line in log_lines(text):

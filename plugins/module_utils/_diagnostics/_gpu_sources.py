@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._nodes import placement_obstacle
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._placement import placement_obstacle
 
 DRA_DRIVER = "gpu.nvidia.com"
 """The driver in the ResourceSlices of NVIDIA's DRA driver. https://github.com/kubernetes-sigs/dra-driver-nvidia-gpu"""
@@ -44,7 +44,7 @@ def is_device_plugin(workload: dict[str, Any]) -> bool:
     containers = _plugin_containers(workload)
     if not containers:
         return False
-    identity = _identity(workload, containers)
+    identity = _source_identity(workload, containers)
     of_nvidia = bool(_OF_NVIDIA.search(identity))
     if _OF_ANOTHER_VENDOR.search(identity) and not of_nvidia:
         return False
@@ -64,7 +64,7 @@ def may_be_device_plugin(workload: dict[str, Any]) -> bool:
     if not containers or not _mounts_directory(workload) or is_device_plugin(workload):
         return False
     images = [str(container.get("image")) for container in containers]
-    other = _OF_ANOTHER_VENDOR.search(_identity(workload, containers))
+    other = _OF_ANOTHER_VENDOR.search(_source_identity(workload, containers))
     return not other and not _of_other_devices(workload, images)
 
 
@@ -178,7 +178,7 @@ def _plugin_containers(workload: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _identity(workload: dict[str, Any], containers: list[dict[str, Any]]) -> str:
+def _source_identity(workload: dict[str, Any], containers: list[dict[str, Any]]) -> str:
     """All that says whose it is: names, labels, images, commands and environment; not where it is to run."""
     metadata = workload.get("metadata") or {}
     template = ((workload.get("spec") or {}).get("template") or {}).get("metadata") or {}

@@ -27,7 +27,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._files import wri
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Executed, Task
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
 from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._pods import pod_problems
-from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._problems import Patience, Problem
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._problems import GraceTracker, Problem
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import Access
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import WaitFailed
@@ -36,7 +36,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import 
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import one_line
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, Watch
 
-NAME = re.compile(r"(?=.{1,53}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+RELEASE_NAME = re.compile(r"(?=.{1,53}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 """Names of releases. https://helm.sh/docs/chart_best_practices/conventions/, and at most 53 characters."""
 
 INSTALL_PAGE = "https://helm.sh/docs/intro/install/"
@@ -46,13 +46,13 @@ INSTANCE_LABEL = "app.kubernetes.io/instance"
 ASK_SECONDS = 120.0
 """The most that a question to Helm may take; a chart may have to be downloaded for the answer."""
 
-SPARE_SECONDS = 30.0
+HELM_SPARE_SECONDS = 30.0
 """Helm ends by its own timeout; it is killed so much later."""
 
 OLD_PATIENCE = 3
 """So many times the grace a Pod has that was there before: what Helm is about to do may be what replaces it."""
 
-ENVIRONMENT = dict.fromkeys(
+HELM_ENVIRONMENT = dict.fromkeys(
     (
         "HELM_KUBEAPISERVER",
         "HELM_KUBEASGROUPS",
@@ -220,7 +220,7 @@ class Helm:
     def _run(self, arguments: list[str], seconds: float = ASK_SECONDS, stop: threading.Event | None = None) -> Executed:
         command = [self._program, *arguments, "--namespace", self._namespace, "--kubeconfig", self._kubeconfig()]
         try:
-            return self._task.execute(command, ENVIRONMENT, seconds, stop)
+            return self._task.execute(command, HELM_ENVIRONMENT, seconds, stop)
         except TimeoutError as error:
             raise DeadlineExceeded(f"helm {arguments[0]} took longer than {duration_text(seconds)}.") from error
         except OSError as error:
@@ -242,18 +242,18 @@ class Helm:
         write_private(path, json.dumps(values))
         return str(path)
 
-    def _carry_out(self, arguments: list[str], doing: str, deadline: Deadline, grace: float) -> None:
+    def _carry_out(self, arguments: list[str], activity: str, deadline: Deadline, grace: float) -> None:
         timeout = f"{max(1, int(deadline.remaining()))}s"
         queries = {
             "pods": Query(POD.path(self._namespace), label_selector=f"{INSTANCE_LABEL}={self._name}", optional=True),
             "events": Query(EVENT.path(self._namespace), field_selector="type=Warning", optional=True),
         }
         stop = threading.Event()
-        wait = _Wait(f"Helm release {self._namespace}/{self._name}: {doing}", grace, self._task.progress)
+        wait = _ReleaseWait(f"Helm release {self._namespace}/{self._name}: {activity}", grace, self._task.progress)
         with Watch(self._client, queries) as watch, concurrent.futures.ThreadPoolExecutor(1) as pool:
-            states = watch.states(self._task.deadline(deadline.remaining() + 2 * SPARE_SECONDS))
+            states = watch.states(self._task.deadline(deadline.remaining() + 2 * HELM_SPARE_SECONDS))
             wait.begin(next(states))
-            seconds = deadline.remaining() + SPARE_SECONDS
+            seconds = deadline.remaining() + HELM_SPARE_SECONDS
             running = pool.submit(self._run, [*arguments, "--timeout", timeout], seconds, stop)
             running.add_done_callback(lambda _done: watch.wake())
             try:
@@ -269,18 +269,20 @@ class Helm:
 
 
 @dataclass
-class _Wait:
+class _ReleaseWait:
     """What the Pods of a release say while Helm waits for them."""
 
-    doing: str
+    activity: str
     grace: float
     progress: Callable[[str], None]
     problems: list[Problem] = field(default_factory=list)
     _old: set[str] = field(default_factory=set)
-    _patience: Patience = field(init=False)
+    _patience: GraceTracker = field(init=False)
 
     def __post_init__(self) -> None:
-        self._patience = Patience(lambda problem: self.grace * (OLD_PATIENCE if problem.subject in self._old else 1))
+        self._patience = GraceTracker(
+            lambda problem: self.grace * (OLD_PATIENCE if problem.subject in self._old else 1)
+        )
 
     def begin(self, state: State) -> None:
         """Remembers what was there before."""
@@ -296,17 +298,17 @@ class _Wait:
         self.problems = [problem for pod in pods for problem in pod_problems(pod, state.all("events"))]
         ready = sum(_is_done(pod) for pod in pods)
         count = f", {ready} of {len(pods)} Pods ready" if pods else ""
-        self.progress("; ".join([f"{self.doing}{count}", *(problem.text() for problem in self.problems[:3])]))
-        hopeless = self._patience.hopeless(self.problems)
-        if hopeless:
-            self.problems = hopeless
+        self.progress("; ".join([f"{self.activity}{count}", *(problem.text() for problem in self.problems[:3])]))
+        expired = self._patience.expired(self.problems)
+        if expired:
+            self.problems = expired
             raise self.failure("Helm waits for a Pod that does not come, and was stopped.")
 
     def failure(self, why: str) -> Failure:
         """Returns the error for a Helm that did not get there."""
         if not self.problems:
-            return HelmError(f"{self.doing}, and failed. {why}")
-        lines = [f"{self.doing}, and failed. {why}", *(f"- {problem.text()}" for problem in self.problems)]
+            return HelmError(f"{self.activity}, and failed. {why}")
+        lines = [f"{self.activity}, and failed. {why}", *(f"- {problem.text()}" for problem in self.problems)]
         if any("taint" in problem.message for problem in self.problems):
             lines.append(
                 "Add a node that takes these Pods, or tolerations to the values of the chart, and run this again."

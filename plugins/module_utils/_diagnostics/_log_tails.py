@@ -18,7 +18,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import l
 EXPLAINING_LINES = 5
 
 
-MOST_LOGS = 10
+MOST_LOG_TAILS = 10
 
 
 def with_log_tails(client: Client, problems: Iterable[Problem]) -> list[Problem]:
@@ -31,7 +31,7 @@ def with_log_tails(client: Client, problems: Iterable[Problem]) -> list[Problem]
     explained: list[Problem] = []
     read = 0
     for problem in problems:
-        if problem.log is None or read >= MOST_LOGS:
+        if problem.log is None or read >= MOST_LOG_TAILS:
             explained.append(problem)
             continue
         read += 1

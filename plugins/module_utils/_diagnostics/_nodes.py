@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._problems import Hope, Problem
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._problems import Permanence, Problem
 
 POOL_LABEL = "kubernetes.azure.com/agentpool"
 POOL_LABELS = (POOL_LABEL, "agentpool")
@@ -46,7 +46,7 @@ _NODE_NAME = re.compile(r"aks-([a-z][a-z0-9]{0,11})-[0-9]+-vmss[0-9a-z]{6}")
 
 _HEALTH_WORDS = frozenset({"ready", "healthy", "available"})
 _NEGATIONS = frozenset({"not", "un", "non", "never"})
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_LABEL_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _ABOUT_GPUS = re.compile(
     r"gpu|xid|nvlink|nvswitch|nvidia|nvml|dcgm|cuda|infiniband|rdma|roce|mellanox|mlx|accelerat|imex|"
     r"fabric-?manager|double-?bit",
@@ -55,7 +55,7 @@ _ABOUT_GPUS = re.compile(
 _ABOUT_GPUS_WORD = re.compile(r"(?i:ib|ecc|mig)|IB(?!M$)[A-Z]+")
 _WATCHED_ELSEWHERE = frozenset({"Ready", "VMEventScheduled"})
 
-_PASSING_TAINTS = frozenset(
+PASSING_TAINTS = frozenset(
     {
         "node.kubernetes.io/not-ready",
         "node.kubernetes.io/unreachable",
@@ -67,7 +67,7 @@ _PASSING_TAINTS = frozenset(
         "node.cloudprovider.kubernetes.io/uninitialized",
     }
 )
-_LEAVING_TAINTS = frozenset({"ToBeDeletedByClusterAutoscaler", "DeletionCandidateOfClusterAutoscaler"})
+LEAVING_TAINTS = frozenset({"ToBeDeletedByClusterAutoscaler", "DeletionCandidateOfClusterAutoscaler"})
 
 
 def name_of(node: dict[str, Any]) -> str:
@@ -85,7 +85,7 @@ def pool_of_labels(labels: Mapping[str, str]) -> str | None:
     return next((labels[key] for key in POOL_LABELS if labels.get(key)), None)
 
 
-def pool_of(name: str, labels: Mapping[str, str]) -> str | None:
+def node_pool_of(name: str, labels: Mapping[str, str]) -> str | None:
     """Returns the node pool of a node by its labels, else by its name, as AKS makes it; None when neither tells.
 
     Args:
@@ -170,7 +170,7 @@ def is_about_gpus(kind: str) -> bool:
     Args:
         kind: The type of the condition.
     """
-    return bool(_ABOUT_GPUS.search(kind)) or any(_ABOUT_GPUS_WORD.fullmatch(word) for word in _WORD.findall(kind))
+    return bool(_ABOUT_GPUS.search(kind)) or any(_ABOUT_GPUS_WORD.fullmatch(word) for word in _LABEL_WORD.findall(kind))
 
 
 def ailment_of(condition: Mapping[str, Any]) -> Ailment | None:
@@ -213,7 +213,7 @@ def is_well(condition: Mapping[str, Any]) -> bool:
 
 
 def _states_health(kind: str) -> bool:
-    words = [word.lower() for word in _WORD.findall(kind)]
+    words = [word.lower() for word in _LABEL_WORD.findall(kind)]
     return bool(words) and words[-1] in _HEALTH_WORDS and not _NEGATIONS & set(words[-2:-1])
 
 
@@ -318,7 +318,7 @@ def node_problems(node: dict[str, Any], *, partitioned: bool = False, azure_says
     """
     subject = f"Node {name_of(node)}"
     if is_leaving(node):
-        return [Problem(subject, "Leaving", "it is being removed", "", Hope.GOOD, blocking=False)]
+        return [Problem(subject, "Leaving", "it is being removed", "", Permanence.TRANSIENT, blocking=False)]
     problems = _eviction(subject, node)
     if not is_ready(node):
         problems.append(_not_ready(subject, node, partitioned))
@@ -330,179 +330,18 @@ def node_problems(node: dict[str, Any], *, partitioned: bool = False, azure_says
         ailment = ailment_of(condition)
         if ailment is not None:
             kind, words = ailment.kind, ailment.message
-            problems.append(Problem(subject, kind, words, ailment.advice, Hope.LITTLE, blocking=ailment.blocking))
+            problems.append(
+                Problem(subject, kind, words, ailment.advice, Permanence.UNCERTAIN, blocking=ailment.blocking)
+            )
     state = labels_of(node).get("nvidia.com/mig.config.state")
     if state in ("pending", "rebooting"):
         problems.append(Problem(subject, "MigReboot", f"its GPUs are being partitioned (mig.config.state is {state})"))
     elif state == "failed":
         advice = "The MIG manager's log says why; a profile that the GPU does not know is the usual cause."
-        problems.append(Problem(subject, "MigFailed", "its GPUs could not be partitioned", advice, Hope.LITTLE))
+        problems.append(
+            Problem(subject, "MigFailed", "its GPUs could not be partitioned", advice, Permanence.UNCERTAIN)
+        )
     return problems
-
-
-def future_node(pool: Mapping[str, Any], stack: str | None, live: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
-    """Returns what Kubernetes will say of a new GPU node, as far as it decides which Pods are put there.
-
-    Its labels are those that AKS has put on a live node of the cluster, with what differs by pool. Of those that
-    something in the cluster adds, node feature discovery's for NVIDIA's devices are foreseen where it runs.
-
-    Args:
-        pool: Its pool as ``aks.gpu.node_pool`` returns it, or a part of that.
-        stack: The ``gpu_stack`` of the pool, or None.
-        live: Nodes of the cluster.
-    """
-    nvidia = (pool.get("gpu_profile") or {}).get("nvidia") or {}
-    tags = {str(key).lower(): str(text).lower() for key, text in (pool.get("tags") or {}).items()}
-    managed = nvidia.get("management_mode") == "Managed" or tags.get("enablemanagedgpuexperience") == "true"
-    spot = str(pool.get("scale_set_priority")) == "Spot"
-    # Grace, the processor beside GB200 and GB300, is of Arm; all other GPU sizes are not.
-    arch = "arm64" if re.search(r"_gb\d", str(pool.get("vm_size")).lower()) else "amd64"
-    system = str(pool.get("os_type") or "Linux").lower()
-    known = {
-        **_labels_of_cluster(live),
-        POOL_LABEL: pool.get("name"),
-        "agentpool": pool.get("name"),
-        SIZE_LABEL: pool.get("vm_size"),
-        "beta.kubernetes.io/instance-type": pool.get("vm_size"),
-        SPOT_LABEL: "spot" if spot else None,
-        MANAGED_LABEL: "enabled" if stack == "managed" or managed else None,
-        "kubernetes.azure.com/mode": str(pool.get("mode") or "User").lower(),
-        "kubernetes.io/os": system,
-        "beta.kubernetes.io/os": system,
-        "kubernetes.io/arch": arch,
-        "beta.kubernetes.io/arch": arch,
-        "accelerator": "nvidia",
-        ACCELERATOR_LABEL: "nvidia",
-        **(pool.get("node_labels") or {}),
-    }
-    taints = [*(pool.get("node_taints") or ()), *([f"{SPOT_LABEL}=spot:NoSchedule"] if spot else [])]
-    return {
-        "metadata": {"name": "", "labels": {key: str(value) for key, value in known.items() if value is not None}},
-        "spec": {"taints": [_taint_of(str(text)) for text in taints]},
-    }
-
-
-_LABELS_OF_POOL = re.compile(
-    r"kubernetes\.azure\.com/(?:agentpool|mode|accelerator|scalesetpriority|dcgm-exporter|node-image-version|os-sku.*|"
-    r"storageprofile|storagetier|sku-.*|security-type|kata.*|fips.*|upgrade-status|.*gpu.*)"
-)
-_LABELS_OF_CLUSTER = re.compile(
-    r"kubernetes\.azure\.com/.*|kubernetes\.io/role|node-role\.kubernetes\.io/.*|"
-    r"(?:topology\.kubernetes\.io|failure-domain\.beta\.kubernetes\.io)/region"
-)
-_DISCOVERY = "feature.node.kubernetes.io/"
-_DISCOVERED = ("pci-10de.present", "pci-0300_10de.present", "pci-0302_10de.present")
-
-
-def _labels_of_cluster(live: Sequence[dict[str, Any]]) -> dict[str, str]:
-    labels: dict[str, str] = {}
-    for node in live:
-        for key, value in labels_of(node).items():
-            if _LABELS_OF_CLUSTER.fullmatch(key) and not _LABELS_OF_POOL.fullmatch(key):
-                labels.setdefault(key, value)
-            if key.startswith(_DISCOVERY):
-                labels |= {f"{_DISCOVERY}{name}": "true" for name in _DISCOVERED}
-            if key == "nvidia.com/gpu.present":
-                labels[key] = value
-    return labels
-
-
-def _taint_of(text: str) -> dict[str, str]:
-    front, _colon, effect = text.rpartition(":")
-    key, _equals, value = front.partition("=")
-    return {"key": key, "value": value, "effect": effect}
-
-
-def placement_obstacle(
-    template: dict[str, Any], node: dict[str, Any], *, open_labels: bool = False
-) -> tuple[str, str] | None:
-    """Returns why a DaemonSet makes no Pod for a node, as a cause and in words; None when it does.
-
-    Args:
-        template: The Pod template of the DaemonSet.
-        node: The node.
-        open_labels: The node may get more labels than it has, so that one that it lacks is no obstacle.
-    """
-    spec = template.get("spec") or {}
-    labels = labels_of(node)
-    for key, value in (spec.get("nodeSelector") or {}).items():
-        if labels.get(key) != value and not (open_labels and _may_come(key, labels)):
-            return "NotSelected", f"its nodeSelector wants the label {key}={value}, which the node does not have"
-    if not _affine(spec, node, open_labels):
-        return "NotSelected", "its node affinity does not match the labels of the node"
-    taints = untolerated(spec, node)
-    if taints:
-        word = "taint" if len(taints) == 1 else "taints"
-        return "NotTolerated", f"it does not tolerate the {word} {', '.join(taints)} of the node"
-    return None
-
-
-def untolerated(spec: dict[str, Any], node: dict[str, Any]) -> list[str]:
-    """Returns the taints of a node that keep a Pod away for good; not those of a node that boots, fills up or leaves.
-
-    Args:
-        spec: The spec of the Pod.
-        node: The node.
-    """
-    return [
-        taint_text(taint)
-        for taint in taints_of(node)
-        if taint.get("effect") != "PreferNoSchedule"
-        and taint.get("key") not in _PASSING_TAINTS | _LEAVING_TAINTS
-        and not any(tolerates(toleration, taint) for toleration in spec.get("tolerations") or [])
-    ]
-
-
-def tolerates(toleration: dict[str, Any], taint: dict[str, Any]) -> bool:
-    """True when a toleration covers a taint."""
-    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
-        return False
-    if toleration.get("operator") == "Exists":
-        return not toleration.get("key") or toleration["key"] == taint.get("key")
-    return toleration.get("key") == taint.get("key") and (toleration.get("value") or "") == (taint.get("value") or "")
-
-
-def _may_come(key: str, labels: dict[str, str]) -> bool:
-    """True for a label that is not there and that something may still add; those that AKS adds by itself are known."""
-    return key not in labels and key not in (SPOT_LABEL, MANAGED_LABEL)
-
-
-def _affine(spec: dict[str, Any], node: dict[str, Any], open_labels: bool) -> bool:
-    required = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
-        "requiredDuringSchedulingIgnoredDuringExecution"
-    )
-    if not required:
-        return True
-    fields = {"metadata.name": name_of(node)}
-    return any(
-        (term.get("matchExpressions") or term.get("matchFields"))
-        and _all_match(term.get("matchExpressions") or [], labels_of(node), open_labels)
-        and _all_match(term.get("matchFields") or [], fields, False)
-        for term in required.get("nodeSelectorTerms") or []
-    )
-
-
-def _all_match(expressions: Iterable[dict[str, Any]], values: dict[str, str], open_labels: bool) -> bool:
-    return all(_matches(expression, values, open_labels) for expression in expressions)
-
-
-def _matches(expression: dict[str, Any], values: dict[str, str], open_labels: bool) -> bool:
-    value = values.get(expression["key"])
-    operator, wanted = expression["operator"], expression.get("values") or []
-    if open_labels and operator in ("Exists", "In", "Gt", "Lt") and _may_come(expression["key"], values):
-        return True
-    if operator == "Exists":
-        return value is not None
-    if operator == "DoesNotExist":
-        return value is None
-    if operator == "In":
-        return value in wanted
-    if operator == "NotIn":
-        return value not in wanted
-    try:
-        return int(value or "") > int(wanted[0]) if operator == "Gt" else int(value or "") < int(wanted[0])
-    except ValueError:
-        return False
 
 
 def _cordoned(subject: str, node: dict[str, Any], azure_says: str) -> Problem:
@@ -513,12 +352,12 @@ def _cordoned(subject: str, node: dict[str, Any], azure_says: str) -> Problem:
             f"AKS could not drain it for an upgrade ({UPGRADE_LABEL}=Quarantined). Remove what blocks the drain, "
             "often a PodDisruptionBudget, and start the upgrade again."
         )
-        return Problem(subject, "Cordoned", text, advice, Hope.LITTLE)
+        return Problem(subject, "Cordoned", text, advice, Permanence.UNCERTAIN)
     if azure_says:
         advice = "AKS cordons the nodes of a pool while it works on it; it lifts that by itself."
         return Problem(subject, "Cordoned", f"{text}; Azure says: {azure_says}", advice)
     advice = f"If nobody works on it: kubectl uncordon {name_of(node)}"
-    return Problem(subject, "Cordoned", text, advice, Hope.LITTLE)
+    return Problem(subject, "Cordoned", text, advice, Permanence.UNCERTAIN)
 
 
 def _not_ready(subject: str, node: dict[str, Any], partitioned: bool) -> Problem:
@@ -546,5 +385,7 @@ def _eviction(subject: str, node: dict[str, Any]) -> list[Problem]:
     message = f"{event.get('reason')}: {event.get('message')}"
     if "Preempt" in message:
         advice = "Azure takes the Spot capacity back. Wait for another node, or use a regular pool."
-        return [Problem(subject, "SpotEviction", message, advice, Hope.GOOD)]
-    return [Problem(subject, "VMEventScheduled", message, "Azure maintains the VM.", Hope.GOOD, blocking=False)]
+        return [Problem(subject, "SpotEviction", message, advice, Permanence.TRANSIENT)]
+    return [
+        Problem(subject, "VMEventScheduled", message, "Azure maintains the VM.", Permanence.TRANSIENT, blocking=False)
+    ]

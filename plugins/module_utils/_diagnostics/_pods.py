@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._nodes import count_of
-from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._problems import Hope, LogReference, Problem
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._problems import LogReference, Permanence, Problem
 
 _PULL_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable"})
 _CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError"})
@@ -20,7 +20,7 @@ _PERMANENT_PULL = re.compile(
     r"no match for platform",
     re.IGNORECASE,
 )
-_LOST = frozenset({"NodeLost", "NodeShutdown", "Shutdown", "Terminated"})
+_POD_LOST = frozenset({"NodeLost", "NodeShutdown", "Shutdown", "Terminated"})
 
 
 def pod_problems(pod: dict[str, Any], events: Iterable[dict[str, Any]] = ()) -> list[Problem]:
@@ -134,18 +134,22 @@ def _failed(subject: str, pod: dict[str, Any]) -> Problem:
             "The node's kubelet had lost its GPUs when the Pod came. Restart the device plugin's Pod of that node, "
             "then delete the failed Pods."
         )
-        return Problem(subject, "UnexpectedAdmissionError", message, advice, Hope.LITTLE)
+        return Problem(subject, "UnexpectedAdmissionError", message, advice, Permanence.UNCERTAIN)
     if reason.startswith("OutOf"):
-        return Problem(subject, "OutOfResource", message, "Something else took the node's resource first.", Hope.LITTLE)
-    if reason == "Evicted":
-        return Problem(subject, "Evicted", message, "The node ran short of the resource that is named.", Hope.LITTLE)
-    if reason in _LOST:
         return Problem(
-            subject, "NodeLost", message, "The node went away; a Spot node may have been evicted.", Hope.LITTLE
+            subject, "OutOfResource", message, "Something else took the node's resource first.", Permanence.UNCERTAIN
+        )
+    if reason == "Evicted":
+        return Problem(
+            subject, "Evicted", message, "The node ran short of the resource that is named.", Permanence.UNCERTAIN
+        )
+    if reason in _POD_LOST:
+        return Problem(
+            subject, "NodeLost", message, "The node went away; a Spot node may have been evicted.", Permanence.UNCERTAIN
         )
     if reason == "DeadlineExceeded":
-        return Problem(subject, "DeadlineExceeded", message, "Raise its activeDeadlineSeconds.", Hope.NONE)
-    return Problem(subject, reason, message, "", Hope.LITTLE)
+        return Problem(subject, "DeadlineExceeded", message, "Raise its activeDeadlineSeconds.", Permanence.PERMANENT)
+    return Problem(subject, reason, message, "", Permanence.UNCERTAIN)
 
 
 def _unscheduled(subject: str, status: dict[str, Any]) -> list[Problem]:
@@ -153,7 +157,7 @@ def _unscheduled(subject: str, status: dict[str, Any]) -> list[Problem]:
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             cause = condition.get("reason") or "Unschedulable"
             message = condition.get("message") or "not scheduled yet"
-            return [Problem(subject, cause, f"{cause}: {message}", _scheduling_advice(message), Hope.LITTLE)]
+            return [Problem(subject, cause, f"{cause}: {message}", _scheduling_advice(message), Permanence.UNCERTAIN)]
     return []
 
 
@@ -177,7 +181,11 @@ def _container_problems(subject: str, pod: dict[str, Any], container: dict[str, 
     image = container.get("image") or _image(pod, name)
     if reason in ("InvalidImageName", "ErrImageNeverPull"):
         text = f"{reason}: image {image}: {message}"
-        return [Problem(subject, "ImagePull", text, "Correct the image's name or its imagePullPolicy.", Hope.NONE)]
+        return [
+            Problem(
+                subject, "ImagePull", text, "Correct the image's name or its imagePullPolicy.", Permanence.PERMANENT
+            )
+        ]
     if reason in _PULL_REASONS:
         permanent = bool(_PERMANENT_PULL.search(message))
         advice = (
@@ -186,10 +194,16 @@ def _container_problems(subject: str, pod: dict[str, Any], container: dict[str, 
             if permanent
             else "The registry can't be reached, or asks to wait."
         )
-        hope = Hope.NONE if permanent else Hope.LITTLE
-        return [Problem(subject, "ImagePull", f"{reason}: image {image}: {message or 'no message'}", advice, hope)]
+        permanence = Permanence.PERMANENT if permanent else Permanence.UNCERTAIN
+        return [
+            Problem(subject, "ImagePull", f"{reason}: image {image}: {message or 'no message'}", advice, permanence)
+        ]
     if reason in _CONFIG_REASONS:
-        return [Problem(subject, reason, f"{reason}: {message}", "Look at what the container refers to.", Hope.LITTLE)]
+        return [
+            Problem(
+                subject, reason, f"{reason}: {message}", "Look at what the container refers to.", Permanence.UNCERTAIN
+            )
+        ]
     ended = (container.get("state") or {}).get("terminated") or {}
     before = (container.get("lastState") or {}).get("terminated") or {}
     last = ended or before
@@ -214,18 +228,22 @@ def _crashed(
     if restarts:
         ended += f", {restarts} restart{'s' if restarts > 1 else ''}"
     if last.get("reason") == "OOMKilled":
-        hope = Hope.NONE if restarts > 1 else Hope.LITTLE
-        return Problem(subject, "OOMKilled", ended, "Raise the container's memory limit.", hope, log)
+        permanence = Permanence.PERMANENT if restarts > 1 else Permanence.UNCERTAIN
+        return Problem(subject, "OOMKilled", ended, "Raise the container's memory limit.", permanence, log)
     if looping:
-        return Problem(subject, "CrashLoopBackOff", f"CrashLoopBackOff: {ended}", "", Hope.LITTLE, log)
-    return Problem(subject, "ContainerFailed", ended, "", Hope.GOOD, log)
+        return Problem(subject, "CrashLoopBackOff", f"CrashLoopBackOff: {ended}", "", Permanence.UNCERTAIN, log)
+    return Problem(subject, "ContainerFailed", ended, "", Permanence.TRANSIENT, log)
 
 
 def _disrupted(subject: str, status: dict[str, Any]) -> list[Problem]:
     for condition in status.get("conditions") or []:
         if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
             message = f"{condition.get('reason')}: {condition.get('message')}"
-            return [Problem(subject, "Disrupted", message, "It was stopped in favour of something else.", Hope.GOOD)]
+            return [
+                Problem(
+                    subject, "Disrupted", message, "It was stopped in favour of something else.", Permanence.TRANSIENT
+                )
+            ]
     return []
 
 
@@ -234,7 +252,11 @@ def _from_events(subject: str, pod: dict[str, Any], events: Iterable[dict[str, A
     if not mine:
         return []
     last = max(mine, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
-    return [Problem(subject, str(last.get("reason")), f"{last.get('reason')}: {last.get('message')}", "", Hope.LITTLE)]
+    return [
+        Problem(
+            subject, str(last.get("reason")), f"{last.get('reason')}: {last.get('message')}", "", Permanence.UNCERTAIN
+        )
+    ]
 
 
 def _image(pod: dict[str, Any], container: str) -> str:

@@ -15,16 +15,16 @@ from typing import Any
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import one_line
 
 
-class Hope(Enum):
+class Permanence(Enum):
     """What becomes of a problem when one waits."""
 
-    NONE = "none"
+    PERMANENT = "none"
     """It stays; waiting is of no use."""
 
-    LITTLE = "little"
+    UNCERTAIN = "little"
     """It may go away, but after a while of grace nobody believes it."""
 
-    GOOD = "good"
+    TRANSIENT = "good"
     """It is a part of getting there, such as a node that boots."""
 
 
@@ -56,7 +56,7 @@ class Problem:
         cause: A word for programs, such as ``NotReady``.
         message: The cluster's own words where it has some, made one line.
         advice: What to do; empty where waiting is all there is to do.
-        hope: What becomes of it.
+        permanence: What becomes of it.
         log: The log whose end explains it.
         log_tail: The end of that log, once it was read.
         blocking: False for what is worth saying, but does not keep GPUs from working.
@@ -66,7 +66,7 @@ class Problem:
     cause: str
     message: str
     advice: str = ""
-    hope: Hope = Hope.GOOD
+    permanence: Permanence = Permanence.TRANSIENT
     log: LogReference | None = None
     log_tail: tuple[str, ...] = ()
     blocking: bool = True
@@ -96,12 +96,12 @@ class Problem:
             "cause": self.cause,
             "message": self.message,
             "advice": self.advice,
-            "permanent": self.hope is Hope.NONE,
+            "permanent": self.permanence is Permanence.PERMANENT,
             "log_tail": list(self.log_tail),
         }
 
 
-class Patience:
+class GraceTracker:
     """Remembers since when each problem is there.
 
     Args:
@@ -114,7 +114,7 @@ class Patience:
         self._clock = clock
         self._since: dict[tuple[str, str], float] = {}
 
-    def hopeless(self, problems: Iterable[Problem]) -> list[Problem]:
+    def expired(self, problems: Iterable[Problem]) -> list[Problem]:
         """Returns the problems that waiting will not end.
 
         Args:
@@ -126,6 +126,6 @@ class Patience:
         return [
             problem
             for problem in problems
-            if problem.hope is Hope.NONE
-            or (problem.hope is Hope.LITTLE and now - self._since[problem.key] >= self._grace(problem))
+            if problem.permanence is Permanence.PERMANENT
+            or (problem.permanence is Permanence.UNCERTAIN and now - self._since[problem.key] >= self._grace(problem))
         ]

@@ -16,14 +16,9 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
-from ansible_collections.aks.gpu.plugins.module_utils._azure._vm_sizes import facts
-from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_nodes import (
-    Expectation,
-    Verdict,
-    expectation_of,
-    judge,
-    watched,
-)
+from ansible_collections.aks.gpu.plugins.module_utils._azure._vm_sizes import vm_size_facts
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_nodes import GpuStatus, evaluate_state, watched
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_observations import Expectation, expectation_of
 from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._log_tails import with_log_tails
 from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._nodes import (
     ACCELERATOR_LABEL,
@@ -31,7 +26,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._nodes import
     is_well,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._problems import (
-    Patience,
+    GraceTracker,
     Problem,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client, Connect
@@ -58,7 +53,7 @@ WAIT_FOR_GPUS_ARGUMENTS = CLUSTER_ARGUMENTS.merge(
 )
 
 
-FIRST_LOOK_SECONDS = 60.0
+GPU_FIRST_READ_SECONDS = 60.0
 """The first look at a cluster may take so long, also where nothing is waited for."""
 
 
@@ -72,19 +67,19 @@ def plan_gpu_wait(task: Task, expected: Expectation, connect: Connect) -> Plan:
     """
     client = connect()
     with observe(client, watched(expected)) as watch:
-        state = next(iter(watch.states(task.deadline(max(FIRST_LOOK_SECONDS, task.params["wait_timeout"])))))
-    verdict = judge(expected, state)
+        state = next(iter(watch.states(task.deadline(max(GPU_FIRST_READ_SECONDS, task.params["wait_timeout"])))))
+    verdict = evaluate_state(expected, state)
     known = verdict, state
-    returned = _whole if task.params["return_details"] else _essential
+    returned = _all_details if task.params["return_details"] else _essential_nodes
     wait = None if verdict.done else lambda: returned(_wait(task, client, expected, known))
-    return Plan(changed=False, result=returned(_result(verdict, state)), apply=wait, warnings=not_looked_at(state))
+    return Plan(changed=False, result=returned(_gpus_result(verdict, state)), apply=wait, warnings=not_looked_at(state))
 
 
-def _whole(result: dict[str, Any]) -> dict[str, Any]:
+def _all_details(result: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _essential(result: dict[str, Any]) -> dict[str, Any]:
+def _essential_nodes(result: dict[str, Any]) -> dict[str, Any]:
     """Returns a result without what nothing is judged by: most labels and conditions of nodes, taints, what is free."""
     return {**result, "nodes": [_essential_node(node) for node in result["nodes"]], "device_plugins": []}
 
@@ -104,7 +99,7 @@ def _essential_condition(condition: dict[str, Any]) -> dict[str, Any]:
     return condition
 
 
-def _wait(task: Task, client: Client, expected: Expectation, known: tuple[Verdict, State]) -> dict[str, Any]:
+def _wait(task: Task, client: Client, expected: Expectation, known: tuple[GpuStatus, State]) -> dict[str, Any]:
     deadline = task.deadline(task.params["wait_timeout"])
     return await_gpus(client, expected, deadline, task.progress, task.params["grace"], known)
 
@@ -115,7 +110,7 @@ def await_gpus(
     deadline: Deadline,
     progress: Callable[[str], None],
     grace: float,
-    known: tuple[Verdict, State] | None = None,
+    known: tuple[GpuStatus, State] | None = None,
 ) -> dict[str, Any]:
     """Watches a pool until its GPUs can be used, and returns what was found.
 
@@ -130,7 +125,7 @@ def await_gpus(
     Raises:
         WaitFailed: The time is up, or waiting does not help; the problems are in the message.
     """
-    patience = Patience(grace)
+    patience = GraceTracker(grace)
     verdict, state = known or (None, State())
     unread = ""
     try:
@@ -140,22 +135,22 @@ def await_gpus(
                     unread = _not_again("; ".join(seen.denied[name] for name in sorted(seen.late)))
                     break
                 state = seen
-                verdict = judge(expected, state)
+                verdict = evaluate_state(expected, state)
                 if verdict.done:
-                    return _result(verdict, state)
-                progress(_line(verdict, state))
-                hopeless = patience.hopeless(problem for problem in verdict.problems if problem.blocking)
-                if hopeless and not state.lost:
+                    return _gpus_result(verdict, state)
+                progress(_gpu_progress(verdict, state))
+                expired = patience.expired(problem for problem in verdict.problems if problem.blocking)
+                if expired and not state.lost:
                     waited = duration_text(deadline.elapsed)
                     head = f"{expected.subject}: its GPUs can't be used, and waiting does not help (waited {waited})."
-                    raise _failure(head, client, verdict, state)
+                    raise _wait_failure(head, client, verdict, state)
     except DeadlineExceeded as error:
         if verdict is None:
             raise
         unread = _not_again(str(error))
     if verdict is None:
         raise Failure(f"{expected.subject}: nothing could be seen within {duration_text(deadline.seconds)}.")
-    raise _failure(
+    raise _wait_failure(
         f"{expected.subject}: its GPUs could not be used within {duration_text(deadline.seconds)}.{unread}",
         client,
         verdict,
@@ -167,7 +162,7 @@ def _not_again(why: str) -> str:
     return f" Since the first look the cluster could not be read again: {why}"
 
 
-def _line(verdict: Verdict, state: State) -> str:
+def _gpu_progress(verdict: GpuStatus, state: State) -> str:
     if state.lost:
         return f"{verdict.summary}; the API server is out of reach: {state.lost}"
     first = next((problem for problem in verdict.problems if problem.blocking), None)
@@ -177,13 +172,13 @@ def _line(verdict: Verdict, state: State) -> str:
     return f"{verdict.summary}; {first.subject}: {first.message}" + (f" (and {more} more)" if more else "")
 
 
-def _failure(head: str, client: Client, verdict: Verdict, state: State) -> WaitFailed:
+def _wait_failure(head: str, client: Client, verdict: GpuStatus, state: State) -> WaitFailed:
     problems = [_with_advice(problem) for problem in with_log_tails(client, verdict.problems)]
     lines = [head, *(f"- {problem.text()}" for problem in problems)]
     if state.lost:
         lines.append(f"- The API server was out of reach at the end: {state.lost}")
     lines += [f"- {text}" for text in not_looked_at(state)]
-    return WaitFailed("\n".join(lines), **_result(replace(verdict, problems=problems), state))
+    return WaitFailed("\n".join(lines), **_gpus_result(replace(verdict, problems=problems), state))
 
 
 _PLUGIN_LOG = re.compile(r"Incompatible strategy detected|invalid device discovery strategy|NVML", re.IGNORECASE)
@@ -200,7 +195,7 @@ def _with_advice(problem: Problem) -> Problem:
     return replace(problem, advice=advice)
 
 
-def _result(verdict: Verdict, state: State) -> dict[str, Any]:
+def _gpus_result(verdict: GpuStatus, state: State) -> dict[str, Any]:
     return {
         "nodes": verdict.nodes,
         "problems": [problem.as_result() for problem in verdict.problems],
@@ -221,5 +216,5 @@ def _result(verdict: Verdict, state: State) -> dict[str, Any]:
 
 def plan_wait_for_gpus(task: Task) -> Plan:
     """Plans what the module ``wait_for_gpus`` does, with the number of GPUs that the size is known to have."""
-    expected = expectation_of(task.params, gpus_of_size=lambda size: facts(size).gpus)
+    expected = expectation_of(task.params, gpus_of_size=lambda size: vm_size_facts(size).gpus)
     return plan_in_cluster(task, lambda task, connect: plan_gpu_wait(task, expected, connect))

@@ -15,28 +15,30 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import duration_text
-from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._jobs import (
-    UNSCHEDULED,
-    Evidence,
-    Rule,
-    Verdict,
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._job_logs import (
+    JobLogs,
+    SuccessCriteria,
     containers_of,
-    created_,
-    evaluate,
-    has_,
-    has_ended,
     is_running,
-    job_result,
     log_key,
     main_container,
-    node_core,
+)
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._jobs import (
+    UNSCHEDULED,
+    JobStatus,
+    creation_key,
+    evaluate_job,
+    has_condition,
+    has_ended,
+    job_node_core,
+    job_result,
     nodes_of,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._log_tails import with_log_tails
 from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._nodes import (
     name_of,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._problems import Hope, Patience, Problem
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._problems import GraceTracker, Permanence, Problem
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client, Connect
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import WaitFailed
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import EVENT, JOB, NODE, POD, require_place
@@ -68,7 +70,7 @@ MOST_FOLLOWED = 8
 """The logs of so many Pods are followed at a time, those of the youngest; a Job of hundreds is not read as a whole."""
 
 
-MOST_LOGS = 16
+MOST_FOLLOWED_LOGS = 16
 """So many logs are followed at a time: those of the main containers, then those of the other ones."""
 
 
@@ -76,7 +78,7 @@ SILENT_SECONDS = 20.0
 """A log that has not been read to its end when the Job ends is waited for as long as bytes come, and so much longer."""
 
 
-FIRST_LOOK_SECONDS = 60.0
+JOB_FIRST_READ_SECONDS = 60.0
 """The first look may take so long, also where ``wait_timeout`` is shorter."""
 
 
@@ -90,11 +92,13 @@ def plan_job_wait(task: Task, connect: Connect) -> Plan:
     require_place(task.params["namespace"], task.params["name"])
     client = connect()
     namespace = task.params["namespace"] or client.access.namespace
-    wait = _Wait(task, client, namespace, task.params["name"])
+    wait = _JobWait(task, client, namespace, task.params["name"])
     result, over = wait.look()
     if task.params["return_details"]:
         return Plan(changed=False, result=result, apply=None if over else wait.run)
-    return Plan(changed=False, result=_essential(result), apply=None if over else lambda: _essential(wait.run()))
+    return Plan(
+        changed=False, result=_essential_job(result), apply=None if over else lambda: _essential_job(wait.run())
+    )
 
 
 NOT_JUDGED = ("log_head", "log_pattern_found", "driver_version", "cuda_version")
@@ -104,7 +108,7 @@ NOT_JUDGED_OF_POD = ("exit_code", "devices", "accuracy_last", "log_pattern_found
 """What is not returned of a Job and of its Pods without ``return_details``."""
 
 
-def _essential(result: dict[str, Any]) -> dict[str, Any]:
+def _essential_job(result: dict[str, Any]) -> dict[str, Any]:
     """Returns a result without what nothing is judged by; an accuracy is a pair of the step and its number."""
     job = {name: value for name, value in result["job"].items() if name not in NOT_JUDGED}
     pods = [{name: value for name, value in pod.items() if name not in NOT_JUDGED_OF_POD} for pod in job["pods"]]
@@ -112,17 +116,17 @@ def _essential(result: dict[str, Any]) -> dict[str, Any]:
     return {**result, "job": {**job, "pods": pods, "accuracy": accuracy}}
 
 
-class _Wait:
+class _JobWait:
     def __init__(self, task: Task, client: Client, namespace: str, name: str) -> None:
         self._task = task
         self._client = client
         self._namespace = namespace
         self._name = name
-        self._rule = Rule.of(task.params)
-        self._evidence = Evidence(self._rule.pattern)
+        self._rule = SuccessCriteria.of(task.params)
+        self._evidence = JobLogs(self._rule.pattern)
         self._deadline = task.deadline(task.params["wait_timeout"])
         self._watch = task.keep(self._observed())
-        self._states = self._watch.states(task.deadline(max(self._deadline.seconds, FIRST_LOOK_SECONDS)))
+        self._states = self._watch.states(task.deadline(max(self._deadline.seconds, JOB_FIRST_READ_SECONDS)))
         self._state = State()
 
     def look(self) -> tuple[dict[str, Any], bool]:
@@ -136,7 +140,7 @@ class _Wait:
         for state in self._states:
             self._state = state
             job = self._job(state)
-            if job is None or not has_(job, "Complete"):
+            if job is None or not has_condition(job, "Complete"):
                 return self._result(job, state, []), False
             if self._logs_read(time.monotonic() - began):
                 break
@@ -151,11 +155,11 @@ class _Wait:
             WaitFailed: It can't succeed, has not within ``wait_timeout``, or did not tell what it has to.
         """
         params = self._task.params
-        patience = Patience(
+        patience = GraceTracker(
             lambda problem: params["unschedulable_grace"] if problem.cause in UNSCHEDULED else params["grace"]
         )
         job = self._job(self._state)
-        verdict: Verdict | None = None
+        verdict: JobStatus | None = None
         over_since: float | None = None
         for state in self._states:
             self._state = state
@@ -163,13 +167,13 @@ class _Wait:
             now = time.monotonic()
             read = self._logs_read(now - (over_since if over_since is not None else now))
             verdict = self._verdict(job, state)
-            self._task.progress(_line(verdict, state))
-            hopeless = patience.hopeless(verdict.problems)
-            if verdict.complete or hopeless:
+            self._task.progress(_job_progress(verdict, state))
+            expired = patience.expired(verdict.problems)
+            if verdict.complete or expired:
                 over_since = over_since if over_since is not None else now
-                if verdict.complete and read and has_(job, "Complete"):
+                if verdict.complete and read and has_condition(job, "Complete"):
                     return self._judged(job, verdict, state)
-                if hopeless and not verdict.complete and (read or not has_ended(job)):
+                if expired and not verdict.complete and (read or not has_ended(job)):
                     raise self._failure("can't succeed", job, verdict, state)
             else:
                 over_since = None
@@ -178,18 +182,18 @@ class _Wait:
         if job is None:
             return self._gone(None)
         verdict = verdict or self._verdict(job, self._state)
-        if has_(job, "Complete"):
+        if has_condition(job, "Complete"):
             return self._judged(job, verdict, self._state)
         said = f"is not complete after {duration_text(self._deadline.seconds)}"
         raise self._failure(said, job, verdict, self._state)
 
-    def _judged(self, job: dict[str, Any], verdict: Verdict, state: State) -> dict[str, Any]:
+    def _judged(self, job: dict[str, Any], verdict: JobStatus, state: State) -> dict[str, Any]:
         """Returns the result of a Job that is complete, once its logs are read."""
         subject = f"Job {self._namespace}/{self._name}"
         self._note_unread(job, state)
-        broken = self._rule.broken(subject, self._pods(job, state), self._evidence)
+        broken = self._rule.violations(subject, self._pods(job, state), self._evidence)
         judged = replace(verdict, problems=[*broken, *verdict.problems])
-        if any(problem.hope is Hope.NONE for problem in broken):
+        if any(problem.permanence is Permanence.PERMANENT for problem in broken):
             raise self._failure("is complete, but did not do what is asked for", job, judged, state)
         return self._result(job, state, judged.problems)
 
@@ -210,7 +214,7 @@ class _Wait:
                     optional=True,
                     keep=self._event_that_matters,
                 ),
-                "nodes": Query(NODE.path(), optional=True, keep=node_core),
+                "nodes": Query(NODE.path(), optional=True, keep=job_node_core),
             },
         )
 
@@ -222,7 +226,7 @@ class _Wait:
         jobs = [job for job in state.all("jobs") if not job["metadata"].get("deletionTimestamp") or has_ended(job)]
         # A Job with ttlSecondsAfterFinished may be gone at once; how it ended is its result all the same.
         ended = [job for job in state.gone.get("jobs", {}).values() if has_ended(job)]
-        return jobs[0] if jobs else max(ended, key=created_, default=None)
+        return jobs[0] if jobs else max(ended, key=creation_key, default=None)
 
     def _gone(self, before: dict[str, Any] | None) -> dict[str, Any]:
         if before is not None:
@@ -246,8 +250,8 @@ class _Wait:
             if any(ref.get("uid") == uid for ref in pod["metadata"].get("ownerReferences") or [])
         ]
 
-    def _verdict(self, job: dict[str, Any], state: State) -> Verdict:
-        return evaluate(job, self._pods(job, state), state.all("events"), nodes_of(state), self._evidence)
+    def _verdict(self, job: dict[str, Any], state: State) -> JobStatus:
+        return evaluate_job(job, self._pods(job, state), state.all("events"), nodes_of(state), self._evidence)
 
     def _logs_read(self, over_seconds: float) -> bool:
         """Follows the logs there are; True when those of all ended containers are read, or nothing more comes.
@@ -264,11 +268,11 @@ class _Wait:
 
     def _logs(self) -> dict[str, tuple[dict[str, Any], str]]:
         """Returns the logs to follow, by ``log_key``: those of main containers first."""
-        pods = sorted(self._pods(self._job(self._state), self._state), key=created_)[-MOST_FOLLOWED:]
+        pods = sorted(self._pods(self._job(self._state), self._state), key=creation_key)[-MOST_FOLLOWED:]
         main = [(pod, main_container(pod)) for pod in pods]
         others = [(pod, name) for pod in pods for name in containers_of(pod) if name != main_container(pod)]
         keyed = [(log_key(pod, container), pod, container) for pod, container in [*main, *others]]
-        return {key: (pod, container) for key, pod, container in keyed[:MOST_LOGS] if key is not None}
+        return {key: (pod, container) for key, pod, container in keyed[:MOST_FOLLOWED_LOGS] if key is not None}
 
     def _note_unread(self, job: dict[str, Any], state: State) -> None:
         evidence = self._evidence
@@ -296,7 +300,7 @@ class _Wait:
             "problems": [problem.as_result() for problem in problems],
         }
 
-    def _failure(self, said: str, job: dict[str, Any], verdict: Verdict, state: State) -> WaitFailed:
+    def _failure(self, said: str, job: dict[str, Any], verdict: JobStatus, state: State) -> WaitFailed:
         problems = with_log_tails(self._client, verdict.problems)
         result = self._result(job, state, problems)
         lines = [f"Job {self._namespace}/{self._name} {said} ({verdict.summary.split(': ', 1)[1]})."]
@@ -310,7 +314,7 @@ class _Wait:
         return WaitFailed("\n".join(lines), **result)
 
 
-def _line(verdict: Verdict, state: State) -> str:
+def _job_progress(verdict: JobStatus, state: State) -> str:
     if state.lost:
         return f"{verdict.summary}; the API server is out of reach: {state.lost}"
     if not verdict.problems or verdict.complete:

@@ -34,7 +34,7 @@ _MAJOR_MINOR = re.compile(r"\bmajor: (\d+) minor: (\d+)")
 _CAPABILITY = re.compile(r"\bcompute ?[Cc]apability: ?(\d+\.\d+)")
 _UUID = re.compile(r"\buuid: ?((?:GPU|MIG)-[0-9a-fA-F-]+)")
 _BUS = re.compile(r"\b(?:pciBusID|pci bus id): ?([0-9a-fA-F]{1,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.\d)")
-_MEMORY = re.compile(r"\b(?:totalMemory|deviceMemorySize): ?([0-9.]+ ?[KMGT]i?B)")
+_OUT_OF_MEMORY = re.compile(r"\b(?:totalMemory|deviceMemorySize): ?([0-9.]+ ?[KMGT]i?B)")
 _CREATED = re.compile(r"(?:Creating TensorFlow device|Created (?:TensorFlow )?device) .*?\bdevice: (\d+), name: ")
 _SMI = re.compile(r"^GPU (\d+): (.+?) \(UUID: (GPU-[0-9a-f-]+)\)")
 _MIG = re.compile(r"^\s*MIG (\S+)\s+Device\s+(\d+): \(UUID: (MIG-[^)]+)\)")
@@ -43,7 +43,7 @@ _QUERY = re.compile(r'^Device (\d+): "(.+)"')
 
 
 @dataclass(frozen=True)
-class Trouble:
+class CudaError:
     """A line that says why CUDA does not work.
 
     Attributes:
@@ -151,7 +151,7 @@ class WorkloadLog:
     no_accuracy: str | None = None
     head: list[str] = field(default_factory=list)
     tail: list[str] = field(default_factory=list)
-    trouble: Trouble | None = None
+    trouble: CudaError | None = None
     passed: int = 0
     driver_version: str | None = None
     cuda_version: str | None = None
@@ -180,7 +180,7 @@ class WorkloadLog:
     def _read(self, text: str) -> dict[str, Any] | None:
         if self.trouble is None or self.trouble.cause == "NoDevice":
             # A driver that is too old shows as a missing device first.
-            self.trouble = _trouble(text) or self.trouble
+            self.trouble = _cuda_error_in(text) or self.trouble
         self.passed += "Test PASSED" in text
         self.pattern_found = self.pattern_found or bool(self.pattern and self.pattern.search(text))
         versions = _VERSIONS.search(text)
@@ -237,7 +237,7 @@ class WorkloadLog:
             device = self._entry(f"mig {mig[3]}")
             device.update(name=f"MIG {mig[1]}", uuid=mig[3])
             return
-        if self._current and (_NAME.search(text) or _BUS.search(text) or _MEMORY.search(text)):
+        if self._current and (_NAME.search(text) or _BUS.search(text) or _OUT_OF_MEMORY.search(text)):
             self._properties(self._current, text)
         elif self._current and ": I " in text:
             self._current = None
@@ -249,7 +249,7 @@ class WorkloadLog:
     def _properties(self, key: str, text: str) -> None:
         device = self._entry(key)
         name, pair, capability = _NAME.search(text), _MAJOR_MINOR.search(text), _CAPABILITY.search(text)
-        bus, memory, uuid = _BUS.search(text), _MEMORY.search(text), _UUID.search(text)
+        bus, memory, uuid = _BUS.search(text), _OUT_OF_MEMORY.search(text), _UUID.search(text)
         if name:
             device["name"] = name[1].strip()
         if pair:
@@ -264,8 +264,8 @@ class WorkloadLog:
             device["uuid"] = uuid[1]
 
 
-def _trouble(text: str) -> Trouble | None:
+def _cuda_error_in(text: str) -> CudaError | None:
     for phrase, cause, advice in _TROUBLES:
         if phrase in text:
-            return Trouble(cause, shortened(text.strip()), advice)
+            return CudaError(cause, shortened(text.strip()), advice)
     return None

@@ -28,11 +28,11 @@ VERDICTS = {
 }
 """Verdict → in words. Only an autoscaled pool that is empty, and no Job, make the last one."""
 
-Facts = Mapping[str, Any]
+Fields = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Asked:
+class Expectations:
     """What is asked for besides nodes with GPUs.
 
     Attributes:
@@ -55,7 +55,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Found:
+class Observations:
     """What was found; empty where nobody could look.
 
     Attributes:
@@ -64,17 +64,17 @@ class Found:
         job: The Job that ``wait_for_job`` returned; ``exists`` is false where there is none.
     """
 
-    gpus: Facts = field(default_factory=dict)
-    probe: Facts = field(default_factory=dict)
-    job: Facts = field(default_factory=dict)
+    gpus: Fields = field(default_factory=dict)
+    probe: Fields = field(default_factory=dict)
+    job: Fields = field(default_factory=dict)
 
     @property
-    def nodes(self) -> list[Facts]:
+    def nodes(self) -> list[Fields]:
         """The GPU nodes."""
         return list(self.gpus.get("nodes") or [])
 
     @property
-    def probes(self) -> list[Facts]:
+    def probes(self) -> list[Fields]:
         """The probe of each node."""
         return list(self.probe.get("probes") or [])
 
@@ -103,7 +103,7 @@ class Check:
         return {"name": self.name, "holds": self.holds, "line": self.line}
 
 
-def checks_of(asked: Asked, found: Found) -> list[Check]:
+def checks_of(asked: Expectations, found: Observations) -> list[Check]:
     """Returns every assertion about a cluster whose nodes were looked at, and none for one that could not be."""
     if not found.looked:
         return []
@@ -111,7 +111,7 @@ def checks_of(asked: Asked, found: Found) -> list[Check]:
     return checks + (_job_checks(asked, found) if asked.job else [])
 
 
-def _node_checks(asked: Asked, found: Found) -> list[Check]:
+def _node_checks(asked: Expectations, found: Observations) -> list[Check]:
     nodes, total = found.nodes, len(found.nodes)
     expected = found.gpus.get("expected") or {}
     wanted = max(total, int(expected.get("nodes") or 0))
@@ -138,7 +138,7 @@ def _node_checks(asked: Asked, found: Found) -> list[Check]:
     return [*checks, _health(nodes)]
 
 
-def _health(nodes: Sequence[Facts]) -> Check:
+def _health(nodes: Sequence[Fields]) -> Check:
     ill: list[str] = []
     open_: list[str] = []
     telling = 0
@@ -167,7 +167,7 @@ def _health(nodes: Sequence[Facts]) -> Check:
     )
 
 
-def _probe_checks(asked: Asked, found: Found) -> list[Check]:
+def _probe_checks(asked: Expectations, found: Observations) -> list[Check]:
     images = sorted({str(node["node_image_version"]) for node in found.nodes if node.get("node_image_version")})
     imaged = f"node image {listed(images)}" if images else "node image unknown"
     if asked.probe != "asked" or not found.probes:
@@ -204,7 +204,7 @@ def _probe_checks(asked: Asked, found: Found) -> list[Check]:
     ]
 
 
-def _shares(asked: Asked) -> str:
+def _shares(asked: Expectations) -> str:
     return ", one of each node, for its GPUs are shared" if asked.shared else ""
 
 
@@ -223,15 +223,15 @@ class _Place:
     other: bool = False
 
 
-def _place(asked: Asked, found: Found) -> _Place:
+def _place_check(asked: Expectations, found: Observations) -> _Place:
     """Says where a complete Job ran: a pool of the same name may have been made anew, with other machines."""
     pool, job = asked.node_pool.lower(), found.job
     names = {node["name"] for node in found.nodes}
     succeeded = [pod for pod in job.get("pods") or [] if pod.get("phase") == "Succeeded"]
     pods = [pod for pod in succeeded if pod.get("asks_for_gpu", True)]
-    here: list[Facts] = []
-    left: list[Facts] = []
-    elsewhere: list[Facts] = []
+    here: list[Fields] = []
+    left: list[Fields] = []
+    elsewhere: list[Fields] = []
     for pod in pods:
         if (pod.get("node_pool") or pool).lower() != pool:
             elsewhere.append(pod)
@@ -255,15 +255,15 @@ def _place(asked: Asked, found: Found) -> _Place:
     return _Place(None, f"its Pods are gone{', they were bound to ' + bound if bound else ''}")
 
 
-def _again(asked: Asked, place: _Place) -> str:
+def _again(asked: Expectations, place: _Place) -> str:
     bound = f", and mnist_node_pool: {asked.node_pool} keeps it on this pool" if place.holds is False else ""
     return f"mnist_recreate: true runs it again{bound}"
 
 
-def _doubt(asked: Asked, found: Found) -> str:
+def _doubt(asked: Expectations, found: Observations) -> str:
     """Returns why the log of a complete Job is not judged; empty when it is, or when nothing is required of it."""
     job = found.job
-    if asked.node_pool and (place := _place(asked, found)).other:
+    if asked.node_pool and (place := _place_check(asked, found)).other:
         return f"it ran {place.words}"
     wanted = asked.minimum_accuracy is not None or (asked.training and not job.get("devices"))
     if wanted and job.get("log_state") in ("gone", "not_read"):
@@ -271,7 +271,7 @@ def _doubt(asked: Asked, found: Found) -> str:
     return ""
 
 
-def _job_checks(asked: Asked, found: Found) -> list[Check]:
+def _job_checks(asked: Expectations, found: Observations) -> list[Check]:
     job = found.job
     if not job:
         return _job_lines(asked, None, "not looked at", "not looked at")
@@ -280,20 +280,20 @@ def _job_checks(asked: Asked, found: Found) -> list[Check]:
     complete = bool(job.get("complete"))
     succeeded, completions = job.get("succeeded") or 0, job.get("completions") or 1
     checks = [Check("job", complete, f"Job {asked.job} complete: {succeeded} of {completions}")]
-    place = _place(asked, found) if asked.node_pool else _Place(None, "not asked for")
+    place = _place_check(asked, found) if asked.node_pool else _Place(None, "not asked for")
     if asked.node_pool:
         again = f"; {_again(asked, place)}" if place.other else ""
         words = f"{place.words}{again}" if complete else "not looked at, for it is not complete"
         checks.append(Check("job_pool", place.holds if complete else None, f"where the Job {asked.job} ran: {words}"))
     doubt = _doubt(asked, found) if complete else ""
     if asked.training:
-        checks.append(_device(asked, job, doubt, place))
+        checks.append(_device_check(asked, job, doubt, place))
     if asked.minimum_accuracy is not None:
         checks.append(_accuracy(asked, asked.minimum_accuracy, job, doubt, place))
     return checks
 
 
-def _job_lines(asked: Asked, complete: bool | None, words: str, others: str) -> list[Check]:
+def _job_lines(asked: Expectations, complete: bool | None, words: str, others: str) -> list[Check]:
     """Returns the assertions about a Job of which nothing else is known."""
     checks = [Check("job", complete, f"Job {asked.job} complete: {words}")]
     if asked.node_pool:
@@ -305,7 +305,7 @@ def _job_lines(asked: Asked, complete: bool | None, words: str, others: str) -> 
     return checks
 
 
-def _device(asked: Asked, job: Facts, doubt: str, place: _Place) -> Check:
+def _device_check(asked: Expectations, job: Fields, doubt: str, place: _Place) -> Check:
     devices = [str(device["name"]) for device in job.get("devices") or []]
     # A device that a part of the log names was found all the same.
     if doubt and (place.other or not devices):
@@ -315,7 +315,7 @@ def _device(asked: Asked, job: Facts, doubt: str, place: _Place) -> Check:
     return Check("device", bool(devices), f"device found: {listed(devices) or 'none'}")
 
 
-def _accuracy(asked: Asked, least: float, job: Facts, doubt: str, place: _Place) -> Check:
+def _accuracy(asked: Expectations, least: float, job: Fields, doubt: str, place: _Place) -> Check:
     last = job.get("accuracy_last")
     if doubt:
         words = f"accuracy at the last step: {_unjudged(job, place, doubt)}, {least} or more is asked for"
@@ -329,12 +329,12 @@ def _accuracy(asked: Asked, least: float, job: Facts, doubt: str, place: _Place)
     )
 
 
-def _unjudged(job: Facts, place: _Place, doubt: str) -> str:
+def _unjudged(job: Fields, place: _Place, doubt: str) -> str:
     read = "not read" if job.get("log_state") == "not_read" and not place.other else "not judged"
     return f"{read}: {doubt}"
 
 
-def verdict_of(asked: Asked, found: Found, checks: Iterable[Check], failed: bool) -> str:
+def verdict_of(asked: Expectations, found: Observations, checks: Iterable[Check], failed: bool) -> str:
     """Returns the verdict.
 
     Args:
@@ -353,7 +353,7 @@ def verdict_of(asked: Asked, found: Found, checks: Iterable[Check], failed: bool
 
 
 def headline_of(
-    name: str, verdict: str, asked: Asked, found: Found, failure: Facts | None, wrong: Sequence[str]
+    name: str, verdict: str, asked: Expectations, found: Observations, failure: Fields | None, wrong: Sequence[str]
 ) -> str:
     """Returns what there is to say about a cluster in one sentence.
 
@@ -379,7 +379,7 @@ def headline_of(
     return f"{head}: {'; '.join(wrong)}"
 
 
-def _trained(asked: Asked, found: Found) -> str:
+def _trained(asked: Expectations, found: Observations) -> str:
     doubt = _doubt(asked, found)
     if doubt:
         return f"{asked.job} complete, but not judged: {doubt}"

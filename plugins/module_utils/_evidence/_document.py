@@ -24,10 +24,10 @@ from ansible_collections.aks.gpu.plugins.module_utils._evidence._checks import (
     FAULTY,
     UNSEEN,
     VERDICTS,
-    Asked,
     Check,
-    Facts,
-    Found,
+    Expectations,
+    Fields,
+    Observations,
     checks_of,
     headline_of,
     verdict_of,
@@ -63,16 +63,16 @@ def document(
     host: str,
     cluster: Mapping[str, str | None],
     node_pool: str,
-    pool: Facts,
-    asked: Asked,
-    found: Found,
-    failure: Facts | None,
-    steps: Sequence[Facts],
+    pool: Fields,
+    asked: Expectations,
+    found: Observations,
+    failure: Fields | None,
+    steps: Sequence[Fields],
     run: Mapping[str, str],
     now: str,
-    metrics: Sequence[Facts] = (),
+    metrics: Sequence[Fields] = (),
     own_node_pools: Sequence[str] | None = None,
-    job_problems: Sequence[Facts] = (),
+    job_problems: Sequence[Fields] = (),
 ) -> Document:
     """Returns the evidence of one cluster.
 
@@ -96,7 +96,7 @@ def document(
         failure = None
     verdict = verdict_of(asked, found, checks, failure is not None)
     wrong = [check.line for check in checks if check.holds is False]
-    told = None if failure is None else _failure(failure)
+    told = None if failure is None else _failure_text(failure)
     name = cluster.get("name") or host
     problems = [*(found.gpus.get("problems") or []), *job_problems, *(told["problems"] if told else [])]
     return {
@@ -128,10 +128,10 @@ def document(
         "headline": headline_of(name, verdict, asked, found, told, wrong),
         "checks": [check.as_result() for check in checks],
         "failure": told,
-        "problems": _distinct(_problem(problem) for problem in problems),
+        "problems": _distinct_values(_problem(problem) for problem in problems),
         "not_looked_at": list(found.gpus.get("not_looked_at") or []),
         "nodes": _nodes(found),
-        "job": _job(found.job) if found.job.get("exists") else None,
+        "job": _job_document(found.job) if found.job.get("exists") else None,
         "steps": [dict(step) for step in steps],
         "metrics": [dict(series) for series in metrics],
     }
@@ -148,8 +148,8 @@ def identity_of(host: str, cluster: Mapping[str, str | None]) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
-def unexplained(
-    host: str, known: Document | None, steps: Sequence[Facts], run: Mapping[str, str], now: str
+def evidence_without_record(
+    host: str, known: Document | None, steps: Sequence[Fields], run: Mapping[str, str], now: str
 ) -> Document:
     """Returns the evidence of a host that was to be looked at, and of which the run left none.
 
@@ -170,8 +170,8 @@ def unexplained(
         cluster=known["cluster"] if known else {"name": host},
         node_pool="",
         pool={},
-        asked=Asked(gpu_stack=""),
-        found=Found(),
+        asked=Expectations(gpu_stack=""),
+        found=Observations(),
         failure={"step": step, "message": message},
         steps=steps,
         run=run,
@@ -180,19 +180,19 @@ def unexplained(
     return {**evidence, "id": known["id"]} if known else evidence
 
 
-def _subscription(pool: Facts) -> str | None:
+def _subscription(pool: Fields) -> str | None:
     match = re.match(r"/subscriptions/([^/]+)/", str(pool.get("id") or ""), re.IGNORECASE)
     return match.group(1) if match else None
 
 
-def _is_judged(failure: Facts, checks: Iterable[Check]) -> bool:
+def _is_judged(failure: Fields, checks: Iterable[Check]) -> bool:
     """Says whether a step failed only for what an assertion states: that the accuracy is too low."""
     causes = {problem.get("cause") for problem in failure.get("problems") or [] if problem.get("permanent")}
     refuted = any(check.name == "accuracy" and check.holds is False for check in checks)
     return refuted and bool(causes) and causes <= {"AccuracyTooLow", "AccuracyNotTold"}
 
 
-def _failure(failure: Facts) -> dict[str, Any]:
+def _failure_text(failure: Fields) -> dict[str, Any]:
     return {
         "step": str(failure.get("step") or "a step without a name"),
         "message": str(failure.get("message") or "it says no more"),
@@ -200,16 +200,16 @@ def _failure(failure: Facts) -> dict[str, Any]:
     }
 
 
-def _problem(problem: Facts) -> dict[str, Any]:
+def _problem(problem: Fields) -> dict[str, Any]:
     texts = {key: str(problem.get(key) or "") for key in ("subject", "cause", "message", "advice")}
     return {**texts, "log_tail": [str(line) for line in problem.get("log_tail") or []]}
 
 
-def _distinct(problems: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def _distinct_values(problems: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return list({(problem["subject"], problem["cause"], problem["message"]): problem for problem in problems}.values())
 
 
-def _nodes(found: Found) -> list[dict[str, Any]]:
+def _nodes(found: Observations) -> list[dict[str, Any]]:
     probes = {probe["node"]: probe for probe in found.probes}
     counts = ("name", "vm_size", "ready", "capacity", "allocatable", "in_use")
     kept = (*counts, "node_pool", "device_plugin", "gpus_from", "node_image_version", "kubelet_version")
@@ -225,13 +225,13 @@ def _nodes(found: Found) -> list[dict[str, Any]]:
     ]
 
 
-def _probe(probe: Facts | None) -> dict[str, Any] | None:
+def _probe(probe: Fields | None) -> dict[str, Any] | None:
     if probe is None:
         return None
     return {key: probe.get(key) for key in ("asked", "held", "seen", "passed", "works", "devices", "problem")}
 
 
-def _job(job: Facts) -> dict[str, Any]:
+def _job_document(job: Fields) -> dict[str, Any]:
     state = ("name", "namespace", "complete", "completions", "succeeded", "failed", "start_time", "completion_time")
     log = ("node_pool", "log_state", "log_problem")
     kept = (*state, "duration_seconds", "accuracy_first", "accuracy_last", "accuracy_best", *log)
@@ -240,19 +240,19 @@ def _job(job: Facts) -> dict[str, Any]:
         **{key: job.get(key) for key in kept},
         "pods": [{key: pod.get(key) for key in of_pod} for pod in job.get("pods") or []],
         "devices": [dict(device) for device in job.get("devices") or []],
-        "accuracy": [_told(point) for point in job.get("accuracy") or []],
+        "accuracy": [_informational(point) for point in job.get("accuracy") or []],
         "log_tail": [str(line) for line in job.get("log_tail") or []][-LOG_LINES:],
     }
 
 
-def _told(point: Facts | Sequence[Any]) -> dict[str, Any]:
+def _informational(point: Fields | Sequence[Any]) -> dict[str, Any]:
     """Returns what was told at a step, of which ``wait_for_job`` makes a pair where it returns no details."""
     return dict(point) if isinstance(point, Mapping) else dict(zip(("step", "accuracy"), point, strict=True))
 
 
 def lines_of(evidence: Document) -> list[str]:
     """Returns evidence as lines for a terminal: the verdict, what does not hold, nodes, versions, Job, what holds."""
-    return [evidence["headline"], *_wrong(evidence), *_found(evidence), *_right(evidence)]
+    return [evidence["headline"], *_schema_problems(evidence), *_found(evidence), *_right(evidence)]
 
 
 def brief_of(evidence: Document, failed_step: str | None = None) -> list[str]:
@@ -280,7 +280,7 @@ def brief_of(evidence: Document, failed_step: str | None = None) -> list[str]:
     return [line for line, size in zip(shown, sizes, strict=True) if size <= BRIEF]
 
 
-def _wrong(evidence: Document) -> list[str]:
+def _schema_problems(evidence: Document) -> list[str]:
     return [*(f"FAIL {check['line']}" for check in evidence["checks"] if check["holds"] is False), *_notes(evidence)]
 
 
@@ -358,7 +358,7 @@ def write(directory: str, evidence: Document) -> str:
     return str(path)
 
 
-def read_all(directories: Iterable[str]) -> list[Document]:
+def read_documents(directories: Iterable[str]) -> list[Document]:
     """Reads all evidence of directories; of two about the same cluster the younger one counts.
 
     Args:
@@ -374,7 +374,7 @@ def read_all(directories: Iterable[str]) -> list[Document]:
             raise EvidenceError(f"There is no directory {directory}.")
         inner = folder / FOLDER
         for path in sorted((inner if inner.is_dir() else folder).glob("*.json")):
-            evidence = _read(path)
+            evidence = _read_document(path)
             if evidence is None:
                 continue
             key = str(evidence["id"])
@@ -383,7 +383,7 @@ def read_all(directories: Iterable[str]) -> list[Document]:
     return sorted(youngest.values(), key=lambda each: (str(each["cluster"]["name"]).lower(), each["host"]))
 
 
-def _read(path: Path) -> Document | None:
+def _read_document(path: Path) -> Document | None:
     try:
         evidence = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -31,10 +31,10 @@ from ansible_collections.aks.gpu.plugins.module_utils._evidence._template import
 BADGES = {WORKS: "Works", FAULTY: "Does not work", UNSEEN: "Not looked at", IDLE: "No nodes now"}
 ORDER = {FAULTY: 0, UNSEEN: 1, IDLE: 2, WORKS: 3}
 NONE_TOLD, TIMES = "\u2013", " \u00d7 "
-MOST_POINTS = 100
+MOST_PLOTTED_POINTS = 100
 MOST_SQUARES = 16
 SHORT_SECONDS = 1.0
-MANY = 50
+MANY_CLUSTERS = 50
 """From so many clusters on, the browser is spared the details of those that nobody opens."""
 LARGEST = 1e300
 """Beyond it, and for what is no number, a point is left out of its chart."""
@@ -90,7 +90,7 @@ def view_of(evidence: Sequence[Document], run: str) -> dict[str, Any]:
         "tiles": _tiles(evidence, summary),
         "bar": _bar(summary),
         "when": _when(evidence),
-        "many": len(evidence) > MANY,
+        "many": len(evidence) > MANY_CLUSTERS,
         "causes": _causes(clusters),
         "none_told": NONE_TOLD,
         "times": TIMES,
@@ -160,7 +160,7 @@ def _causes(clusters: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(groups.values(), key=lambda group: -len(group["clusters"]))
 
 
-def _told(evidence: Document) -> dict[str, Any]:
+def _note_section(evidence: Document) -> dict[str, Any]:
     """Returns what failed and why, and a key that is the same for the same failure of another cluster."""
     failure, problems = evidence["failure"], evidence["problems"]
     wrong = [check for check in evidence["checks"] if check["holds"] is False]
@@ -206,7 +206,7 @@ def _cluster(index: int, evidence: Document, run: str) -> dict[str, Any]:
         "verdict": evidence["verdict"],
         "badge": BADGES[evidence["verdict"]],
         "headline": _without_head(evidence),
-        "told": _told(evidence),
+        "told": _note_section(evidence),
         "older": evidence["run"]["id"] != run,
         "node_count": len(nodes),
         "gpus": sum(int(node["allocatable"] or 0) for node in nodes),
@@ -220,7 +220,7 @@ def _cluster(index: int, evidence: Document, run: str) -> dict[str, Any]:
         "failure": evidence["failure"],
         "problems": evidence["problems"],
         "nodes": [_node(node) for node in nodes],
-        "job": _job(job) if job else None,
+        "job": _job_section(job) if job else None,
         "curve": _curve(job, evidence["asked"]["minimum_accuracy"]) if job and job["accuracy"] else None,
         "steps": steps,
         "metrics": [chart for chart in map(_metric, evidence["metrics"]) if chart],
@@ -284,13 +284,13 @@ def _node(node: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _job(job: dict[str, Any]) -> dict[str, Any]:
+def _job_section(job: dict[str, Any]) -> dict[str, Any]:
     facts = [
         ("Completions", f"{job['succeeded'] or 0} of {job['completions'] or 1}"),
         ("Took", duration_text(float(job["duration_seconds"] or 0))),
         ("Node", listed(str(pod["node"]) for pod in job["pods"] if pod.get("node"))),
         ("Pod", listed(str(pod["name"]) for pod in job["pods"])),
-        ("Device", listed(_device(device) for device in job["devices"])),
+        ("Device", listed(_device_text(device) for device in job["devices"])),
         ("First accuracy", percent(job["accuracy_first"])),
         ("Last accuracy", percent(job["accuracy_last"])),
         ("Best accuracy", percent(job["accuracy_best"])),
@@ -302,7 +302,7 @@ def _job(job: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _device(device: dict[str, Any]) -> str:
+def _device_text(device: dict[str, Any]) -> str:
     capability = device.get("compute_capability")
     parts = [
         device["name"],
@@ -380,7 +380,7 @@ def plotted(points: Sequence[tuple[float, float]], frame: Frame) -> dict[str, An
     }
 
 
-def thinned(points: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> list[tuple[float, float]]:
+def thinned(points: Sequence[tuple[float, float]], most: int = MOST_PLOTTED_POINTS) -> list[tuple[float, float]]:
     """Returns at most so many points: the first, the last, and of each stretch between the lowest and the highest."""
     if len(points) <= most:
         return list(points)

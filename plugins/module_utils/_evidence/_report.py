@@ -21,7 +21,12 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._files import loc
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._run_log import run_of, steps_of, time_text
 from ansible_collections.aks.gpu.plugins.module_utils._azure._ownership import is_created_by_us
-from ansible_collections.aks.gpu.plugins.module_utils._evidence._checks import FAULTY, UNSEEN, Asked, Found
+from ansible_collections.aks.gpu.plugins.module_utils._evidence._checks import (
+    FAULTY,
+    UNSEEN,
+    Expectations,
+    Observations,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._document import (
     READABLE,
     Document,
@@ -29,10 +34,10 @@ from ansible_collections.aks.gpu.plugins.module_utils._evidence._document import
     brief_of,
     cut,
     document,
+    evidence_without_record,
     lines_of,
-    read_all,
+    read_documents,
     summary_of,
-    unexplained,
     write,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._junit import junit_of
@@ -110,7 +115,7 @@ def plan_evidence(task: Task) -> Plan:
         task: Its options are those of the module ``evidence``.
     """
     params = task.params
-    asked = Asked(
+    asked = Expectations(
         gpu_stack=params["gpu_stack"],
         probe="asked" if params["probe_requested"] else "nobody asked for it",
         job=params["job_name"] or "",
@@ -121,8 +126,8 @@ def plan_evidence(task: Task) -> Plan:
     )
     waited = params["job"] or {}
     job = waited.get("job") or {}
-    found = Found(gpus=params["gpus"] or {}, probe=params["probe"] or {}, job=job)
-    failure = _failure(params["failed_step"], params["failed_result"] or {})
+    found = Observations(gpus=params["gpus"] or {}, probe=params["probe"] or {}, job=job)
+    failure = _failed_step(params["failed_step"], params["failed_result"] or {})
     if params["predicted"] and failure is None and not _is_there(asked, found):
         line = f"{params['cluster_name'] or params['host']}: predicted only, so there is nothing to look at yet"
         nothing: dict[str, Any] = {
@@ -155,11 +160,11 @@ def plan_evidence(task: Task) -> Plan:
         job_problems=[] if waited.get("failed") else waited.get("problems") or [],
     )
     directory = _directory(params["directory"], task.run_directory)
-    returned = _returned(evidence, params["failed_step"], params["return_document"])
+    returned = _evidence_result(evidence, params["failed_step"], params["return_document"])
 
     def leave() -> dict[str, Any]:
         if task.run_directory and evidence["verdict"] in (FAULTY, UNSEEN):
-            _mark(task.run_directory, params["host"])
+            _probe_mark(task.run_directory, params["host"])
         path = write(directory, evidence)
         return {**returned, "path": path if params["return_document"] else None}
 
@@ -178,7 +183,7 @@ def _own_node_pools(pools: Sequence[Mapping[str, Any]] | None) -> list[str] | No
     return sorted(str(pool["name"]) for pool in marked)
 
 
-def _failure(step: str | None, result: Mapping[str, Any]) -> dict[str, Any] | None:
+def _failed_step(step: str | None, result: Mapping[str, Any]) -> dict[str, Any] | None:
     """Returns a step that failed, with the problems that it told, also those of probes.
 
     What is wrong with the wish for a node pool is text, and stands in the message too.
@@ -193,11 +198,11 @@ def _failure(step: str | None, result: Mapping[str, Any]) -> dict[str, Any] | No
     return {"step": step, "message": result.get("msg"), "problems": problems}
 
 
-def _is_there(asked: Asked, found: Found) -> bool:
+def _is_there(asked: Expectations, found: Observations) -> bool:
     return bool(found.gpus.get("gpus_ready")) and (not asked.job or bool(found.job.get("complete")))
 
 
-def _returned(evidence: Document, failed_step: str | None, with_document: bool) -> dict[str, Any]:
+def _evidence_result(evidence: Document, failed_step: str | None, with_document: bool) -> dict[str, Any]:
     brief = brief_of(evidence, failed_step)
     told = {"verdict": evidence["verdict"], "headline": evidence["headline"], "brief": brief, "path": None}
     if not with_document:
@@ -217,7 +222,7 @@ def _directory(asked: str | None, run_directory: str | None) -> str:
     return str(Path(run_directory) / PRIVATE_FOLDER)
 
 
-def _mark(run_directory: str, host: str) -> None:
+def _probe_mark(run_directory: str, host: str) -> None:
     marker = _marker(run_directory, host)
     marker.parent.mkdir(mode=0o700, exist_ok=True)
     marker.touch()
@@ -241,8 +246,8 @@ def plan_evidence_report(task: Task) -> Plan:
         return Plan(changed=False, result=_reported([], "", None, params))
     run = run_of(run_directory)
     there = params["sources"] or ([directory] if Path(directory).is_dir() else [])
-    evidence = read_all(there)
-    missing = _missing(hosts, evidence, run, run_directory)
+    evidence = read_documents(there)
+    missing = _missing_hosts(hosts, evidence, run, run_directory)
     replaced = {each["id"] for each in missing}
     evidence = [*(each for each in evidence if each["id"] not in replaced), *missing]
     files = _Files(Path(directory)) if params["directory"] else None
@@ -275,14 +280,14 @@ def _is_first(run_directory: str | None, hosts: Iterable[str]) -> bool:
     return True
 
 
-def _missing(
+def _missing_hosts(
     hosts: Iterable[str], evidence: Sequence[Document], run: Mapping[str, str], run_directory: str | None
 ) -> list[Document]:
     left = {each["host"] for each in evidence if each["run"]["id"] == run["id"]}
     known = {each["host"]: each for each in evidence}
     now = time_text(time.time())
     return [
-        unexplained(host, known.get(host), steps_of(run_directory, host), run, now)
+        evidence_without_record(host, known.get(host), steps_of(run_directory, host), run, now)
         for host in hosts
         if host not in left
     ]
@@ -333,13 +338,13 @@ def _left_behind(evidence: Sequence[Document], named_pools: Sequence[Mapping[str
         return []
     named: dict[tuple[str, str], set[str | None]] = {}
     for each in named_pools:
-        place = _place_of(each["resource_group"], each["cluster_name"])
+        place = _evidence_path(each["resource_group"], each["cluster_name"])
         named.setdefault(place, set()).add(each["node_pool"].lower() if each["node_pool"] else None)
     found: dict[tuple[str, str, str], dict[str, str]] = {}
     for each in evidence:
-        named.setdefault(_place_of(**_cluster_of(each)), set()).add(str(each["node_pool"]["name"]).lower())
+        named.setdefault(_evidence_path(**_cluster_of(each)), set()).add(str(each["node_pool"]["name"]).lower())
     for each in evidence:
-        place = _place_of(**_cluster_of(each))
+        place = _evidence_path(**_cluster_of(each))
         pools = named[place]
         for pool in each.get("own_node_pools") or () if None not in pools else ():
             if pool.lower() not in pools:
@@ -352,7 +357,7 @@ def _cluster_of(evidence: Document) -> dict[str, str | None]:
     return {key: evidence["cluster"][key] for key in ("resource_group", "name")}
 
 
-def _place_of(resource_group: str | None, name: str | None) -> tuple[str, str]:
+def _evidence_path(resource_group: str | None, name: str | None) -> tuple[str, str]:
     return str(resource_group or "").lower(), str(name or "").lower()
 
 
@@ -384,7 +389,7 @@ def _reported(
         "made": bool(evidence),
         **_details(summary, run_summary, _lines(of_run), notes, params["return_details"]),
         "left_behind": [dict(each) for each in left],
-        "shown": _shown(of_run, notes, files),
+        "shown": _shown_lines(of_run, notes, files),
         "page": str(files.page) if files else None,
         "junit": str(files.junit) if files else None,
         "summary_file": str(files.summary) if files else None,
@@ -425,7 +430,7 @@ def handed_on(
     }
 
 
-def _shown(summary: Mapping[str, Any], notes: Sequence[str], files: _Files | None) -> list[str]:
+def _shown_lines(summary: Mapping[str, Any], notes: Sequence[str], files: _Files | None) -> list[str]:
     """Returns what a person has not seen yet: of a single cluster, its own verdict has said all."""
     lines = [*(_lines(summary) if summary["clusters"] > 1 else []), *notes]
     return [*lines, f"The report: {files.page}", f"JUnit XML: {files.junit}"] if files else lines

@@ -26,8 +26,15 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import InvalidKubeconfig, SignInFailed
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import SafeLoader, require_libraries, yaml
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import (
+    CredentialPluginFailed,
+    InvalidKubeconfig,
+)
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import (
+    SafeLoader,
+    require_kubernetes_libraries,
+    yaml,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import namespace_problems
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._secrets import kubeconfig_secrets
 
@@ -46,7 +53,7 @@ EXTENSION = "aks.gpu"
 
 Secret = Callable[..., None]
 
-Execute = Callable[[Sequence[str], Mapping[str, str], float], tuple[int, str, str]]
+ProgramRunner = Callable[[Sequence[str], Mapping[str, str], float], tuple[int, str, str]]
 """Runs a program with variables more and a limit of seconds; returns exit status, stdout, stderr: ``Task.execute``."""
 
 
@@ -62,7 +69,7 @@ class Credentials:
     """
 
     def __init__(
-        self, user: dict[str, Any], cluster: dict[str, Any], directory: str, secret: Secret, execute: Execute
+        self, user: dict[str, Any], cluster: dict[str, Any], directory: str, secret: Secret, execute: ProgramRunner
     ) -> None:
         self._user = user
         self._cluster = cluster
@@ -115,14 +122,14 @@ class Credentials:
         token = user.get("token")
         if user.get("tokenFile"):
             # Read each time: the tokens of service accounts rotate within the hour.
-            token = _read(user["tokenFile"]).strip()
+            token = _read_file(user["tokenFile"]).strip()
             self._secret(token)
         elif not token and user.get("exec"):
             if not self._executed or self._expired():
                 self._execute()
             token = self._token
         if token and not _HEADER_TEXT.fullmatch(str(token)):
-            raise SignInFailed("The token of the kubeconfig's user has characters that no token can have.")
+            raise CredentialPluginFailed("The token of the kubeconfig's user has characters that no token can have.")
         return str(token) if token else None
 
     def _expired(self) -> bool:
@@ -140,8 +147,8 @@ class Credentials:
         self._secret(self._token, status.get("clientKeyData"))
         if status.get("clientCertificateData") and status.get("clientKeyData"):
             self._use_certificate(
-                _write(self._directory, "exec.crt", status["clientCertificateData"].encode()),
-                _write(self._directory, "exec.key", status["clientKeyData"].encode()),
+                _write_private(self._directory, "exec.crt", status["clientCertificateData"].encode()),
+                _write_private(self._directory, "exec.key", status["clientKeyData"].encode()),
             )
         expires = status.get("expirationTimestamp")
         self._expires = parse_time(expires) if expires else None
@@ -188,7 +195,7 @@ class Access:
     run_command: RunCommand | None = None
 
 
-def access_of(params: dict[str, Any], directory: str, secret: Secret, execute: Execute) -> Access:
+def access_of(params: dict[str, Any], directory: str, secret: Secret, execute: ProgramRunner) -> Access:
     """Finds the cluster that the options name.
 
     Args:
@@ -202,7 +209,7 @@ def access_of(params: dict[str, Any], directory: str, secret: Secret, execute: E
         InvalidKubeconfig: There is none, or it can't be used.
         MissingLibrary: A library of this room is missing.
     """
-    require_libraries()
+    require_kubernetes_libraries()
     options = {name: params.get(name) for name in ("kubeconfig", "context", "host", "api_key", "ca_cert")}
     if options["kubeconfig"] in (None, "") and not options["host"]:
         environment = {
@@ -327,12 +334,12 @@ def load_kubeconfig(source: Any) -> dict[str, Any]:
         InvalidKubeconfig: It can't be read.
     """
     if isinstance(source, dict):
-        return _checked(source, os.getcwd(), "the kubeconfig")
+        return _checked_server(source, os.getcwd(), "the kubeconfig")
     if not isinstance(source, (str, os.PathLike)):
         raise InvalidKubeconfig("The kubeconfig must be a path, YAML text or a dictionary.")
     text = str(source)
     if "\n" in text.strip() or text.lstrip().startswith("{"):
-        return _checked(load_yaml(text, "the kubeconfig"), os.getcwd(), "the kubeconfig")
+        return _checked_server(load_yaml(text, "the kubeconfig"), os.getcwd(), "the kubeconfig")
     paths = [os.path.expanduser(path) for path in text.split(os.pathsep) if path]
     present = [path for path in paths if os.path.exists(path)]
     if not present:
@@ -342,7 +349,7 @@ def load_kubeconfig(source: Any) -> dict[str, Any]:
         )
     merged: dict[str, Any] = {"clusters": [], "users": [], "contexts": []}
     for path in present:
-        config = _checked(load_yaml(_read(path), path), os.path.dirname(os.path.abspath(path)), path)
+        config = _checked_server(load_yaml(_read_file(path), path), os.path.dirname(os.path.abspath(path)), path)
         for section in ("clusters", "users", "contexts"):
             known = {entry["name"] for entry in merged[section]}
             merged[section] += [entry for entry in config[section] if entry["name"] not in known]
@@ -398,7 +405,7 @@ def _select(config: dict[str, Any], wanted: str | None) -> tuple[dict[str, Any],
     return clusters[context["cluster"]], users.get(context.get("user"), {}), context.get("namespace") or "default"
 
 
-def _checked(config: Any, base: str, origin: str) -> dict[str, Any]:
+def _checked_server(config: Any, base: str, origin: str) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise InvalidKubeconfig(f"What stands in {origin} is no kubeconfig.")
     checked = dict(config)
@@ -455,7 +462,7 @@ def load_yaml(text: str, origin: str) -> Any:
         raise InvalidKubeconfig(f"{origin} is no valid YAML{line}.") from None
 
 
-def _read(path: str) -> str:
+def _read_file(path: str) -> str:
     try:
         with open(path, encoding="utf-8") as file:
             return file.read()
@@ -463,7 +470,7 @@ def _read(path: str) -> str:
         raise InvalidKubeconfig(f"{path} can't be read: {error}.") from error
 
 
-def _write(directory: str, name: str, content: bytes) -> str:
+def _write_private(directory: str, name: str, content: bytes) -> str:
     path = os.path.join(directory, f"{hashlib.sha256(content).hexdigest()[:16]}-{name}")
     if not os.path.exists(path):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -476,7 +483,7 @@ def _file_of(entry: dict[str, Any], key: str, directory: str, name: str) -> str 
     data = entry.get(f"{key}-data")
     if data:
         try:
-            return _write(directory, name, base64.b64decode(data))
+            return _write_private(directory, name, base64.b64decode(data))
         except (binascii.Error, ValueError):
             raise InvalidKubeconfig(f"The {key}-data of the kubeconfig is no base64.") from None
     path = entry.get(key)
@@ -485,7 +492,7 @@ def _file_of(entry: dict[str, Any], key: str, directory: str, name: str) -> str 
     return path or None
 
 
-def _exec_credential(plugin: dict[str, Any], cluster: dict[str, Any], execute: Execute) -> dict[str, Any]:
+def _exec_credential(plugin: dict[str, Any], cluster: dict[str, Any], execute: ProgramRunner) -> dict[str, Any]:
     command = str(plugin.get("command"))
     spec: dict[str, Any] = {"interactive": False}
     if plugin.get("provideClusterInfo"):
@@ -503,28 +510,30 @@ def _exec_credential(plugin: dict[str, Any], cluster: dict[str, Any], execute: E
         status, stdout, stderr = execute([command, *(plugin.get("args") or [])], environment, EXEC_PLUGIN_SECONDS)
     except FileNotFoundError:
         hint = str(plugin.get("installHint") or "").strip() or f"Install {command} and put it on PATH."
-        raise SignInFailed(f"{what} failed: the command is not on PATH.", hint=hint) from None
+        raise CredentialPluginFailed(f"{what} failed: the command is not on PATH.", hint=hint) from None
     except TimeoutError:
-        raise SignInFailed(
+        raise CredentialPluginFailed(
             f"{what} gave no credentials within {EXEC_PLUGIN_SECONDS} s.",
             hint="It may be waiting for a person to sign in, which no playbook can do: choose a sign-in without one, "
             "such as azurecli, spn, msi or workloadidentity.",
         ) from None
     except OSError as error:
-        raise SignInFailed(f"{what} failed: {error}.") from error
+        raise CredentialPluginFailed(f"{what} failed: {error}.") from error
     said = stderr.strip()[-1000:]
     if status:
-        raise SignInFailed(f"{what} failed with exit status {status}: {said}")
+        raise CredentialPluginFailed(f"{what} failed with exit status {status}: {said}")
     try:
         credential = json.loads(stdout).get("status")
     except (ValueError, AttributeError):
         credential = None
     if not isinstance(credential, dict) or not (credential.get("token") or credential.get("clientCertificateData")):
-        raise SignInFailed(f"{what} failed: it printed no ExecCredential with a token or a certificate. {said}")
+        raise CredentialPluginFailed(
+            f"{what} failed: it printed no ExecCredential with a token or a certificate. {said}"
+        )
     return credential
 
 
-def _service_account(directory: str, secret: Secret, execute: Execute) -> Access:
+def _service_account(directory: str, secret: Secret, execute: ProgramRunner) -> Access:
     host = os.environ["KUBERNETES_SERVICE_HOST"]
     host = f"[{host}]" if ":" in host else host
     cluster = {"server": f"https://{host}:{os.environ.get('KUBERNETES_SERVICE_PORT', '443')}"}
@@ -532,5 +541,5 @@ def _service_account(directory: str, secret: Secret, execute: Execute) -> Access
         server=cluster["server"],
         credentials=Credentials({"tokenFile": f"{SERVICE_ACCOUNT}/token"}, cluster, directory, secret, execute),
         ca_file=f"{SERVICE_ACCOUNT}/ca.crt",
-        namespace=_read(f"{SERVICE_ACCOUNT}/namespace").strip(),
+        namespace=_read_file(f"{SERVICE_ACCOUNT}/namespace").strip(),
     )

@@ -14,14 +14,18 @@ from urllib.parse import urlencode
 
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import Access
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import (
+    CredentialPluginFailed,
     KubernetesError,
-    SignInFailed,
     Unreachable,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._http import Answer, Door, Stream
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._http import (
+    ApiResponse,
+    HttpTransport,
+    ResponseStream,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import visible_tree
 
-READ_SECONDS = 30.0
+API_SERVER_READ_SECONDS = 30.0
 """Without a byte for so long, an answer counts as lost."""
 
 RETRY_SECONDS = 20.0
@@ -41,7 +45,7 @@ def is_transient(error: KubernetesError) -> bool:
 
 
 @dataclass(frozen=True)
-class Ask:
+class ReadRequest:
     """Something to read.
 
     Attributes:
@@ -64,7 +68,7 @@ class Client:
 
     def __init__(self, access: Access) -> None:
         self.access = access
-        self._door = Door(access)
+        self._door = HttpTransport(access)
 
     def get(self, path: str, **query: Any) -> dict[str, Any]:
         """Returns the object at a path.
@@ -111,11 +115,11 @@ class Client:
             raise KubernetesError(f"{method} {path}: the answer of {self.access.server} is not JSON.") from error
         return answer if isinstance(answer, dict) else {}
 
-    def exchange(self, asks: Sequence[Ask]) -> list[Any]:
+    def read_many(self, asks: Sequence[ReadRequest]) -> list[Any]:
         """Reads several things, and returns for each the object that is the answer, or the error."""
         return [self._asked(ask) for ask in asks]
 
-    def _asked(self, ask: Ask) -> Any:
+    def _asked(self, ask: ReadRequest) -> Any:
         try:
             if ask.accept == "*/*":
                 return self.text(ask.path, **(ask.query or {}))
@@ -137,7 +141,7 @@ class Client:
         response = self._answered("GET", path, query, {"Accept": "*/*"}, None, retry_seconds)
         return response.content.decode(errors="replace")
 
-    def stream(self, path: str, *, query: dict[str, Any], silence_seconds: float) -> Stream:
+    def stream(self, path: str, *, query: dict[str, Any], silence_seconds: float) -> ResponseStream:
         """Opens a response that is read as it comes: a watch, or a log that is followed. It is not tried again.
 
         Args:
@@ -157,14 +161,14 @@ class Client:
 
     def _answered(
         self, method: str, path: str, query: dict[str, Any] | None, headers: dict[str, str], body: Any, seconds: float
-    ) -> Answer:
+    ) -> ApiResponse:
         """Returns the response to a request that may safely be sent twice."""
         until = time.monotonic() + seconds
         pause = 0.2
         once_more = seconds > 0
         while True:
             try:
-                return self._send(method, path, query, headers, body, READ_SECONDS, stream=False)
+                return self._send(method, path, query, headers, body, API_SERVER_READ_SECONDS, stream=False)
             except KubernetesError as error:
                 wait = float(error.status_details.get("retryAfterSeconds") or 0) or pause
                 if not is_transient(error):
@@ -185,7 +189,7 @@ class Client:
         read_seconds: float,
         *,
         stream: bool,
-    ) -> Answer:
+    ) -> ApiResponse:
         credentials = self.access.credentials
         target = target_of(path, query)
         answer = self._carry(method, target, headers, body, read_seconds, stream=stream)
@@ -193,12 +197,12 @@ class Client:
             credentials.renew()
             answer = self._carry(method, target, headers, body, read_seconds, stream=stream)
         if answer.status_code >= 300:
-            raise refusal(method, path, answer, credentials.kind)
+            raise error_from_response(method, path, answer, credentials.kind)
         return answer
 
     def _carry(
         self, method: str, target: str, headers: dict[str, str], body: Any, read_seconds: float, *, stream: bool
-    ) -> Answer:
+    ) -> ApiResponse:
         """Sends a request once; another transport replaces this."""
         return self._door.send(method, target, headers, body, read_seconds, stream=stream)
 
@@ -210,7 +214,7 @@ def target_of(path: str, query: dict[str, Any] | None) -> str:
     return f"{path}?{urlencode(texts)}" if texts else path
 
 
-def refusal(method: str, path: str, response: Answer, credentials: str) -> KubernetesError:
+def error_from_response(method: str, path: str, response: ApiResponse, credentials: str) -> KubernetesError:
     """Returns the error of a request that the API server refused.
 
     Args:
@@ -237,7 +241,7 @@ def refusal(method: str, path: str, response: Answer, credentials: str) -> Kuber
         "details": details,
     }
     if code == 401:
-        return SignInFailed(
+        return CredentialPluginFailed(
             f"The API server does not accept the credentials of the kubeconfig ({credentials}): {text}.",
             hint="They may have expired, or were rotated: fetch them again, for example with aks.gpu.kubeconfig. Where "
             "local accounts are disabled, sign in with Microsoft Entra ID by kubelogin.",

@@ -44,7 +44,7 @@ class InvalidKubeconfig(KubernetesError):
     """The kubeconfig is missing, can't be read, or lacks what is needed."""
 
 
-class SignInFailed(KubernetesError):
+class CredentialPluginFailed(KubernetesError):
     """No credentials could be had, or the API server does not accept them."""
 
 

@@ -29,19 +29,19 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _offici
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import Access
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import Unreachable
 
-CONNECT_SECONDS = 10.0
+API_SERVER_CONNECT_SECONDS = 10.0
 MOST_IDLE_CONNECTIONS = 64
 """More are never kept; each watch and each log that is followed holds one of its own."""
 
 _OR_RUN_COMMAND = ", or go through AKS: run_command: auto of aks.gpu.kubeconfig, aks_run_command: auto of the roles."
 
-_LOST: tuple[type[Exception], ...] = (http.client.HTTPException, OSError)
+_CONNECTION_LOST: tuple[type[Exception], ...] = (http.client.HTTPException, OSError)
 if official.urllib3 is not None:
-    _LOST += (official.urllib3.exceptions.HTTPError,)
+    _CONNECTION_LOST += (official.urllib3.exceptions.HTTPError,)
 
 
 @dataclass(frozen=True)
-class Answer:
+class ApiResponse:
     """An answer of the API server, as far as the client looks at it.
 
     Attributes:
@@ -56,14 +56,14 @@ class Answer:
     reason: str
     headers: Mapping[str, str]
     content: bytes
-    stream: Stream | None = None
+    stream: ResponseStream | None = None
 
     def json(self) -> Any:
         """Returns the body as data. Raises ``ValueError`` when it is not JSON."""
         return json.loads(self.content)
 
 
-class Stream:
+class ResponseStream:
     """A response that is read as it comes.
 
     Args:
@@ -102,7 +102,7 @@ class Stream:
             # read_chunked gives what has come; stream would hold a line back until more comes.
             chunked = self._response.chunked
             yield from self._response.read_chunked() if chunked else self._response.stream(512)
-        except _LOST as error:
+        except _CONNECTION_LOST as error:
             raise Unreachable(f"The API server ended a response early: {error}.", transient=True) from error
 
     def interrupt(self) -> None:
@@ -114,7 +114,7 @@ class Stream:
         self._response.close()
 
 
-class Door:
+class HttpTransport:
     """Sends requests to one API server; may be used by several threads.
 
     Args:
@@ -137,7 +137,7 @@ class Door:
 
     def send(
         self, method: str, target: str, headers: Mapping[str, str], body: Any, seconds: float, *, stream: bool = False
-    ) -> Answer:
+    ) -> ApiResponse:
         """Sends a request once, and returns the answer, whatever its status.
 
         Args:
@@ -160,11 +160,13 @@ class Door:
             client = self._sign_in(fields, method, target)
         with _translated(server):
             response = official.open_response(
-                client, method, f"{server}{target}", fields, body, (CONNECT_SECONDS, seconds)
+                client, method, f"{server}{target}", fields, body, (API_SERVER_CONNECT_SECONDS, seconds)
             )
             if stream and response.status < 300:
-                return Answer(response.status, response.reason, response.headers, b"", Stream(response, server))
-            return Answer(response.status, response.reason, response.headers, response.data)
+                return ApiResponse(
+                    response.status, response.reason, response.headers, b"", ResponseStream(response, server)
+                )
+            return ApiResponse(response.status, response.reason, response.headers, response.data)
 
     def _sign_in(self, headers: Any, method: str, target: str) -> Any:
         """Adds credentials that hold, and returns the client: another one where an exec plugin changed certificates."""
@@ -243,7 +245,7 @@ def _translated(server: str) -> Iterator[None]:
         yield
     except official.ApiException as error:  # What the library makes of an error of TLS, and of nothing else.
         raise _unreachable(server, error.__context__ or error) from error
-    except _LOST as error:
+    except _CONNECTION_LOST as error:
         raise _unreachable(server, error) from error
 
 
@@ -253,13 +255,13 @@ def _unreachable(server: str, error: BaseException) -> Unreachable:
     host = urlsplit(server).hostname or server
     if isinstance(error, errors.SSLError):
         return Unreachable(
-            f"The certificate of {server} is not accepted: {_innermost(error)}.",
+            f"The certificate of {server} is not accepted: {_innermost_error(error)}.",
             hint="The kubeconfig may be of a cluster that was created anew since; fetch it again. A proxy that "
             "breaks TLS open needs its authority in ca_cert.",
             transient=False,
         )
     if isinstance(error, errors.ProxyError):
-        return Unreachable(f"The proxy to {server} can't be used: {_innermost(error)}.", transient=True)
+        return Unreachable(f"The proxy to {server} can't be used: {_innermost_error(error)}.", transient=True)
     if "NameResolutionError" in text or "Name or service not known" in text or "nodename nor servname" in text:
         private = ".privatelink." in host or ".private." in host
         return Unreachable(
@@ -280,13 +282,13 @@ def _unreachable(server: str, error: BaseException) -> Unreachable:
             transient=True,
         )
     return Unreachable(
-        f"There is no connection to the API server {server}: {_innermost(error)}.",
+        f"There is no connection to the API server {server}: {_innermost_error(error)}.",
         hint=f"The cluster may be stopped or deleted, or this network may not be allowed to reach it{_OR_RUN_COMMAND}",
         transient=True,
     )
 
 
-def _innermost(error: BaseException) -> str:
+def _innermost_error(error: BaseException) -> str:
     """The text at the bottom of a chain of exceptions, without the addresses of objects that the outer ones carry."""
     inner: BaseException | None = error
     while inner is not None:

@@ -19,11 +19,10 @@ import copy
 import datetime
 import hashlib
 import io
-import itertools
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,15 +39,12 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import (
     SafeDumper,
     SafeLoader,
-    require_libraries,
+    require_kubernetes_libraries,
     yaml,
 )
 
 SECTIONS = {"clusters": "cluster", "contexts": "context", "users": "user"}
-LOGINS = ("azurecli", "devicecode", "msi", "ropc", "spn", "workloadidentity")
-"""The ways of kubelogin to sign in: https://azure.github.io/kubelogin/concepts/login-modes.html"""
 
-SECRET_VARIABLE = re.compile("SECRET|PASSWORD")
 KUBECTL_LOCK_SECONDS = 10.0
 
 
@@ -90,56 +86,7 @@ class Identity:
         return f"{re.sub('[^A-Za-z0-9._-]', '_', self.context)}-{digest}.yaml"
 
 
-@dataclass(frozen=True)
-class Login:
-    """How kubelogin is to sign in, for clusters that ask Microsoft Entra ID who somebody is.
-
-    Attributes:
-        method: One of ``LOGINS``.
-        client_id: The service principal or managed identity; None for the default one.
-        tenant: The tenant's id, where the method needs it.
-        environment: Further environment variables for kubelogin, such as the secret of a service principal.
-        authority: The URL of whoever issues tokens, for a cloud that kubelogin does not know.
-    """
-
-    method: str
-    client_id: str | None = None
-    tenant: str | None = None
-    environment: tuple[tuple[str, str], ...] = ()
-    authority: str | None = None
-
-
-def login_of(
-    method: str, values: Mapping[str, str], *, authority: str | None = None, ca_bundle: str | None = None
-) -> Login:
-    """Returns how kubelogin signs in as the principal that signs in to Azure.
-
-    Args:
-        method: One of ``LOGINS``.
-        values: The sign-in's ``client_id``, ``tenant``, ``secret``, ``x509_certificate_path``, ``ad_user``,
-            ``password``, ``federated_token_file``, as far as there are any.
-        authority: The URL of whoever issues tokens, for a cloud that kubelogin does not know.
-        ca_bundle: A file of certificates to trust instead of the system's.
-    """
-    variables = {
-        "spn": {
-            "AZURE_CLIENT_SECRET": "secret",
-            "AZURE_CLIENT_CERTIFICATE_PATH": "x509_certificate_path",
-        },
-        "ropc": {"AZURE_USERNAME": "ad_user", "AZURE_PASSWORD": "password"},
-        "workloadidentity": {"AZURE_FEDERATED_TOKEN_FILE": "federated_token_file"},
-    }.get(method, {})
-    if method in ("spn", "workloadidentity"):
-        variables = {"AZURE_CLIENT_ID": "client_id", "AZURE_TENANT_ID": "tenant", **variables}
-    environment = [(name, values[key]) for name, key in variables.items() if values.get(key)]
-    if method == "workloadidentity" and authority:
-        environment.append(("AZURE_AUTHORITY_HOST", _with_slash(authority)))
-    if ca_bundle and method != "azurecli":
-        environment.append(("SSL_CERT_FILE", ca_bundle))
-    return Login(method, values.get("client_id"), values.get("tenant"), tuple(environment), authority)
-
-
-def parse(text: str, origin: str) -> dict[str, Any]:
+def parse_kubeconfig(text: str, origin: str) -> dict[str, Any]:
     """Returns a kubeconfig as data, with all its lists present.
 
     Args:
@@ -150,7 +97,7 @@ def parse(text: str, origin: str) -> dict[str, Any]:
         InvalidKubeconfig: The text is none. The message quotes nothing of it.
         MissingLibrary: PyYAML is missing.
     """
-    require_libraries()
+    require_kubernetes_libraries()
     config = load_yaml(text, origin)
     if config is None:
         config = {"apiVersion": "v1", "kind": "Config"}
@@ -170,7 +117,7 @@ def render(config: Any) -> str:
     return str(yaml.dump(config, Dumper=SafeDumper, sort_keys=False, default_flow_style=False, width=100000))
 
 
-def own(
+def with_az_names(
     config: dict[str, Any], identity: Identity, context: str | None = None, *, run_command: bool = False
 ) -> dict[str, Any]:
     """Returns the kubeconfig that Azure gave for one cluster, with entries named as ``az`` names them, and marked.
@@ -186,87 +133,7 @@ def own(
     """
     if any(len(config[section]) != 1 for section in SECTIONS):
         raise InvalidKubeconfig(f"Azure's kubeconfig of {identity.name} has not one cluster, one user and one context.")
-    return _named(config, identity, "", context or identity.context, run_command)
-
-
-def convert(config: dict[str, Any], login: Login) -> dict[str, Any]:
-    """Returns the kubeconfig with users of kubelogin signing in by another method, without a person.
-
-    Users with certificates or tokens stay as they are. The arguments are those that ``kubelogin convert-kubeconfig``
-    keeps for the method: https://azure.github.io/kubelogin/concepts/login-modes.html
-
-    Args:
-        config: A kubeconfig.
-        login: How to sign in.
-    """
-    converted = copy.deepcopy(config)
-    for entry in converted["users"]:
-        plugin = (entry.get("user") or {}).get("exec")
-        if isinstance(plugin, dict) and "kubelogin" in str(plugin.get("command")).lower():
-            plugin["args"] = _kubelogin_arguments(plugin.get("args") or [], login)
-            variables = _kubelogin_variables(plugin["args"], login)
-            plugin["env"] = [{"name": name, "value": value} for name, value in variables.items()] or None
-    return converted
-
-
-def without_login_secrets(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns the kubeconfig without the secrets that ``convert`` gave to kubelogin."""
-    stripped = copy.deepcopy(config)
-    for entry in stripped["users"]:
-        plugin = (entry.get("user") or {}).get("exec") or {}
-        if plugin.get("env"):
-            plugin["env"] = [one for one in plugin["env"] if not SECRET_VARIABLE.search(str(one.get("name")))] or None
-    return stripped
-
-
-def needs_login(config: dict[str, Any]) -> bool:
-    """True when a user signs in with kubelogin, so that ``convert`` has something to do."""
-    plugins = [(entry.get("user") or {}).get("exec") or {} for entry in config["users"]]
-    return any("kubelogin" in str(plugin.get("command")).lower() for plugin in plugins)
-
-
-def _with_slash(url: str) -> str:
-    """kubelogin takes an authority only so."""
-    return url if url.endswith("/") else f"{url}/"
-
-
-def _kubelogin_variables(arguments: list[str], login: Login) -> dict[str, str]:
-    """The variables win over kubelogin's arguments, so somebody else's in the environment must not be left to it."""
-    variables = dict(login.environment)
-    given = dict(itertools.pairwise(arguments))
-    if login.method in ("devicecode", "msi", "ropc"):
-        variables["AZURE_CLIENT_ID"] = given.get("--client-id", "")
-    if login.method in ("devicecode", "ropc") and "--tenant-id" in given:
-        variables["AZURE_TENANT_ID"] = given["--tenant-id"]
-    if login.method == "spn" and "AZURE_CLIENT_SECRET" in variables:
-        variables.setdefault("AZURE_CLIENT_CERTIFICATE_PATH", "")
-    return variables
-
-
-def _kubelogin_arguments(arguments: list[str], login: Login) -> list[str]:
-    given = {name: arguments[at + 1] for at, name in enumerate(arguments[:-1]) if name.startswith("--")}
-    client, tenant = login.client_id, login.tenant or given.get("--tenant-id")
-    wanted: dict[str, str | None] = {"--login": login.method, "--server-id": given.get("--server-id")}
-    if login.method == "spn":
-        wanted |= {"--client-id": client, "--tenant-id": tenant, "--environment": given.get("--environment")}
-    elif login.method in ("devicecode", "ropc"):
-        client = given.get("--client-id")
-        wanted |= {"--client-id": client, "--tenant-id": tenant, "--environment": given.get("--environment")}
-    elif login.method == "workloadidentity":
-        wanted |= {"--client-id": client, "--tenant-id": tenant}
-    elif login.method == "msi":
-        wanted |= {"--client-id": client}
-    if login.authority and login.method in ("devicecode", "ropc", "spn", "workloadidentity"):
-        wanted |= {"--authority-host": _with_slash(login.authority)}
-    result = ["get-token"]
-    for name, value in wanted.items():
-        if value:
-            result += [name, value]
-    if "--authority-host" in result:
-        result.append("--disable-instance-discovery")
-    if login.method in ("devicecode", "ropc", "spn") and "--legacy" in arguments:
-        result.append("--legacy")
-    return result
+    return _entry_named(config, identity, "", context or identity.context, run_command)
 
 
 def merge(
@@ -279,7 +146,7 @@ def merge(
 
     Args:
         existing: The kubeconfig's text; empty for none.
-        addition: From ``own``.
+        addition: From ``with_az_names``.
         identity: Whose entries they are.
         context: A name for the context; None for that of ``az``.
         current: True to make it the current context.
@@ -288,10 +155,10 @@ def merge(
     Raises:
         InvalidKubeconfig: The text is no kubeconfig, or the wanted name of the context is another cluster's.
     """
-    config = parse(existing, origin)
+    config = parse_kubeconfig(existing, origin)
     server = addition["clusters"][0]["cluster"].get("server")
     suffix = _free_suffix(config, identity, server, context, origin)
-    entries = _named(addition, identity, suffix, context or identity.context + suffix, by_run_command(addition))
+    entries = _entry_named(addition, identity, suffix, context or identity.context + suffix, by_run_command(addition))
     wanted = copy.deepcopy(config)
     text = existing
     for section in SECTIONS:
@@ -301,7 +168,7 @@ def merge(
     if current:
         wanted["current-context"] = entries["contexts"][0]["name"]
         text = _with_current(text, wanted["current-context"])
-    return _checked(text, wanted, origin), entries["contexts"][0]["name"]
+    return _checked_config(text, wanted, origin), entries["contexts"][0]["name"]
 
 
 def remove(existing: str, identity: Identity, *, origin: str) -> str:
@@ -315,7 +182,7 @@ def remove(existing: str, identity: Identity, *, origin: str) -> str:
     Raises:
         InvalidKubeconfig: The text is no kubeconfig.
     """
-    config = parse(existing, origin)
+    config = parse_kubeconfig(existing, origin)
     gone = {
         "contexts": {entry["name"] for entry in config["contexts"] if _context_is_of(config, entry, identity)},
         "users": set(),
@@ -338,7 +205,7 @@ def remove(existing: str, identity: Identity, *, origin: str) -> str:
     if wanted.get("current-context") in gone["contexts"]:
         wanted["current-context"] = ""
         text = _with_current(text, "")
-    return _checked(text, wanted, origin)
+    return _checked_config(text, wanted, origin)
 
 
 def context_of(config: dict[str, Any], identity: Identity) -> str | None:
@@ -369,7 +236,7 @@ def foreign_entries(config: dict[str, Any], identity: Identity) -> list[str]:
 
 def summary(text: str) -> dict[str, Any]:
     """Returns what may be shown of a kubeconfig: names, servers, and fingerprints in the place of secrets."""
-    config = parse(text, "the kubeconfig")
+    config = parse_kubeconfig(text, "the kubeconfig")
     return {
         "clusters": {entry["name"]: (entry.get("cluster") or {}).get("server") for entry in config["clusters"]},
         "contexts": {
@@ -410,7 +277,7 @@ def _fingerprint(user: Any) -> str:
     return "sha256:" + hashlib.sha256(repr(sorted((user or {}).items())).encode()).hexdigest()[:12]
 
 
-def _mark(identity: Identity, run_command: bool) -> list[dict[str, Any]]:
+def _mark_entries(identity: Identity, run_command: bool) -> list[dict[str, Any]]:
     noted = {"id": identity.id.lower(), **({"runCommand": True} if run_command else {})}
     return [{"name": EXTENSION, "extension": noted}]
 
@@ -430,7 +297,9 @@ def by_run_command(config: dict[str, Any], cluster: str | None = None) -> bool:
     return bool(entries and extension_of(entries[0].get("cluster") or {}).get("runCommand"))
 
 
-def _named(config: dict[str, Any], identity: Identity, suffix: str, context: str, run_command: bool) -> dict[str, Any]:
+def _entry_named(
+    config: dict[str, Any], identity: Identity, suffix: str, context: str, run_command: bool
+) -> dict[str, Any]:
     cluster, user = identity.name + suffix, identity.user + suffix
     given = config["contexts"][0].get("context") or {}
     return {
@@ -438,7 +307,7 @@ def _named(config: dict[str, Any], identity: Identity, suffix: str, context: str
         "clusters": [
             {
                 "name": cluster,
-                "cluster": {**config["clusters"][0]["cluster"], "extensions": _mark(identity, run_command)},
+                "cluster": {**config["clusters"][0]["cluster"], "extensions": _mark_entries(identity, run_command)},
             },
         ],
         "users": [{"name": user, "user": config["users"][0]["user"]}],
@@ -497,14 +366,14 @@ def _replaced(entries: list[dict[str, Any]], entry: dict[str, Any]) -> list[dict
     found = False
     for old in entries:
         if old["name"] == entry["name"]:
-            result.append(_overlaid(old, entry))
+            result.append(_overlaid_config(old, entry))
             found = True
         else:
             result.append(old)
     return result if found else [*result, entry]
 
 
-def _overlaid(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+def _overlaid_config(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     inner = next(key for key in SECTIONS.values() if key in new)
     if inner == "context":  # a namespace that a person has chosen stays
         return {**old, inner: {**(old.get(inner) or {}), **new[inner]}}
@@ -512,10 +381,10 @@ def _overlaid(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     return old if only_the_mark else {**old, **new}  # what az has written needs no change
 
 
-def _checked(text: str, wanted: dict[str, Any], origin: str) -> str:
+def _checked_config(text: str, wanted: dict[str, Any], origin: str) -> str:
     """Returns the edited text if it says what is wanted, else the wanted data as new text."""
     try:
-        if parse(text, origin) == wanted:
+        if parse_kubeconfig(text, origin) == wanted:
             return text
     except InvalidKubeconfig:
         pass
@@ -575,7 +444,7 @@ def _with_entry(text: str, section: str, entry: dict[str, Any]) -> str:
     for old in entries:
         if old.name == entry["name"]:
             before = yaml.load("".join(lines[old.first : old.end]), Loader=SafeLoader)[0]
-            lines[old.first : old.end] = _written(_overlaid(before, entry), old.column)
+            lines[old.first : old.end] = _written(_overlaid_config(before, entry), old.column)
             return "".join(lines)
     lines[entries[-1].end : entries[-1].end] = _written(entry, entries[-1].column)
     return "".join(lines)

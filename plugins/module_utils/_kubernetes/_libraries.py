@@ -10,7 +10,7 @@ import sys
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import MissingLibrary
 
-_missing: str | None = None
+_missing_library: str | None = None
 
 try:
     import yaml
@@ -20,16 +20,16 @@ try:
     SafeDumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 except ImportError as error:
     yaml = SafeLoader = SafeDumper = None
-    _missing = str(error)
+    _missing_library = str(error)
 
-__all__ = ["SafeDumper", "SafeLoader", "require_libraries", "yaml"]
+__all__ = ["SafeDumper", "SafeLoader", "require_kubernetes_libraries", "yaml"]
 
 
-def require_libraries() -> None:
+def require_kubernetes_libraries() -> None:
     """Checks that PyYAML could be imported.
 
     Raises:
         MissingLibrary: It could not; the error says for which Python.
     """
-    if _missing:
-        raise MissingLibrary("PyYAML", python=sys.executable, reason=_missing)
+    if _missing_library:
+        raise MissingLibrary("PyYAML", python=sys.executable, reason=_missing_library)

@@ -11,11 +11,7 @@ https://kubernetes.io/docs/reference/using-api/server-side-apply/
 
 from __future__ import annotations
 
-import base64
-import binascii
 import copy
-import hashlib
-import re
 import secrets
 import time
 from collections.abc import Iterable
@@ -26,53 +22,57 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import De
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline, duration_text
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._runs import limit_of_task, run_of_task, why_kept
-from ansible_collections.aks.gpu.plugins.module_utils._ansible._secrets import MASK
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Connect
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import SafeLoader, yaml
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._manifest_objects import (
+    LEASE,
+    brought,
+    causes_text,
+    conflict_text,
+    is_immutable,
+    is_lease,
+    is_own,
+    is_settling,
+    is_terminating,
+    lacks_namespace,
+    lease_seconds,
+    masked_pair,
+    owner_uids,
+    parse_definition,
+    shortened_object,
+    taken_over,
+    why_still_there,
+    without_fields,
+    without_managed_fields,
+    without_server_fields,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._ownership import (
     CREATED_BY_ANNOTATION,
     RUN_ANNOTATION,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import ResourceType, place_problems
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import ResourceType
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import Resources, UnknownKind, describe
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._secrets import masked, objects_of, secret_values
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._secrets import (
+    mask_objects,
+    secret_values,
+)
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, observe
 
 PROBE_NAMESPACE = "default"
 SETTLE_SECONDS = 30.0
 """How long what is about to be ready may take: a new CustomResourceDefinition, a namespace's service account."""
 
-CONTROLLED_FIELDS = {
-    "Job": (
-        "spec.suspend",
-        "spec.parallelism",
-        "spec.template.spec.nodeSelector",
-        "spec.template.spec.tolerations",
-    ),
-    **dict.fromkeys(("Deployment", "ReplicaSet", "StatefulSet"), ("spec.replicas",)),
-}
-"""By kind, the fields that controllers take over as their job: queues start and place Jobs, autoscalers set replicas.
-
-Sources: https://kueue.sigs.k8s.io/docs/concepts/workload/,
-https://kubernetes.io/docs/concepts/workloads/controllers/job/#mutable-scheduling-directives,
-https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/
-"""
-
-_CONTROLLERS = re.compile(r'"(kueue|kube-controller-manager|keda|volcano|vc-|yunikorn|karpenter)[^"]*"')
-"""How these controllers name themselves as owners of fields. Another owner's field is a conflict."""
 
 LEASE_SECONDS = 60.0
 """The longest Lease whose end is waited for. Controllers take 15 s by default."""
 
 LEASE_LOOK_SECONDS = 1.0
-LEASE = ResourceType("coordination.k8s.io/v1", "Lease", "leases", True)
 
 NAMESPACE_FIRST = "Put the Namespace in front of what lives in it."
 
 
 @dataclass
-class Step:
+class ManifestStep:
     """What is to become of one object.
 
     Attributes:
@@ -83,8 +83,8 @@ class Step:
         after: The object to come; None when it is deleted.
         reason: Why it is left alone.
         problem: Why the action is impossible; None when it is possible.
-        homeless: Its namespace is not there, and no step before it brings that.
-        going: Somebody is deleting it already, so that only its end is to be awaited.
+        namespace_missing: Its namespace is not there, and no step before it brings that.
+        terminating: Somebody is deleting it already, so that only its end is to be awaited.
         of_other_run: It is left because it is not known to be of the run that the removal is limited to.
     """
 
@@ -95,8 +95,8 @@ class Step:
     after: dict[str, Any] | None = None
     reason: str = ""
     problem: str | None = None
-    homeless: bool = False
-    going: bool = False
+    namespace_missing: bool = False
+    terminating: bool = False
     of_other_run: bool = False
 
     @property
@@ -129,82 +129,8 @@ class Step:
             "name": metadata.get("name"),
             "action": self.action,
             "reason": self.reason,
-            "object": shortened(masked(_without_managed_fields(shown))) if shown else None,
+            "object": shortened_object(mask_objects(without_managed_fields(shown))) if shown else None,
         }
-
-
-def parse(definition: Any) -> list[dict[str, Any]]:
-    """Returns the objects of a definition; lists of objects are taken apart, empty documents passed over.
-
-    Args:
-        definition: An object, a list of objects, or YAML or JSON text with one or more documents.
-
-    Raises:
-        Failure: Something in it is no Kubernetes object. All of it is named at once.
-    """
-    try:
-        documents = list(yaml.load_all(definition, Loader=SafeLoader)) if isinstance(definition, str) else [definition]
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        # YAML quotes the name of an alias or a tag, which may be an unquoted password.
-        problem = re.sub(r"(alias|tag|anchor|handle) .*", r"\1", str(getattr(error, "problem", None) or "")).rstrip(".")
-        text = f"The definition is not valid YAML{where}{': ' if problem else ''}{problem}."
-        raise Failure(text) from None
-    objects: list[dict[str, Any]] = []
-    problems: list[str] = []
-    for number, found in enumerate(objects_of(documents), 1):
-        missing = [] if isinstance(found, dict) else ["a dictionary"]
-        if isinstance(found, dict):
-            missing = [key for key in ("apiVersion", "kind") if not isinstance(found.get(key), str) or not found[key]]
-            metadata = found.get("metadata")
-            if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str) or not metadata["name"]:
-                missing.append("metadata.name")
-        if missing:
-            problems.append(
-                f"object {number} lacks {', '.join(missing)}" if isinstance(found, dict) else f"object {number} is text"
-            )
-        elif misplaced := place_problems(found):
-            problems += [f"object {number}: {text}" for text in misplaced]
-        else:
-            objects.append(found)
-    if problems:
-        raise Failure(f"The definition can't be used: {'; '.join(problems)}.")
-    return objects
-
-
-def essence(found: dict[str, Any]) -> dict[str, Any]:
-    """Returns an object without what changes by itself: status, managed fields, versions, times."""
-    kept = {key: value for key, value in found.items() if key != "status"}
-    ignored = {"managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink"}
-    kept["metadata"] = {key: value for key, value in (found.get("metadata") or {}).items() if key not in ignored}
-    return kept
-
-
-def shortened(found: dict[str, Any]) -> dict[str, Any]:
-    """Returns an object with the binary data of a ConfigMap replaced by its length and hash: it is not for reading."""
-    if found.get("kind") != "ConfigMap" or not found.get("binaryData"):
-        return found
-    return {**found, "binaryData": {name: _summary(value) for name, value in found["binaryData"].items()}}
-
-
-def _summary(value: Any) -> str:
-    try:
-        content = base64.b64decode(value, validate=True)
-    except (TypeError, binascii.Error):
-        return str(value)
-    return f"{len(content)} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}"
-
-
-def masked_pair(before: dict[str, Any], after: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns two states of an object for a diff: a Secret's changed values are seen to change, but not to what."""
-    shown = masked(before), masked(after)
-    if after.get("kind") == "Secret":
-        for key in ("data", "stringData"):
-            for name in set(before.get(key) or {}) & set(after.get(key) or {}):
-                if before[key][name] != after[key][name]:
-                    shown[0][key][name], shown[1][key][name] = f"{MASK} (before)", f"{MASK} (after)"
-    return shown
 
 
 def plan_objects(task: Task, connect: Connect) -> Plan:
@@ -221,8 +147,8 @@ def plan_objects(task: Task, connect: Connect) -> Plan:
     if params["state"] == "absent":
         limit_of_task(params)
     client = connect()
-    objects = parse(params["definition"])
-    work = _Work(task, Resources(client), client.access.namespace)
+    objects = parse_definition(params["definition"])
+    work = _ManifestWork(task, Resources(client), client.access.namespace)
     steps = work.absent(objects) if params["state"] == "absent" else work.present(objects)
     for step in steps:
         if step.live and step.live.get("kind") == "Secret":
@@ -236,8 +162,8 @@ def plan_objects(task: Task, connect: Connect) -> Plan:
     before, after = _diff(steps)
     return Plan(
         changed=changed,
-        result=_result(steps, params["return_objects"]),
-        apply=(lambda: work.carry_out(steps)) if changed or any(step.going for step in steps) else None,
+        result=_manifest_result(steps, params["return_objects"]),
+        apply=(lambda: work.carry_out(steps)) if changed or any(step.terminating for step in steps) else None,
         before=before,
         after=after,
         warnings=[f"{describe(step.manifest)} is left: {step.reason}." for step in steps if step.of_other_run],
@@ -245,13 +171,13 @@ def plan_objects(task: Task, connect: Connect) -> Plan:
 
 
 @dataclass
-class _Work:
+class _ManifestWork:
     task: Task
     resources: Resources
     namespace: str
     _announced: set[str] = field(default_factory=set)
 
-    def present(self, objects: Iterable[dict[str, Any]]) -> list[Step]:
+    def present(self, objects: Iterable[dict[str, Any]]) -> list[ManifestStep]:
         """Returns the steps that bring the objects about, in the order given."""
         coming_kinds: set[tuple[str, str]] = set()
         steps = []
@@ -261,19 +187,19 @@ class _Work:
                 try:
                     self._predict(step)
                 except KubernetesError as error:
-                    step.problem = f"{_causes_text(error)}." if error.reason == "Invalid" else str(error)
+                    step.problem = f"{causes_text(error)}." if error.reason == "Invalid" else str(error)
             if found["kind"] == "CustomResourceDefinition":
-                coming_kinds |= _brought(found)
+                coming_kinds |= brought(found)
             if step.action in ("created", "recreated") and found["kind"] == "Namespace":
                 self._announced.add(found["metadata"]["name"])
             steps.append(step)
         return steps
 
-    def absent(self, objects: Iterable[dict[str, Any]]) -> list[Step]:
+    def absent(self, objects: Iterable[dict[str, Any]]) -> list[ManifestStep]:
         """Returns the steps that remove the objects, in the reverse of the order given."""
-        steps: list[Step] = []
+        steps: list[ManifestStep] = []
         for found in reversed(list(objects)):
-            step = Step(found, None)
+            step = ManifestStep(found, None)
             steps.append(step)
             try:
                 step.kind = self.resources.type_of(found["apiVersion"], found["kind"])
@@ -286,7 +212,7 @@ class _Work:
                 step.problem = str(error)
         return steps
 
-    def carry_out(self, steps: list[Step]) -> dict[str, Any]:
+    def carry_out(self, steps: list[ManifestStep]) -> dict[str, Any]:
         """Does what the steps say, in their order.
 
         Raises:
@@ -294,20 +220,23 @@ class _Work:
             Failure: A namespace is not there; nothing was changed then.
             DeadlineExceeded: A deletion took longer than ``wait_timeout``.
         """
-        self._look_for_homes(steps)
+        self._require_namespaces(steps)
         deadline = self.task.deadline(self.task.params["wait_timeout"])
         for step in steps:
             if step.action == "deleted":
                 self._remove(step, deadline)
-            elif step.going and self.task.params["wait"]:
+            elif step.terminating and self.task.params["wait"]:
                 self._wait_gone(step, deadline)
             elif step.writes:
-                self._bring_about(step, deadline)
-        return {**_result(steps, self.task.params["return_objects"]), "changed": any(step.writes for step in steps)}
+                self._apply_step(step, deadline)
+        return {
+            **_manifest_result(steps, self.task.params["return_objects"]),
+            "changed": any(step.writes for step in steps),
+        }
 
-    def _look_for_homes(self, steps: list[Step]) -> None:
+    def _require_namespaces(self, steps: list[ManifestStep]) -> None:
         """Refuses objects in namespaces that are not there, which a prediction takes for still to come."""
-        names = {step.manifest["metadata"]["namespace"] for step in steps if step.homeless}
+        names = {step.manifest["metadata"]["namespace"] for step in steps if step.namespace_missing}
         if not names:
             return
         kind = self.resources.type_of("v1", "Namespace")
@@ -316,8 +245,8 @@ class _Work:
             text = ", ".join(f'namespaces "{name}" not found' for name in missing)
             raise Failure(f"{text}. Nothing was changed.", hint=NAMESPACE_FIRST)
 
-    def _step(self, found: dict[str, Any], coming_kinds: set[tuple[str, str]]) -> Step:
-        step = Step(found, None)
+    def _step(self, found: dict[str, Any], coming_kinds: set[tuple[str, str]]) -> ManifestStep:
+        step = ManifestStep(found, None)
         try:
             step.kind = self.resources.type_of(found["apiVersion"], found["kind"])
             step.manifest = self._placed(found, step.kind)
@@ -339,16 +268,16 @@ class _Work:
             placed["metadata"].pop("namespace", None)
         return placed
 
-    def _predict(self, step: Step) -> None:
+    def _predict(self, step: ManifestStep) -> None:
         metadata = step.manifest["metadata"]
         step.live = self.resources.get(step.served_kind, metadata.get("namespace"), metadata["name"])
-        going = step.live is not None and bool(step.live["metadata"].get("deletionTimestamp"))
-        marks = self._marks(None if going else step.live)
+        terminating = step.live is not None and bool(step.live["metadata"].get("deletionTimestamp"))
+        marks = self._marks(None if terminating else step.live)
         if marks:
             metadata["annotations"] = {**(metadata.get("annotations") or {}), **marks}
-        if going or metadata.get("namespace") in self._announced:
-            step.action = "recreated" if going else "created"
-            step.after = self._validated_elsewhere(step, PROBE_NAMESPACE)
+        if terminating or metadata.get("namespace") in self._announced:
+            step.action = "recreated" if terminating else "created"
+            step.after = self._dry_run_under_temporary_name(step, PROBE_NAMESPACE)
             return
         if step.live is not None and self._is_to_be_anew(step):
             self._predict_anew(step)
@@ -356,22 +285,22 @@ class _Work:
         try:
             step.after = self._predict_apply(step)
         except KubernetesError as error:
-            if _lacks_namespace(error):
-                step.homeless = not _is_terminating(error)
-                if step.homeless and self.task.params["namespaces_exist"]:
+            if lacks_namespace(error):
+                step.namespace_missing = not is_terminating(error)
+                if step.namespace_missing and self.task.params["namespaces_exist"]:
                     step.problem = f"there is no namespace {metadata.get('namespace')}."
                 step.action = "created"
-                step.after = self._validated_elsewhere(step, PROBE_NAMESPACE)
-            elif _is_immutable(error):
+                step.after = self._dry_run_under_temporary_name(step, PROBE_NAMESPACE)
+            elif is_immutable(error):
                 self._predict_recreation(step, error)
             elif error.reason == "Conflict":
-                step.problem = _conflict_text(error)
+                step.problem = conflict_text(error)
             else:
                 raise
             return
         if step.live is None:
             step.action = "created"
-        elif essence(step.live) != essence(step.after):
+        elif without_server_fields(step.live) != without_server_fields(step.after):
             step.action = "changed"
 
     def _marks(self, live: dict[str, Any] | None) -> dict[str, str]:
@@ -385,23 +314,23 @@ class _Work:
         noted = live["metadata"].get("annotations") or {}
         if CREATED_BY_ANNOTATION not in noted:
             return {}
-        run = {RUN_ANNOTATION: noted[RUN_ANNOTATION]} if RUN_ANNOTATION in noted else {}
-        return {CREATED_BY_ANNOTATION: self._manager, **run}
+        kept = {RUN_ANNOTATION: noted[RUN_ANNOTATION]} if RUN_ANNOTATION in noted else {}
+        return {CREATED_BY_ANNOTATION: self._manager, **kept}
 
-    def _predict_apply(self, step: Step) -> dict[str, Any]:
+    def _predict_apply(self, step: ManifestStep) -> dict[str, Any]:
         """Returns what applying would make of an object; fields that a controller has taken over are left to it."""
         try:
             return self._apply(step, dry_run=True, force=False)
         except KubernetesError as error:
             if error.reason != "Conflict":
                 raise
-            taken = _taken_over(step.manifest, error)
+            taken = taken_over(step.manifest, error)
             if not taken and not self.task.params["force_conflicts"]:
                 raise
-        step.manifest = _without_fields(step.manifest, taken)
+        step.manifest = without_fields(step.manifest, taken)
         return self._apply(step, dry_run=True)
 
-    def _is_to_be_anew(self, step: Step) -> bool:
+    def _is_to_be_anew(self, step: ManifestStep) -> bool:
         place = step.manifest["kind"], step.manifest["metadata"].get("namespace"), step.manifest["metadata"]["name"]
         for found in self.task.params["recreate"]:
             metadata = found.get("metadata") or {}
@@ -410,8 +339,8 @@ class _Work:
                 return True
         return False
 
-    def _predict_anew(self, step: Step) -> None:
-        if not (self.task.params["force_conflicts"] or _is_own(step.live)):
+    def _predict_anew(self, step: ManifestStep) -> None:
+        if not (self.task.params["force_conflicts"] or is_own(step.live)):
             step.problem = (
                 "it was not created by aks.gpu, so it is not deleted to be created anew. Delete it, choose another "
                 "name, or set O(force_conflicts=true)."
@@ -421,29 +350,29 @@ class _Work:
         others = {name: text for name, text in (metadata.get("annotations") or {}).items() if name != RUN_ANNOTATION}
         metadata["annotations"] = {**others, **self._marks(None)}
         step.action = "recreated"
-        step.after = self._validated_elsewhere(step, metadata.get("namespace"))
+        step.after = self._dry_run_under_temporary_name(step, metadata.get("namespace"))
 
-    def _predict_recreation(self, step: Step, error: KubernetesError) -> None:
-        if not (self.task.params["force_conflicts"] or _is_own(step.live)):
+    def _predict_recreation(self, step: ManifestStep, error: KubernetesError) -> None:
+        if not (self.task.params["force_conflicts"] or is_own(step.live)):
             step.problem = (
-                f"it was not created by aks.gpu, and it can't be changed in place ({_causes_text(error)}). Delete it, "
+                f"it was not created by aks.gpu, and it can't be changed in place ({causes_text(error)}). Delete it, "
                 f"choose another name, or set {self._what_recreates()}, which deletes it and creates it anew."
             )
             return
         if not self.task.params["recreate_immutable"]:
             step.problem = (
-                f"it can't be changed in place ({_causes_text(error)}). O(recreate_immutable=true) deletes it "
+                f"it can't be changed in place ({causes_text(error)}). O(recreate_immutable=true) deletes it "
                 "and creates it anew."
             )
             return
         step.action = "recreated"
-        step.after = self._validated_elsewhere(step, step.manifest["metadata"].get("namespace"))
+        step.after = self._dry_run_under_temporary_name(step, step.manifest["metadata"].get("namespace"))
 
     def _what_recreates(self) -> str:
         recreated = self.task.params["recreate_immutable"]
         return "O(force_conflicts=true)" + ("" if recreated else " and O(recreate_immutable=true)")
 
-    def _validated_elsewhere(self, step: Step, namespace: str | None) -> dict[str, Any]:
+    def _dry_run_under_temporary_name(self, step: ManifestStep, namespace: str | None) -> dict[str, Any]:
         """Returns the manifest after the server has checked it under a name and in a namespace where it can."""
         probe = copy.deepcopy(step.manifest)
         metadata = step.manifest["metadata"]
@@ -464,7 +393,7 @@ class _Work:
             raise KubernetesError(text, status=error.status, reason=error.reason, causes=causes) from error
         return step.manifest
 
-    def _predict_removal(self, step: Step, steps: list[Step]) -> None:
+    def _predict_removal(self, step: ManifestStep, steps: list[ManifestStep]) -> None:
         metadata = step.manifest["metadata"]
         step.live = self.resources.get(step.served_kind, metadata.get("namespace"), metadata["name"])
         if step.live is None:
@@ -479,38 +408,38 @@ class _Work:
             step.action, step.reason, step.of_other_run = "left", kept, True
             return
         if step.live["metadata"].get("deletionTimestamp"):
-            step.going = True
+            step.terminating = True
             return
         if self.task.params["only_if_empty"] and step.manifest["kind"] == "Namespace":
-            step.reason = self._inhabitants(metadata["name"], steps)
+            step.reason = self._remaining_contents(metadata["name"], steps)
             if step.reason:
                 step.action = "left"
                 return
         self.resources.delete(step.served_kind, step.live, dry_run=True)
         step.action = "deleted"
 
-    def _inhabitants(self, namespace: str, steps: list[Step]) -> str:
+    def _remaining_contents(self, namespace: str, steps: list[ManifestStep]) -> str:
         """Returns what lives in a namespace besides what the steps remove; empty when nothing does.
 
         A Lease is a lock: it is nothing without who holds it, which ``_holders`` looks at. What belongs only to objects
         that have gone is about to go: https://kubernetes.io/docs/concepts/architecture/garbage-collection/
         """
         contents, unknown = self.resources.contents(namespace)
-        contents = [found for found in contents if not _is_lease(found)]
-        going = {step.live["metadata"]["uid"] for step in steps if step.live and step.action == "deleted"}
-        going |= self._orphans(namespace, contents)
+        contents = [found for found in contents if not is_lease(found)]
+        terminating = {step.live["metadata"]["uid"] for step in steps if step.live and step.action == "deleted"}
+        terminating |= self._orphans(namespace, contents)
         while True:
             # What belongs to an object that goes, goes with it: Pods, ControllerRevisions.
             more = {
-                found["metadata"]["uid"] for found in contents if _owners(found) and _owners(found) <= going
-            } - going
+                found["metadata"]["uid"] for found in contents if owner_uids(found) and owner_uids(found) <= terminating
+            } - terminating
             if not more:
                 break
-            going |= more
+            terminating |= more
         staying = [
             found
             for found in contents
-            if found["metadata"]["uid"] not in going and not found["metadata"].get("deletionTimestamp")
+            if found["metadata"]["uid"] not in terminating and not found["metadata"].get("deletionTimestamp")
         ]
         if staying:
             shown = ", ".join(
@@ -532,7 +461,7 @@ class _Work:
         return {
             found["metadata"]["uid"]
             for found in contents
-            if _owners(found) and not any(there[uid] for uid in _owners(found))
+            if owner_uids(found) and not any(there[uid] for uid in owner_uids(found))
         }
 
     def _exists(self, namespace: str, owner: dict[str, Any]) -> bool:
@@ -554,7 +483,7 @@ class _Work:
         """
         first = {lease["metadata"]["name"]: lease for lease in self.resources.items(LEASE, namespace)}
         held = {name: lease for name, lease in first.items() if (lease.get("spec") or {}).get("holderIdentity")}
-        longest = max((_lease_seconds(lease) for lease in held.values()), default=0.0)
+        longest = max((lease_seconds(lease) for lease in held.values()), default=0.0)
         end = self.task.deadline(min(longest, LEASE_SECONDS, deadline.remaining()))
         while held:
             for lease in self.resources.items(LEASE, namespace):
@@ -567,20 +496,20 @@ class _Work:
                 break
             self.task.progress(f"Namespace {namespace}: waits for Lease {', '.join(sorted(held))} to run out")
             time.sleep(min(LEASE_LOOK_SECONDS, max(0.05, end.remaining())))
-        unsure = [name for name, lease in held.items() if _lease_seconds(lease) > end.seconds]
+        unsure = [name for name, lease in held.items() if lease_seconds(lease) > end.seconds]
         return f"Lease {', '.join(unsure)}, which has not run out yet" if unsure else ""
 
     @property
     def _manager(self) -> str:
         return str(self.task.params["field_manager"])
 
-    def _apply(self, step: Step, *, dry_run: bool = False, force: bool | None = None) -> dict[str, Any]:
+    def _apply(self, step: ManifestStep, *, dry_run: bool = False, force: bool | None = None) -> dict[str, Any]:
         force = bool(self.task.params["force_conflicts"]) if force is None else force
         return self.resources.apply(
             step.served_kind, step.manifest, field_manager=self._manager, force=force, dry_run=dry_run
         )
 
-    def _bring_about(self, step: Step, deadline: Deadline) -> None:
+    def _apply_step(self, step: ManifestStep, deadline: Deadline) -> None:
         settle = self.task.deadline(min(SETTLE_SECONDS, max(deadline.remaining(), 1.0)))
         if step.kind is None:
             step.kind = self._type_when_served(step.manifest, settle)
@@ -595,10 +524,10 @@ class _Work:
                 return
             except KubernetesError as error:
                 if error.reason == "Conflict":
-                    raise Failure(f"{describe(step.manifest)}: {_conflict_text(error)}") from error
-                waiting = deadline if _is_terminating(error) else settle
-                if not (_is_terminating(error) or _is_settling(error)) or waiting.expired:
-                    hint = NAMESPACE_FIRST if _lacks_namespace(error) else error.hint
+                    raise Failure(f"{describe(step.manifest)}: {conflict_text(error)}") from error
+                waiting = deadline if is_terminating(error) else settle
+                if not (is_terminating(error) or is_settling(error)) or waiting.expired:
+                    hint = NAMESPACE_FIRST if lacks_namespace(error) else error.hint
                     raise KubernetesError(
                         f"{describe(step.manifest)}: {error.message}",
                         hint=hint,
@@ -618,10 +547,10 @@ class _Work:
                     raise
                 time.sleep(0.2)
 
-    def _remove(self, step: Step, deadline: Deadline) -> None:
+    def _remove(self, step: ManifestStep, deadline: Deadline) -> None:
         metadata = step.manifest["metadata"]
         if self.task.params["only_if_empty"] and step.manifest["kind"] == "Namespace":
-            reason = self._inhabitants(metadata["name"], [])
+            reason = self._remaining_contents(metadata["name"], [])
             if not reason and (holder := self._holders(metadata["name"], deadline)):
                 reason = f"something else lives in it: {holder}"
             if reason:
@@ -631,7 +560,7 @@ class _Work:
         if self.task.params["wait"]:
             self._wait_gone(step, deadline)
 
-    def _wait_gone(self, step: Step, deadline: Deadline) -> None:
+    def _wait_gone(self, step: ManifestStep, deadline: Deadline) -> None:
         metadata = step.found["metadata"]
         query = Query(
             step.served_kind.path(metadata.get("namespace")), field_selector=f"metadata.name={metadata['name']}"
@@ -647,134 +576,34 @@ class _Work:
                 self.task.progress(f"{describe(step.manifest)}: being deleted")
         left = f"{describe(step.manifest)} is not gone after {duration_text(deadline.seconds)}."
         unseen = [f"It could not be watched: {lost}"] if lost else []
-        raise DeadlineExceeded(" ".join([left, *unseen, *_why_still_there(last), *self._dependents(last)]))
+        raise DeadlineExceeded(" ".join([left, *unseen, *why_still_there(last), *self._dependents(last)]))
 
     def _dependents(self, owner: dict[str, Any]) -> list[str]:
         """Says which Pods an owner that is being deleted waits for."""
         if not owner["metadata"].get("namespace"):
             return []
         pods = self.resources.items(self.resources.type_of("v1", "Pod"), owner["metadata"]["namespace"])
-        mine = [pod for pod in pods if owner["metadata"]["uid"] in _owners(pod)]
+        mine = [pod for pod in pods if owner["metadata"]["uid"] in owner_uids(pod)]
         said = [f"{describe({'kind': 'Pod', **pod})} on {pod['spec'].get('nodeName') or 'no node'}" for pod in mine[:5]]
         return [f"It waits for {', '.join(said)}: a node that is not Ready can't end its Pods."] if said else []
 
 
-def _result(steps: list[Step], with_objects: bool) -> dict[str, Any]:
+def _manifest_result(steps: list[ManifestStep], with_objects: bool) -> dict[str, Any]:
     results = [step.as_result() for step in steps]
     return {"resources": results if with_objects else [{**result, "object": None} for result in results]}
 
 
-def _diff(steps: list[Step]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _diff(steps: list[ManifestStep]) -> tuple[dict[str, Any], dict[str, Any]]:
     before: dict[str, Any] = {}
     after: dict[str, Any] = {}
     for step in steps:
         if not step.writes:
             continue
-        old = essence(step.live) if step.live else {}
-        new = essence(step.after) if step.after and step.action != "deleted" else {}
+        old = without_server_fields(step.live) if step.live else {}
+        new = without_server_fields(step.after) if step.after and step.action != "deleted" else {}
         if step.action == "created":
-            new = essence(step.manifest)
-        old, new = masked_pair(old, new) if old and new else (masked(old), masked(new))
-        before[describe(step.manifest)] = shortened(old) if old else None
-        after[describe(step.manifest)] = shortened(new) if new else None
+            new = without_server_fields(step.manifest)
+        old, new = masked_pair(old, new) if old and new else (mask_objects(old), mask_objects(new))
+        before[describe(step.manifest)] = shortened_object(old) if old else None
+        after[describe(step.manifest)] = shortened_object(new) if new else None
     return before, after
-
-
-def _without_managed_fields(found: dict[str, Any]) -> dict[str, Any]:
-    metadata = {key: value for key, value in (found.get("metadata") or {}).items() if key != "managedFields"}
-    return {**found, "metadata": metadata}
-
-
-def _brought(definition: dict[str, Any]) -> set[tuple[str, str]]:
-    """The kinds that a CustomResourceDefinition brings."""
-    spec = definition.get("spec") or {}
-    kind = (spec.get("names") or {}).get("kind")
-    return {(f"{spec.get('group')}/{version.get('name')}", str(kind)) for version in spec.get("versions") or []}
-
-
-def _is_lease(found: dict[str, Any]) -> bool:
-    return found["kind"] == LEASE.kind and str(found["apiVersion"]).startswith("coordination.k8s.io/")
-
-
-def _lease_seconds(lease: dict[str, Any]) -> float:
-    return float((lease.get("spec") or {}).get("leaseDurationSeconds") or 0)
-
-
-def _owners(found: dict[str, Any]) -> set[str]:
-    return {ref["uid"] for ref in found["metadata"].get("ownerReferences") or []}
-
-
-def _lacks_namespace(error: KubernetesError) -> bool:
-    return (error.status == 404 and error.status_details.get("kind") == "namespaces") or _is_terminating(error)
-
-
-def _is_terminating(error: KubernetesError) -> bool:
-    return any(cause.get("reason") == "NamespaceTerminating" for cause in error.causes)
-
-
-def _is_settling(error: KubernetesError) -> bool:
-    return error.status == 403 and "error looking up service account" in error.message
-
-
-def _is_immutable(error: KubernetesError) -> bool:
-    if error.reason != "Invalid" or not error.causes:
-        return False
-    words = ("immutable", "may not change once set", "cannot change roleRef", "updates to", "may not be changed")
-    return all(any(word in str(cause.get("message")) for word in words) for cause in error.causes)
-
-
-def _is_own(live: dict[str, Any] | None) -> bool:
-    return live is not None and CREATED_BY_ANNOTATION in (live["metadata"].get("annotations") or {})
-
-
-def _taken_over(manifest: dict[str, Any], error: KubernetesError) -> set[str]:
-    """Returns the fields among those in conflict that belong to a controller whose job it is to set them."""
-    fields = CONTROLLED_FIELDS.get(str(manifest.get("kind")), ())
-    owners = {
-        str(cause.get("field", "")).lstrip("."): _CONTROLLERS.search(str(cause.get("message")))
-        for cause in error.causes
-    }
-    return {name for name, owner in owners.items() if owner and name in fields}
-
-
-def _without_fields(manifest: dict[str, Any], fields: Iterable[str]) -> dict[str, Any]:
-    result = copy.deepcopy(manifest)
-    for path in fields:
-        *parents, last = path.split(".")
-        inner = result
-        for name in parents:
-            inner = inner.get(name) or {}
-        inner.pop(last, None)
-    return result
-
-
-def _conflict_text(error: KubernetesError) -> str:
-    fields: dict[str, list[str]] = {}
-    for cause in error.causes:
-        owner = str(cause.get("message", "")).removeprefix("conflict with ")
-        fields.setdefault(owner, []).append(str(cause.get("field", "")).lstrip("."))
-    if not fields:
-        return error.message
-    owned = "; ".join(
-        f"{', '.join(names)} belong{'s' if len(names) == 1 else ''} to {owner}" for owner, names in fields.items()
-    )
-    return f"{owned}. O(force_conflicts=true) takes them over."
-
-
-def _causes_text(error: KubernetesError) -> str:
-    """What is invalid, without the dump of whole objects that the server puts into such messages."""
-    texts = []
-    for cause in error.causes:
-        said = re.sub(r"Invalid value: [{\[].*[}\]]: ", "", str(cause.get("message")), flags=re.DOTALL)
-        texts.append(f"{cause.get('field')}: {said}")
-    return "; ".join(texts) or error.message.rstrip(".")
-
-
-def _why_still_there(found: dict[str, Any]) -> list[str]:
-    finalizers = [*(found["metadata"].get("finalizers") or []), *((found.get("spec") or {}).get("finalizers") or [])]
-    said = [
-        str(condition.get("message"))
-        for condition in (found.get("status") or {}).get("conditions") or []
-        if condition.get("status") == "True" and str(condition.get("type", "")).startswith("Namespace")
-    ]
-    return [*([f"Finalizers that are not done: {', '.join(finalizers)}."] if finalizers else []), *said]

@@ -19,7 +19,7 @@ from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import MissingLibrary
 
-_missing: str | None = None
+_missing_client: str | None = None
 
 try:
     import urllib3
@@ -29,7 +29,7 @@ try:
     from urllib3.response import HTTPHeaderDict  # type: ignore[attr-defined]
 except ImportError as error:
     urllib3 = ApiClient = ApiException = Configuration = should_bypass_proxies = parse_quantity = HTTPHeaderDict = None
-    _missing = str(error)
+    _missing_client = str(error)
 
 __all__ = [
     "ApiClient",
@@ -54,8 +54,8 @@ def require_official_client() -> None:
     Raises:
         MissingLibrary: It could not; the error says for which Python.
     """
-    if _missing:
-        raise MissingLibrary("kubernetes", python=sys.executable, reason=_missing)
+    if _missing_client:
+        raise MissingLibrary("kubernetes", python=sys.executable, reason=_missing_client)
 
 
 def api_client(configuration: Any) -> Any:

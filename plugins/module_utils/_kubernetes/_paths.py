@@ -81,12 +81,14 @@ def place_problems(found: dict[str, Any]) -> list[str]:
     metadata = found.get("metadata") or {}
     problems = []
     if not _API_VERSION.fullmatch(str(found.get("apiVersion"))):
-        problems.append(f"apiVersion {_quoted(found.get('apiVersion'))} is not a valid group and version")
+        problems.append(f"apiVersion {_quoted_segment(found.get('apiVersion'))} is not a valid group and version")
     if not _KIND.fullmatch(str(found.get("kind"))):
-        problems.append(f"{_quoted(found.get('kind'))} is not a valid kind: use letters and digits")
+        problems.append(f"{_quoted_segment(found.get('kind'))} is not a valid kind: use letters and digits")
     name = metadata.get("name")
     if name in (".", "..") or re.search(r"[/%\s\x00-\x1f\x7f]", str(name)):
-        problems.append(f"{_quoted(name)} is not a valid name: it is a path, or has a character that names cannot have")
+        problems.append(
+            f"{_quoted_segment(name)} is not a valid name: it is a path, or has a character that names cannot have"
+        )
     return problems + namespace_problems(metadata.get("namespace"))
 
 
@@ -94,7 +96,7 @@ def namespace_problems(namespace: Any) -> list[str]:
     """Returns why something is not the name of a namespace; nothing for one that is not set, which may be empty."""
     if namespace in (None, "") or (isinstance(namespace, str) and _LABEL.fullmatch(namespace)):
         return []
-    return [f"{_quoted(namespace)} is not a valid namespace: use lower-case letters, digits and '-'"]
+    return [f"{_quoted_segment(namespace)} is not a valid namespace: use lower-case letters, digits and '-'"]
 
 
 def require_place(namespace: Any, name: Any = None) -> None:
@@ -109,12 +111,14 @@ def require_place(namespace: Any, name: Any = None) -> None:
     """
     problems = [f"namespace: {text}" for text in namespace_problems(namespace)]
     if name is not None and not _SUBDOMAIN.fullmatch(str(name)):
-        problems.append(f"name: {_quoted(name)} is not a valid name: use lower-case letters, digits, '-' and '.'")
+        problems.append(
+            f"name: {_quoted_segment(name)} is not a valid name: use lower-case letters, digits, '-' and '.'"
+        )
     if problems:
         raise Failure(f"{'; '.join(problems)}.")
 
 
-def _quoted(value: Any) -> str:
+def _quoted_segment(value: Any) -> str:
     return ascii(value)[:200]
 
 

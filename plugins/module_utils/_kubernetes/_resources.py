@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import APPLY_TYPE, Ask, Client
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import APPLY_TYPE, Client, ReadRequest
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import ResourceType, root_of
 
@@ -164,9 +164,12 @@ class Resources:
         kinds = self._deletable()
         left: list[tuple[ResourceType, str | None]] = [(kind, None) for kind in kinds]
         while left:
-            asks = [Ask(kind.path(namespace), {"limit": 500, "continue": token}, METADATA_TYPE) for kind, token in left]
+            asks = [
+                ReadRequest(kind.path(namespace), {"limit": 500, "continue": token}, METADATA_TYPE)
+                for kind, token in left
+            ]
             following: list[tuple[ResourceType, str | None]] = []
-            for (kind, _token), page in zip(left, self.client.exchange(asks), strict=True):
+            for (kind, _token), page in zip(left, self.client.read_many(asks), strict=True):
                 if isinstance(page, KubernetesError):
                     if page.status in (0, 401):
                         raise page

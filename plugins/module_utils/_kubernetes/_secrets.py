@@ -18,7 +18,11 @@ from urllib.parse import urlsplit
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import MissingLibrary
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._secrets import MASK, Sealed, is_unguessable
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import SafeLoader, require_libraries, yaml
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import (
+    SafeLoader,
+    require_kubernetes_libraries,
+    yaml,
+)
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 """The annotation in which ``kubectl apply`` keeps the whole object, a Secret's data included."""
@@ -106,7 +110,7 @@ def secret_values(found: dict[str, Any]) -> list[str]:
     return [text.strip() for pair in pairs if is_unguessable(pair[0].strip()) for text in pair]
 
 
-def masked(found: dict[str, Any]) -> dict[str, Any]:
+def mask_objects(found: dict[str, Any]) -> dict[str, Any]:
     """Returns an object with the values of a Secret replaced, in what ``kubectl apply`` noted of it as well."""
     if not is_secret(found):
         return found
@@ -144,7 +148,7 @@ def _without_secrets(document: Any) -> Any:
         return [_without_secrets(each) for each in document]
     if is_list(document):
         return {**document, "items": [_without_secrets(each) for each in _list(document["items"])]}
-    return masked(document) if isinstance(document, dict) else document
+    return mask_objects(document) if isinstance(document, dict) else document
 
 
 def _shown_kubeconfig(config: dict[str, Any]) -> dict[str, Any]:
@@ -226,7 +230,7 @@ def _decoded(text: str) -> str | None:
 
 def _loaded(text: str) -> list[Any] | None:
     try:
-        require_libraries()
+        require_kubernetes_libraries()
     except MissingLibrary:  # the module says so later
         return None
     try:

@@ -29,7 +29,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import
     is_transient,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError, Unreachable
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._http import Stream
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._http import ResponseStream
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._logs import LogPlace
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._text import (
     bounded_lines,
@@ -46,8 +46,8 @@ TICK_SECONDS = 1.0
 """A look at the clock, and at the state, at least so often."""
 
 COALESCE_SECONDS = 0.05
-FIRST_PAUSE = 0.1
-LONGEST_PAUSE = 0.4
+WATCH_FIRST_PAUSE = 0.1
+WATCH_LONGEST_PAUSE = 0.4
 """Between attempts to reach a server that is away: short, so that its return is noticed within half a second."""
 
 REOPEN_SECONDS = 1.0
@@ -67,7 +67,7 @@ SPACING_SECONDS = 0.5
 MOST_WAITING = 8 * 1024 * 1024
 """Bytes of logs that wait to be looked at. Then followers stop reading, and the server has to wait."""
 
-PAGE = 500
+LIST_LIMIT = 500
 
 
 @dataclass(frozen=True)
@@ -294,8 +294,8 @@ class _Follower(abc.ABC, threading.Thread):
         self._client = client
         self._queue = tell
         self._ending = threading.Event()
-        self._stream: Stream | None = None
-        self._pause = FIRST_PAUSE
+        self._stream: ResponseStream | None = None
+        self._pause = WATCH_FIRST_PAUSE
         self._seen = False
         self._refused = 0.0
 
@@ -328,13 +328,13 @@ class _Follower(abc.ABC, threading.Thread):
             try:
                 if self._follow():
                     return
-                self._pause = FIRST_PAUSE
+                self._pause = WATCH_FIRST_PAUSE
             except KubernetesError as error:
                 if self._ending.is_set() or not self._recoverable(error, time.monotonic() - started):
                     return
                 pause = self._pause * (1 + random.random())  # noqa: S311 - jitter
                 self._ending.wait(max(pause, float(error.status_details.get("retryAfterSeconds") or 0)))
-                self._pause = min(LONGEST_PAUSE, self._pause * 2)
+                self._pause = min(WATCH_LONGEST_PAUSE, self._pause * 2)
 
     @abc.abstractmethod
     def _follow(self) -> bool:
@@ -355,7 +355,9 @@ class _Follower(abc.ABC, threading.Thread):
             return time.monotonic() - self._refused < RETRY_SECONDS
         return not error.status
 
-    def _open(self, path: str, query: dict[str, Any], read: Callable[[Stream], Iterator[bytes]]) -> Iterator[bytes]:
+    def _open(
+        self, path: str, query: dict[str, Any], read: Callable[[ResponseStream], Iterator[bytes]]
+    ) -> Iterator[bytes]:
         stream = self._client.stream(path, query=query, silence_seconds=SILENCE_SECONDS)
         self._stream = stream
         self._seen, self._refused = True, 0.0
@@ -420,7 +422,7 @@ class _CollectionFollower(_Follower):
             "allowWatchBookmarks": True,
             "timeoutSeconds": WATCH_SECONDS,
         }
-        for line in self._open(self._query.path, query, Stream.lines):
+        for line in self._open(self._query.path, query, ResponseStream.lines):
             try:
                 event = visible_tree(json.loads(line)) if may_hide(line) else json.loads(line)
             except ValueError as error:
@@ -435,7 +437,7 @@ class _CollectionFollower(_Follower):
         found: dict[str, dict[str, Any]] = {}
         token = None
         while True:
-            query = {**self._selectors(), "limit": PAGE, "continue": token}
+            query = {**self._selectors(), "limit": LIST_LIMIT, "continue": token}
             page = self._client.request("GET", self._query.path, query=query, retry_seconds=0)
             for item in page.get("items") or []:
                 kept = self._query.keep(item)
@@ -468,7 +470,7 @@ class _CollectionFollower(_Follower):
             return False
         metadata = found.get("metadata") or {}
         self._version = metadata.get("resourceVersion") or self._version
-        self._pause = FIRST_PAUSE
+        self._pause = WATCH_FIRST_PAUSE
         if kind == "BOOKMARK":
             return True
         uid = metadata["uid"]
@@ -559,7 +561,7 @@ class _LogFollower(_Follower):
         self._end(None)
         return True
 
-    def _read(self, stream: Stream) -> Iterator[bytes]:
+    def _read(self, stream: ResponseStream) -> Iterator[bytes]:
         def heard() -> Iterator[bytes]:
             for chunk in stream.chunks():
                 self.heard = time.monotonic()

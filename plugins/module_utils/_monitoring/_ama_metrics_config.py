@@ -13,8 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-NAMESPACE = "kube-system"
-NAME = "ama-metrics-settings-configmap"
+CONFIG_MAP_NAMESPACE = "kube-system"
+CONFIG_MAP_NAME = "ama-metrics-settings-configmap"
 
 V1_KEY = "default-scrape-settings-enabled"
 V2_KEY = "cluster-metrics"
@@ -41,7 +41,7 @@ def target_value(data: Mapping[str, str], target: str) -> str | None:
     lines = data.get(key_of_targets(data), "").split("\n")
     first, last = _section(lines) if is_v2(data) else (0, len(lines))
     for line in lines[first:last]:
-        found = _line(target).match(line)
+        found = _target_line(target).match(line)
         if found:
             return found["value"].lower()
     return None
@@ -61,12 +61,12 @@ def with_target(data: Mapping[str, str], target: str, value: str | None) -> dict
     if is_v2(data):
         lines = _with_section(lines)
     first, last = _section(lines) if is_v2(data) else (0, len(lines))
-    matches = [number for number in range(first, last) if _line(target).match(lines[number])]
+    matches = [number for number in range(first, last) if _target_line(target).match(lines[number])]
     if value is None:
         lines = [line for number, line in enumerate(lines) if number not in matches]
     elif matches:
         for number in matches:
-            lines[number] = _line(target).sub(rf"\g<before>{value}\g<after>", lines[number])
+            lines[number] = _target_line(target).sub(rf"\g<before>{value}\g<after>", lines[number])
     else:
         end = last
         while end > first and not lines[end - 1].strip():
@@ -80,19 +80,19 @@ def with_target(data: Mapping[str, str], target: str, value: str | None) -> dict
     return data
 
 
-def _line(target: str) -> re.Pattern[str]:
+def _target_line(target: str) -> re.Pattern[str]:
     return re.compile(
         rf"^(?P<before>\s*{re.escape(target)}\s*=\s*)(?P<value>true|false)(?P<after>\s*(?:#.*)?)$", re.IGNORECASE
     )
 
 
-def _header(lines: list[str]) -> int | None:
+def _section_header(lines: list[str]) -> int | None:
     return next((number for number, line in enumerate(lines) if re.match(rf"^{V2_SECTION}\s*:", line)), None)
 
 
 def _section(lines: list[str]) -> tuple[int, int]:
     """Returns the first line of the section of schema v2 that holds the targets, and the line after its last."""
-    header = _header(lines)
+    header = _section_header(lines)
     if header is None:
         return len(lines), len(lines)
     end = header + 1
@@ -103,7 +103,7 @@ def _section(lines: list[str]) -> tuple[int, int]:
 
 def _with_section(lines: list[str]) -> list[str]:
     """Returns lines in which the section is there, as a block of text."""
-    header = _header(lines)
+    header = _section_header(lines)
     block = f"{V2_SECTION}: |-"
     if header is None:
         return [*lines, block]

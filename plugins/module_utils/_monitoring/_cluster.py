@@ -19,9 +19,9 @@ from ansible_collections.aks.gpu.plugins.module_utils._monitoring._workspaces im
     prometheus_profile,
 )
 
-PROFILE = "profile"
+MONITORING_PROFILE = "profile"
 ADDON_METHOD = "addon"
-METHODS = (PROFILE, ADDON_METHOD)
+METHODS = (MONITORING_PROFILE, ADDON_METHOD)
 
 _READ_ONLY: tuple[tuple[str, ...], ...] = (
     *(
@@ -65,7 +65,7 @@ them: it may be written, and the CLI sends it back."""
 _TOP = ("location", "tags", "sku", "identity", "extendedLocation", "kind")
 
 
-def writable(cluster: Mapping[str, Any]) -> dict[str, Any]:
+def writable_cluster(cluster: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the body of a PUT that changes nothing: what GET returned, without what only AKS may say.
 
     Args:
@@ -111,7 +111,7 @@ def insights_state(properties: Mapping[str, Any]) -> dict[str, Any]:
     workspace = addon_workspace(addon) if by_addon else profile.get("logAnalyticsWorkspaceResourceId")
     return {
         "enabled": enabled,
-        "method": (ADDON_METHOD if by_addon else PROFILE) if enabled else None,
+        "method": (ADDON_METHOD if by_addon else MONITORING_PROFILE) if enabled else None,
         "workspace": workspace or addon_workspace(addon),
     }
 
@@ -125,7 +125,7 @@ def set_insights(properties: dict[str, Any], enabled: bool, workspace: str | Non
         workspace: ARM id; None leaves the one that is set.
         method: One of ``METHODS``.
     """
-    if method == PROFILE:
+    if method == MONITORING_PROFILE:
         profile = {**insights_profile(properties), "enabled": enabled}
         if workspace:
             profile["logAnalyticsWorkspaceResourceId"] = workspace

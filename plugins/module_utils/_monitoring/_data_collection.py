@@ -14,7 +14,10 @@ from typing import Any
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
 from ansible_collections.aks.gpu.plugins.module_utils._azure._client import ArmClient
 from ansible_collections.aks.gpu.plugins.module_utils._azure._ownership import is_created_by_us, ownership_tags
-from ansible_collections.aks.gpu.plugins.module_utils._monitoring._workspaces import ASSOCIATIONS, canonical
+from ansible_collections.aks.gpu.plugins.module_utils._monitoring._workspaces import (
+    ASSOCIATIONS,
+    normalized_workspace_id,
+)
 
 API = "data_collection"
 
@@ -32,7 +35,7 @@ azure-rest-api-specs, Microsoft.Insights 2022-06-01, dataCollectionRules_API.jso
 
 
 @dataclass(frozen=True)
-class Stream:
+class DataStream:
     """What is sent.
 
     Attributes:
@@ -58,7 +61,7 @@ class Stream:
     longest_name: int = 64
 
 
-INSIGHTS_STREAM = Stream(
+INSIGHTS_STREAM = DataStream(
     name="Microsoft-ContainerInsights-Group-Default",
     association="ContainerInsightsExtension",
     prefix="MSCI",
@@ -82,7 +85,7 @@ INSIGHTS_STREAM = Stream(
         ]
     },
 )
-PROMETHEUS_STREAM = Stream(
+PROMETHEUS_STREAM = DataStream(
     name="Microsoft-PrometheusMetrics",
     association="ContainerInsightsMetricsExtension",
     prefix="MSProm",
@@ -94,11 +97,11 @@ PROMETHEUS_STREAM = Stream(
     longest_name=44,
 )
 
-Step = tuple[str, Callable[[], Any]]
+CollectionStep = tuple[str, Callable[[], Any]]
 """What a step does, for progress and diff, and the doing."""
 
 
-class Pipe:
+class DataCollection:
     """One stream of one cluster, as it is in Azure.
 
     Args:
@@ -108,7 +111,7 @@ class Pipe:
         location: The region of the cluster.
     """
 
-    def __init__(self, client: ArmClient, stream: Stream, cluster_id: str, location: str) -> None:
+    def __init__(self, client: ArmClient, stream: DataStream, cluster_id: str, location: str) -> None:
         self._client = client
         self.stream = stream
         cluster_name = cluster_id.rpartition("/")[2]
@@ -122,28 +125,28 @@ class Pipe:
         self.associated: dict[str, Any] | None = None
         self.own: dict[str, Any] | None = None
 
-    def read(self) -> Pipe:
+    def read(self) -> DataCollection:
         """Reads the association, the rule that it names, and the rule of the name that this collection gives.
 
         Raises:
             AzureError: They can't be read.
         """
-        self.association = self._client.find(
-            self.association_id, API, doing=f"Reading the association {self.stream.association}"
+        self.association = self._client.get_or_none(
+            self.association_id, API, activity=f"Reading the association {self.stream.association}"
         )
         rule_id = self.associated_rule_id
-        self.own = self._client.find(self.rule_id, API, doing="Reading the data collection rule")
+        self.own = self._client.get_or_none(self.rule_id, API, activity="Reading the data collection rule")
         if rule_id and rule_id.lower() == self.rule_id.lower():
             self.associated = self.own
         elif rule_id:
-            self.associated = self._client.find(rule_id, API, doing="Reading the data collection rule")
+            self.associated = self._client.get_or_none(rule_id, API, activity="Reading the data collection rule")
         return self
 
     @property
     def associated_rule_id(self) -> str | None:
         """ARM id of the rule that the cluster is associated with."""
         found = ((self.association or {}).get("properties") or {}).get("dataCollectionRuleId")
-        return canonical(found) if found else None
+        return normalized_workspace_id(found) if found else None
 
     @property
     def workspace(self) -> str | None:
@@ -181,7 +184,7 @@ class Pipe:
         return sorted(found, key=lambda each: each["name"] != OWN_DESTINATION)
 
     def _workspace_of(self, rule: Mapping[str, Any] | None) -> str | None:
-        return next((canonical(each[self.stream.field]) for each in self._targets(rule)), None)
+        return next((normalized_workspace_id(each[self.stream.field]) for each in self._targets(rule)), None)
 
     def _is_shared(self, rule: Mapping[str, Any]) -> bool:
         """Says whether directing the stream elsewhere would take it, or other data, from somebody else."""
@@ -214,10 +217,11 @@ class Pipe:
     def leads_to(self, workspace: str) -> bool:
         """Says whether the stream goes to a workspace already."""
         return any(
-            canonical(each[self.stream.field]).lower() == workspace.lower() for each in self._targets(self.associated)
+            normalized_workspace_id(each[self.stream.field]).lower() == workspace.lower()
+            for each in self._targets(self.associated)
         )
 
-    def steps_on(self, workspace: str, location: str, previous: str | None) -> list[Step]:
+    def steps_on(self, workspace: str, location: str, previous: str | None) -> list[CollectionStep]:
         """Returns what makes the stream go to a workspace.
 
         Args:
@@ -227,7 +231,7 @@ class Pipe:
         """
         if self.leads_to(workspace):
             return []
-        steps: list[Step] = []
+        steps: list[CollectionStep] = []
         name = self.rule_id.rpartition("/")[2]
         if self.own is not None and not self.is_own:
             self._require_told_apart(self.own)
@@ -239,9 +243,9 @@ class Pipe:
             steps.append((f"association {self.stream.association}", lambda: self._associate(self.rule_id)))
         return steps
 
-    def steps_off(self) -> list[Step]:
+    def steps_off(self) -> list[CollectionStep]:
         """Returns what puts everything of the stream back that this collection made or changed."""
-        steps: list[Step] = []
+        steps: list[CollectionStep] = []
         name = self.rule_id.rpartition("/")[2]
         before = self._tags.get(PREVIOUS_RULE)
         ours = (self.associated_rule_id or "").lower() == self.rule_id.lower()
@@ -265,7 +269,7 @@ class Pipe:
             "tags": ownership_tags(None),
             "properties": {"networkAcls": {"publicNetworkAccess": "Enabled"}},
         }
-        self._client.put(self.endpoint_id, API, body, doing="Creating the data collection endpoint")
+        self._client.put(self.endpoint_id, API, body, activity="Creating the data collection endpoint")
 
     def _put_rule(self, workspace: str, location: str, previous: str | None) -> None:
         """Makes the rule, or directs the one of that name elsewhere without touching its other settings."""
@@ -287,7 +291,7 @@ class Pipe:
         if stream.has_endpoint:
             properties["dataCollectionEndpointId"] = self.endpoint_id
         body = {"location": location, "kind": "Linux", "tags": tags, "properties": properties}
-        self._client.put(self.rule_id, API, body, doing="Creating the data collection rule")
+        self._client.put(self.rule_id, API, body, activity="Creating the data collection rule")
 
     def _direct(self, workspace: str | None, tags: Mapping[str, str | None]) -> None:
         if self.own is None:
@@ -310,7 +314,7 @@ class Pipe:
                     each.pop(key, None)
         merged = {**(body.get("tags") or {}), **tags}
         body["tags"] = {key: value for key, value in merged.items() if value is not None}
-        self._client.put(self.rule_id, API, body, doing="Directing the data collection rule")
+        self._client.put(self.rule_id, API, body, activity="Directing the data collection rule")
 
     def _set_own_destination(self, properties: dict[str, Any], workspace: str | None) -> None:
         """Puts our own destination into a rule beside those of others, or takes it away (None)."""
@@ -332,8 +336,8 @@ class Pipe:
             "dataCollectionRuleId": rule_id,
             "description": "Deleting this association stops the collection of data for this AKS cluster.",
         }
-        doing = f"Associating the cluster with {rule_id.rpartition('/')[2]}"
-        self._client.put(self.association_id, API, {"properties": properties}, doing=doing)
+        activity = f"Associating the cluster with {rule_id.rpartition('/')[2]}"
+        self._client.put(self.association_id, API, {"properties": properties}, activity=activity)
 
     def _delete(self, resource_id: str) -> None:
-        self._client.delete(resource_id, API, doing=f"Deleting {resource_id.rpartition('/')[2]}")
+        self._client.delete(resource_id, API, activity=f"Deleting {resource_id.rpartition('/')[2]}")

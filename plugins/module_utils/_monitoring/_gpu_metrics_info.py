@@ -27,14 +27,15 @@ from ansible_collections.aks.gpu.plugins.module_utils._monitoring._metrics impor
     SOURCES,
     Series,
     Span,
-    cannot_come,
+    is_unavailable,
+    metric_time_text,
     span_of,
-    time_text,
 )
+from ansible_collections.aks.gpu.plugins.module_utils._monitoring._metrics_summary import idle_text, metrics_summary
 from ansible_collections.aks.gpu.plugins.module_utils._monitoring._queries import (
     LONGEST_QUERY_SECONDS,
-    Asked,
     QueryClient,
+    QueryParameters,
     ask_logs,
     ask_prometheus,
     kql,
@@ -44,19 +45,17 @@ from ansible_collections.aks.gpu.plugins.module_utils._monitoring._queries impor
 from ansible_collections.aks.gpu.plugins.module_utils._monitoring._workspaces import (
     MonitoredCluster,
     accounts_of,
-    canonical,
     customer_id,
     find_clusters,
+    normalized_workspace_id,
     query_endpoint,
 )
 
 LATE_SECONDS = 600
 """Newest sample older than this: Log Analytics takes minutes, not more, so ingestion is late or has ended."""
 
-FRESH_SECONDS = 150
-"""A series that has ended so much earlier than its cluster's newest sample tells of something that is gone."""
 
-READ_SECONDS = 300.0
+METRICS_READ_SECONDS = 300.0
 IDLE_PERCENT = 5.0
 
 PROMETHEUS_AUDIENCES = {
@@ -107,11 +106,11 @@ class MetricsUnavailable(Failure):
 
 def plan_gpu_metrics_info(task: Task) -> Plan:
     """Says what a task of the module ``gpu_metrics_info`` returns. Raises subclasses of ``Failure``."""
-    return Plan(changed=False, result=_Question(task).answer())
+    return Plan(changed=False, result=_MetricsQuery(task).answer())
 
 
 @dataclass
-class _Found:
+class _Findings:
     """What was found out so far.
 
     Attributes:
@@ -120,7 +119,7 @@ class _Found:
         failed: How many places could not be asked.
     """
 
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[QueryParameters] = field(default_factory=list)
     messages: list[dict[str, Any]] = field(default_factory=list)
     failed: int = 0
 
@@ -129,7 +128,7 @@ class _Found:
         self.messages.append({"kind": kind, "text": text, "clusters": sorted(clusters), "metrics": list(metrics)})
 
 
-class _Question:
+class _MetricsQuery:
     """One task.
 
     Args:
@@ -147,11 +146,11 @@ class _Question:
         if problems:
             raise Failure(" ".join(problems))
         self.span: Span = span_of(params["since"], params["start"], params["end"], params["interval"])
-        deadline = task.deadline(READ_SECONDS + params["query_timeout"])
+        deadline = task.deadline(METRICS_READ_SECONDS + params["query_timeout"])
         self.session = sign_in(params, task.run_directory, task.secret, deadline, task.progress)
         self.client: ArmClient = self.session.client
         self.metrics: list[str] = params["metrics"] or list(METRICS)
-        self.found = _Found()
+        self.found = _Findings()
 
     def answer(self) -> dict[str, Any]:
         """Asks all places and returns the module's result.
@@ -173,18 +172,19 @@ class _Question:
         self._tell_what_cannot_come(clusters, series)
         self._tell_what_is_missing(clusters, series)
         summaries = [
-            _summary(cluster, series, self.params["idle_percent"], self._told_whole(cluster)) for cluster in clusters
+            metrics_summary(cluster, series, self.params["idle_percent"], self._told_whole(cluster))
+            for cluster in clusters
         ]
         for summary in summaries:
             for idle in summary["idle"]:
-                found.tell("idle", _idle_text(idle, self.span), [summary["name"]], ["containerGpuDutyCycle"])
+                found.tell("idle", idle_text(idle, self.span), [summary["name"]], ["containerGpuDutyCycle"])
         return {
             "metrics": [each.as_result() for each in series],
             "clusters": summaries,
             "messages": found.messages,
             "queries": [asked.as_result() for asked in found.asked],
-            "start": time_text(self.span.start),
-            "end": time_text(self.span.end),
+            "start": metric_time_text(self.span.start),
+            "end": metric_time_text(self.span.end),
             "interval": self.span.interval,
         }
 
@@ -207,12 +207,12 @@ class _Question:
         for cluster in clusters:
             workspace = self.params["workspace"] or (cluster.workspace_id if cluster.insights else None)
             if workspace:
-                by_workspace.setdefault(canonical(workspace).lower(), []).append(cluster)
+                by_workspace.setdefault(normalized_workspace_id(workspace).lower(), []).append(cluster)
         off = [cluster for cluster in clusters if not self.params["workspace"] and not cluster.insights]
         if off and (self.params["sources"] == [CONTAINER_INSIGHTS] or not any(each.prometheus for each in off)):
             self.found.tell(
                 "off",
-                f"Container Insights is off on {_names(off)}: aks.gpu.monitoring with container_insights: true "
+                f"Container Insights is off on {_cluster_names(off)}: aks.gpu.monitoring with container_insights: true "
                 "switches it on.",
                 [each.name for each in off],
             )
@@ -229,7 +229,7 @@ class _Question:
                 self.span,
             )
 
-            def ask(workspace: str = workspace, name: str = name, query: str = query) -> Asked:
+            def ask(workspace: str = workspace, name: str = name, query: str = query) -> QueryParameters:
                 known = workspace if "/" not in workspace else customer_id(self.client, workspace)
                 return ask_logs(client, known, name, query, self.span, self.params["query_timeout"])
 
@@ -257,8 +257,8 @@ class _Question:
             if self.params["sources"] == [PROMETHEUS]:
                 self.found.tell(
                     "off",
-                    f"Managed Prometheus is off on {_names(clusters)}: aks.gpu.monitoring with prometheus: true "
-                    "switches it on.",
+                    f"Managed Prometheus is off on {_cluster_names(clusters)}: aks.gpu.monitoring with prometheus: "
+                    "true switches it on.",
                     [each.name for each in clusters],
                 )
             return
@@ -289,10 +289,10 @@ class _Question:
             for metric in chosen
             for counterpart in metric.counterpart.names
         }
-        answers: dict[tuple[str, str], tuple[Asked, Any]] = {}
+        answers: dict[tuple[str, str], tuple[QueryParameters, Any]] = {}
         for key, query in queries.items():
 
-            def ask(query: str = query) -> tuple[Asked, Any]:
+            def ask(query: str = query) -> tuple[QueryParameters, Any]:
                 return ask_prometheus(client, name, query, self.span, self.params["query_timeout"])
 
             found = self._tried(ask, what, members, reader)
@@ -316,8 +316,8 @@ class _Question:
             if not accounts:
                 self.found.tell(
                     "off",
-                    f"Managed Prometheus is on for {_names(members)}, but no data collection rule leads to an Azure "
-                    "Monitor workspace: aks.gpu.monitoring with azure_monitor_workspace sets one.",
+                    f"Managed Prometheus is on for {_cluster_names(members)}, but no data collection rule leads to an "
+                    "Azure Monitor workspace: aks.gpu.monitoring with azure_monitor_workspace sets one.",
                     [each.name for each in members],
                 )
             for account in accounts:
@@ -374,7 +374,7 @@ class _Question:
                 raise
             return None
 
-    def _tell_partial(self, asked: Asked, members: list[MonitoredCluster]) -> None:
+    def _tell_partial(self, asked: QueryParameters, members: list[MonitoredCluster]) -> None:
         self.found.tell(
             "partial",
             f"The answer of {asked.place} is not complete: {(asked.partial or '').rstrip('.')}. What did come is "
@@ -393,7 +393,7 @@ class _Question:
         concerned = [
             each
             for each in clusters
-            if each.insights and each.id.lower() not in came and cannot_come(each.kubernetes_version)
+            if each.insights and each.id.lower() not in came and is_unavailable(each.kubernetes_version)
         ]
         if not ended or not concerned or CONTAINER_INSIGHTS not in self.params["sources"]:
             return
@@ -411,9 +411,9 @@ class _Question:
         versions = ", ".join(sorted({each.kubernetes_version for each in concerned}))
         self.found.tell(
             "not_available",
-            f"{', '.join(ended)} can't come from Container Insights on Kubernetes 1.25 and later ({_names(concerned)}: "
-            f"{versions}): the kubelet no longer measures GPUs. Managed Prometheus has the counterparts "
-            f"{counterparts}.{advice}",
+            f"{', '.join(ended)} can't come from Container Insights on Kubernetes 1.25 and later "
+            f"({_cluster_names(concerned)}: {versions}): the kubelet no longer measures GPUs. "
+            f"Managed Prometheus has the counterparts {counterparts}.{advice}",
             [each.name for each in concerned],
             ended,
         )
@@ -429,7 +429,9 @@ class _Question:
             on = [each for each in clusters if each.name not in not_asked and self._is_on(each, source)]
             empty = [each for each in on if (source, each.id.lower()) not in newest]
             if empty:
-                self.found.tell("empty", _empty_text(source, _names(empty), self.span), [each.name for each in empty])
+                self.found.tell(
+                    "empty", _empty_text(source, _cluster_names(empty), self.span), [each.name for each in empty]
+                )
             for each in on if self.span.open_end else ():
                 last = newest.get((source, each.id.lower()))
                 age = (self.span.end - last).total_seconds() if last else 0.0
@@ -437,8 +439,8 @@ class _Question:
                     self.found.tell(
                         "delayed",
                         f"The newest sample of {each.name} in {_source_text(source)} is {duration_text(age)} old "
-                        f"({time_text(last)}): ingestion is late, or the agent or the GPU nodes have stopped. Samples "
-                        "usually show within 10 minutes.",
+                        f"({metric_time_text(last)}): ingestion is late, or the agent or the GPU nodes have stopped. "
+                        "Samples usually show within 10 minutes.",
                         [each.name],
                     )
 
@@ -469,7 +471,7 @@ def _not_asked(message: Mapping[str, Any]) -> list[str]:
     return list(message["clusters"]) if message["kind"] in ("forbidden", "timeout", "missing", "ambiguous") else []
 
 
-def _names(clusters: Iterable[MonitoredCluster]) -> str:
+def _cluster_names(clusters: Iterable[MonitoredCluster]) -> str:
     names = sorted({each.name for each in clusters})
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more clusters" if len(names) > 10 else "")
 
@@ -488,130 +490,4 @@ def _empty_text(source: str, names: str, span: Span) -> str:
     return (
         f"Managed Prometheus has none of the metrics for {names} {span.text}: the cluster had no GPU node in that "
         "time, it was switched on only now, or nothing scrapes the DCGM exporter."
-    )
-
-
-def _summary(
-    cluster: MonitoredCluster, series: list[Series], idle_percent: float, whole: frozenset[str]
-) -> dict[str, Any]:
-    """Returns what matters most of a cluster, from the latest values of what still is there.
-
-    Args:
-        cluster: The cluster.
-        series: Of all clusters.
-        idle_percent: A GPU that is used less is idle.
-        whole: The metrics of which no series means none; of the others it means that nothing is known.
-    """
-    own = [each for each in series if each.dimensions["cluster_id"].lower() == cluster.id.lower()]
-    newest = {
-        source: max(each.time for each in own if each.source == source) for source in {each.source for each in own}
-    }
-    fresh = datetime.timedelta(seconds=FRESH_SECONDS)
-    live = [each for each in own if newest[each.source] - each.time <= fresh]
-
-    def of(name: str) -> list[Series]:
-        for source in SOURCES:
-            found = [each for each in live if each.metric.name == name and each.source == source]
-            if found:
-                return found
-        return []
-
-    def total(name: str) -> float | None:
-        found = of(name)
-        return sum(each.value for each in found) if found else None
-
-    def held(name: str) -> float | None:
-        return total(name) or (0.0 if name in whole and of("nodeGpuCapacity") else None)
-
-    duty = of("containerGpuDutyCycle")
-    return {
-        "id": cluster.id,
-        "name": cluster.name,
-        "kubernetes_version": cluster.kubernetes_version,
-        "container_insights": cluster.insights,
-        "workspace": cluster.workspace_id,
-        "prometheus": cluster.prometheus,
-        "capacity": total("nodeGpuCapacity"),
-        "allocatable": total("nodeGpuAllocatable"),
-        "requests": held("containerGpuRequests"),
-        "limits": held("containerGpuLimits"),
-        "duty_cycle": sum(each.value for each in duty) / len(duty) if duty else None,
-        "memory_used": total("containerGpumemoryUsedBytes"),
-        "memory_total": total("containerGpumemoryTotalBytes"),
-        "capacity_by_node": {each.dimensions["node"]: each.value for each in of("nodeGpuCapacity")},
-        "newest": {source: time_text(when) for source, when in newest.items()},
-        "idle": list(_idle(live, idle_percent)),
-        "plots": list(_plots(own)),
-    }
-
-
-_PLOTTED_GPUS = ("containerGpuDutyCycle", "containerGpumemoryUsedBytes")
-_PLOTTED_SUMS = ("nodeGpuCapacity", "containerGpuRequests")
-_PLOTTED_DIMENSIONS = ("node", "gpu_id", "pod", "container")
-
-
-def _plots(own: list[Series]) -> Iterable[dict[str, Any]]:
-    """Returns what a report draws: capacity against requests as sums, duty cycle and memory of each GPU."""
-    for name in (*_PLOTTED_SUMS, *_PLOTTED_GPUS):
-        source = next(
-            (each for each in SOURCES if any(one.metric.name == name and one.source == each for one in own)), ""
-        )
-        series = [each for each in own if each.metric.name == name and each.source == source]
-        if name in _PLOTTED_GPUS:
-            for each in series:
-                shown = {key: each.dimensions[key] for key in _PLOTTED_DIMENSIONS if each.dimensions.get(key)}
-                yield _plot(each.metric.name, each.metric.unit, shown, dict(each.points))
-        elif series:
-            sums: dict[datetime.datetime, float] = {}
-            for each in series:
-                for start, value in each.points:
-                    sums[start] = sums.get(start, 0.0) + value
-            yield _plot(name, series[0].metric.unit, {}, sums)
-
-
-def _plot(
-    name: str, unit: str, dimensions: dict[str, str], points: Mapping[datetime.datetime, float]
-) -> dict[str, Any]:
-    pairs = [[time_text(start), value] for start, value in sorted(points.items())]
-    return {"name": name, "unit": unit, "dimensions": dimensions, "points": pairs}
-
-
-def _idle(live: list[Series], percent: float) -> Iterable[dict[str, Any]]:
-    """Returns the containers that hold GPUs and have not used them in the time that was asked for."""
-    for source in SOURCES:
-        duty: dict[tuple[str, ...], list[Series]] = {}
-        for each in live:
-            if each.metric.name == "containerGpuDutyCycle" and each.source == source:
-                duty.setdefault(_container(each), []).append(each)
-        for each in live:
-            if each.metric.name != "containerGpuRequests" or each.source != source or each.value <= 0:
-                continue
-            used = duty.get(_container(each))
-            if used and max(one.maximum for one in used) < percent:
-                yield {
-                    "source": source,
-                    **{
-                        name: each.dimensions[name]
-                        for name in ("node", "namespace", "pod", "pod_uid", "container")
-                        if name in each.dimensions
-                    },
-                    "gpus": each.value,
-                    "duty_cycle": max(one.maximum for one in used),
-                }
-
-
-def _container(series: Series) -> tuple[str, ...]:
-    """What a container is known by in both metrics of one source."""
-    dimensions = series.dimensions
-    if series.source == PROMETHEUS:
-        return dimensions.get("namespace", ""), dimensions.get("pod", ""), dimensions.get("container", "")
-    return (dimensions["container_name"],)
-
-
-def _idle_text(idle: Mapping[str, Any], span: Span) -> str:
-    pod = f"{idle['namespace']}/{idle['pod']}" if "pod" in idle else f"Pod {idle.get('pod_uid', '')}"
-    return (
-        f"{pod}, container {idle['container']}, holds {idle['gpus']:g} GPU{'' if idle['gpus'] == 1 else 's'} of node "
-        f"{idle['node']} and doesn't use {'it' if idle['gpus'] == 1 else 'them'}: its duty cycle is "
-        f"{idle['duty_cycle']:.0f} % at most {span.text}."
     )

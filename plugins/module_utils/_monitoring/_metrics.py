@@ -19,9 +19,9 @@ SOURCES = (CONTAINER_INSIGHTS, PROMETHEUS)
 
 MIB = 1024.0 * 1024.0
 
-CLUSTER = ("cluster_id", "cluster_name")
-CONTAINER = (*CLUSTER, "container_name")
-GPU = ("gpu_id", "gpu_model", "gpu_vendor")
+CLUSTER_DIMENSION = ("cluster_id", "cluster_name")
+CONTAINER_DIMENSION = (*CLUSTER_DIMENSION, "container_name")
+GPU_DIMENSION = ("gpu_id", "gpu_model", "gpu_vendor")
 
 ACCELERATOR_METRICS_ENDED = (1, 25)
 """The kubelet's accelerator metrics, from which three of the seven were taken, ended with this release."""
@@ -71,46 +71,46 @@ METRICS: dict[str, Metric] = {
         Metric(
             "containerGpuDutyCycle",
             "percent",
-            (*CONTAINER, *GPU),
+            (*CONTAINER_DIMENSION, *GPU_DIMENSION),
             Counterpart(("DCGM_FI_DEV_GPU_UTIL",), exporter="DCGM exporter"),
             accelerator=True,
         ),
         Metric(
             "containerGpuLimits",
             "GPUs",
-            CONTAINER,
+            CONTAINER_DIMENSION,
             Counterpart(("kube_pod_container_resource_limits",), _GPU_RESOURCE),
         ),
         Metric(
             "containerGpuRequests",
             "GPUs",
-            CONTAINER,
+            CONTAINER_DIMENSION,
             Counterpart(("kube_pod_container_resource_requests",), _GPU_RESOURCE),
         ),
         Metric(
             "containerGpumemoryTotalBytes",
             "bytes",
-            (*CONTAINER, *GPU),
+            (*CONTAINER_DIMENSION, *GPU_DIMENSION),
             Counterpart(("DCGM_FI_DEV_FB_USED", "DCGM_FI_DEV_FB_FREE"), scale=MIB, exporter="DCGM exporter"),
             accelerator=True,
         ),
         Metric(
             "containerGpumemoryUsedBytes",
             "bytes",
-            (*CONTAINER, *GPU),
+            (*CONTAINER_DIMENSION, *GPU_DIMENSION),
             Counterpart(("DCGM_FI_DEV_FB_USED",), scale=MIB, exporter="DCGM exporter"),
             accelerator=True,
         ),
         Metric(
             "nodeGpuAllocatable",
             "GPUs",
-            (*CLUSTER, "gpu_vendor"),
+            (*CLUSTER_DIMENSION, "gpu_vendor"),
             Counterpart(("kube_node_status_allocatable",), _GPU_RESOURCE),
         ),
         Metric(
             "nodeGpuCapacity",
             "GPUs",
-            (*CLUSTER, "gpu_vendor"),
+            (*CLUSTER_DIMENSION, "gpu_vendor"),
             Counterpart(("kube_node_status_capacity",), _GPU_RESOURCE),
         ),
     )
@@ -160,11 +160,11 @@ class Series:
             "source": self.source,
             "dimensions": self.dimensions,
             "value": self.value,
-            "time": time_text(self.time),
+            "time": metric_time_text(self.time),
             "average": average,
             "minimum": self.minimum,
             "maximum": self.maximum,
-            "points": [[time_text(start), value] for start, value in self.points],
+            "points": [[metric_time_text(start), value] for start, value in self.points],
         }
 
 
@@ -187,10 +187,10 @@ class Span:
     @property
     def text(self) -> str:
         """For a message."""
-        return f"from {time_text(self.start)} to {time_text(self.end)}"
+        return f"from {metric_time_text(self.start)} to {metric_time_text(self.end)}"
 
 
-MOST_POINTS = 11000
+MOST_SERIES_POINTS = 11000
 _NICE = (60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 _AIMED_POINTS = 60
 
@@ -214,7 +214,7 @@ def span_of(
 
     def moment(name: str, text: str | None) -> datetime.datetime | None:
         try:
-            return parse_time(text) if text else None
+            return parse_metric_time(text) if text else None
         except ValueError:
             problems.append(f"{name}: {text!r} is no time such as 2026-11-22T18:00:00Z.")
             return None
@@ -230,7 +230,7 @@ def span_of(
     first = moment("start", start) or last - datetime.timedelta(seconds=seconds("since", since))
     length = (last - first).total_seconds()
     if not problems and length <= 0:
-        problems.append(f"start ({time_text(first)}) is not before end ({time_text(last)}).")
+        problems.append(f"start ({metric_time_text(first)}) is not before end ({metric_time_text(last)}).")
     step = (
         round(seconds("interval", interval))
         if interval
@@ -238,8 +238,8 @@ def span_of(
     )
     if step < 1:
         problems.append(f"interval: {interval!r} is less than a second.")
-    elif length / step > MOST_POINTS:
-        problems.append(f"interval: {interval} gives {length / step:.0f} points, {MOST_POINTS} are possible.")
+    elif length / step > MOST_SERIES_POINTS:
+        problems.append(f"interval: {interval} gives {length / step:.0f} points, {MOST_SERIES_POINTS} are possible.")
     if problems:
         raise Failure(" ".join(problems))
     return Span(first, last, step, open_end=end is None)
@@ -260,7 +260,7 @@ def duration(text: str) -> float:
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
-def parse_time(text: str) -> datetime.datetime:
+def parse_metric_time(text: str) -> datetime.datetime:
     """Returns a time of ISO 8601 in UTC; Azure writes up to seven digits of a second.
 
     Raises:
@@ -271,12 +271,12 @@ def parse_time(text: str) -> datetime.datetime:
     return (when if when.tzinfo else when.replace(tzinfo=datetime.timezone.utc)).astimezone(datetime.timezone.utc)
 
 
-def time_text(when: datetime.datetime) -> str:
+def metric_time_text(when: datetime.datetime) -> str:
     """Returns a time of UTC as ISO 8601, to the second."""
     return when.astimezone(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def cannot_come(kubernetes_version: str) -> bool:
+def is_unavailable(kubernetes_version: str) -> bool:
     """Says whether a Kubernetes release is one whose kubelet has no accelerator metrics; an unreadable one has none."""
     found = re.match(r"v?(\d+)\.(\d+)", kubernetes_version)
     return found is None or (int(found[1]), int(found[2])) >= ACCELERATOR_METRICS_ENDED

@@ -16,37 +16,40 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import DeadlineExceeded, Failure
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS, CLUSTER_OPTIONS
-from ansible_collections.aks.gpu.plugins.module_utils._azure._client import Answer, ArmClient, if_not_modified
+from ansible_collections.aks.gpu.plugins.module_utils._azure._client import ArmClient, ArmResponse, if_not_modified
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
 from ansible_collections.aks.gpu.plugins.module_utils._azure._operations import (
     ENDED,
-    Look,
+    PollResult,
     operation_failure,
     wait_for_operation,
     wait_until,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._azure._ownership import CREATED_BY_TAG, ownership_tags
 from ansible_collections.aks.gpu.plugins.module_utils._azure._policies import Call, backoff
-from ansible_collections.aks.gpu.plugins.module_utils._azure._session import connect
+from ansible_collections.aks.gpu.plugins.module_utils._azure._session import open_session
 from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import cluster, cluster_path
 from ansible_collections.aks.gpu.plugins.module_utils._monitoring._cluster import (
     ADDON_METHOD,
     METHODS,
-    PROFILE,
+    MONITORING_PROFILE,
     insights_state,
     set_insights,
     set_prometheus,
     uses_own_sign_in,
-    writable,
+    writable_cluster,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._monitoring._data_collection import (
     INSIGHTS_STREAM,
     PROMETHEUS_STREAM,
-    Pipe,
-    Step,
-    Stream,
+    CollectionStep,
+    DataCollection,
+    DataStream,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._monitoring._workspaces import canonical, prometheus_profile
+from ansible_collections.aks.gpu.plugins.module_utils._monitoring._workspaces import (
+    normalized_workspace_id,
+    prometheus_profile,
+)
 
 MONITORING_ARGUMENTS = AZURE_ARGUMENTS.merge(
     ArgumentSpec(
@@ -69,11 +72,11 @@ MONITORING_ARGUMENTS = AZURE_ARGUMENTS.merge(
     )
 )
 
-FIRST_PAUSE = 0.2
+MONITORING_FIRST_PAUSE = 0.2
 
 
 @dataclass(frozen=True)
-class _Store:
+class _WorkspaceType:
     """A kind of workspace.
 
     Attributes:
@@ -95,7 +98,7 @@ class _Store:
     properties: Mapping[str, Any]
 
 
-_LOGS = _Store(
+_LOGS = _WorkspaceType(
     "Log Analytics workspace",
     "Microsoft.OperationalInsights/workspaces",
     "workspaces",
@@ -104,7 +107,7 @@ _LOGS = _Store(
     "4 to 63 letters, digits and hyphens",
     {"sku": {"name": "PerGB2018"}, "retentionInDays": 30},
 )
-_ACCOUNTS = _Store(
+_ACCOUNTS = _WorkspaceType(
     "Azure Monitor workspace",
     "Microsoft.Monitor/accounts",
     "monitor_accounts",
@@ -115,7 +118,7 @@ _ACCOUNTS = _Store(
 )
 
 
-class Refused(Failure):
+class MonitoringRefused(Failure):
     """The options ask for what can't be done."""
 
     def __init__(self, name: str, problems: list[str]) -> None:
@@ -127,7 +130,7 @@ class Refused(Failure):
 
 
 @dataclass
-class _Side:
+class _SourcePlan:
     """One of the two, planned.
 
     Attributes:
@@ -137,7 +140,7 @@ class _Side:
         workspace: ARM id of the workspace in the end.
     """
 
-    steps: list[Step]
+    steps: list[CollectionStep]
     first: bool
     change: Callable[[dict[str, Any]], None] | None
     workspace: str | None
@@ -145,10 +148,10 @@ class _Side:
 
 def plan_monitoring(task: Task) -> Plan:
     """Says what a task of the module ``monitoring`` is going to do. Raises subclasses of ``Failure``."""
-    return _Switch(task).plan()
+    return _MonitoringPlanner(task).plan()
 
 
-class _Switch:
+class _MonitoringPlanner:
     """One task.
 
     Args:
@@ -158,7 +161,7 @@ class _Switch:
     def __init__(self, task: Task) -> None:
         self.task = task
         self.params = params = task.params
-        session = connect(task)
+        session = open_session(task)
         self.client: ArmClient = session.client
         self.subscription_id = session.subscription_id
         self.group: str = params["resource_group"]
@@ -166,11 +169,11 @@ class _Switch:
         self.cluster_id = cluster_path(self.subscription_id, self.group, self.name)
         self.problems: list[str] = []
         self.warnings: list[str] = []
-        self.creating: list[Step] = []
+        self.creating: list[CollectionStep] = []
         self.profile_unknown = False
 
     def plan(self) -> Plan:
-        """Reads, and says what is going to be done; raises ``Refused`` with every problem found."""
+        """Reads, and says what is going to be done; raises ``MonitoringRefused`` with every problem found."""
         self._check_options()
         body = cluster(self.client, self.subscription_id, self.group, self.name)
         self.location = str(body.get("location") or "")
@@ -178,15 +181,15 @@ class _Switch:
         insights, prometheus = self._pipe(INSIGHTS_STREAM), self._pipe(PROMETHEUS_STREAM)
         sides = [self._insights(insights), self._prometheus(prometheus)]
         if self.problems:
-            raise Refused(self.name, self.problems)
-        wanted = writable(body)
+            raise MonitoringRefused(self.name, self.problems)
+        wanted = writable_cluster(body)
         for side in sides:
             if side.change is not None:
                 side.change(wanted["properties"])
-        updating = wanted["properties"] != writable(body)["properties"]
+        updating = wanted["properties"] != writable_cluster(body)["properties"]
         steps = [step for side in sides for step in side.steps]
-        before = _shown(self.properties, insights.workspace, prometheus.workspace)
-        after = _shown(wanted["properties"], sides[0].workspace, sides[1].workspace)
+        before = _monitoring_diff(self.properties, insights.workspace, prometheus.workspace)
+        after = _monitoring_diff(wanted["properties"], sides[0].workspace, sides[1].workspace)
         written = [text for text, _do in [*self.creating, *steps]]
         changed = updating or bool(steps) or bool(self.creating)
         return Plan(
@@ -210,49 +213,53 @@ class _Switch:
             if given and "/" in given and not re.search(f"/providers/{store.type}/[^/]+$", given, re.IGNORECASE):
                 self.problems.append(f"{store.option}: {given!r} is no ARM id of a {store.what}.")
 
-    def _pipe(self, stream: Stream) -> Pipe:
-        return Pipe(self.client, stream, self.cluster_id, self.location).read()
+    def _pipe(self, stream: DataStream) -> DataCollection:
+        return DataCollection(self.client, stream, self.cluster_id, self.location).read()
 
     # --- Container Insights --------------------------------------------------------------------------------------
 
-    def _insights(self, pipe: Pipe) -> _Side:
+    def _insights(self, pipe: DataCollection) -> _SourcePlan:
         state = insights_state(self.properties)
-        current = canonical(state["workspace"]) if state["workspace"] else None
+        current = normalized_workspace_id(state["workspace"]) if state["workspace"] else None
         wanted = self.params["container_insights"]
         if wanted is None:
-            return _Side([], True, None, current)
+            return _SourcePlan([], True, None, current)
         method = self._method(state)
         if not wanted:
             return self._insights_off(pipe, state, method, current)
         workspace, location = self._store(_LOGS, current)
         if workspace is None:
-            return _Side([], True, None, None)
+            return _SourcePlan([], True, None, None)
         same = state["enabled"] and (current or "").lower() == workspace.lower()
         if same and state["method"] == ADDON_METHOD and not uses_own_sign_in(self.properties):
             self.warnings.append(
                 f"Container Insights of cluster {self.name} signs in by the workspace's key, as older add-ons do: it "
                 "is left so. Switched off and on again, it signs in by its managed identity."
             )
-            return _Side([], True, None, workspace)
+            return _SourcePlan([], True, None, workspace)
         steps = pipe.steps_on(workspace, location, current if state["enabled"] else None)
         if same:
-            return _Side(steps, True, None, workspace)
-        return _Side(steps, True, lambda body: set_insights(body, True, workspace, self._chosen(method)), workspace)
+            return _SourcePlan(steps, True, None, workspace)
+        return _SourcePlan(
+            steps, True, lambda body: set_insights(body, True, workspace, self._chosen(method)), workspace
+        )
 
-    def _insights_off(self, pipe: Pipe, state: Mapping[str, Any], method: str, current: str | None) -> _Side:
+    def _insights_off(
+        self, pipe: DataCollection, state: Mapping[str, Any], method: str, current: str | None
+    ) -> _SourcePlan:
         if state["enabled"] and self.params["only_created_by_us"] and not (pipe.is_own or pipe.previous_workspace):
             self.warnings.append(
                 f"Container Insights of cluster {self.name} stays on: aks.gpu did not switch it on, as no data "
                 f"collection rule of the cluster has the tag {CREATED_BY_TAG}. With O(only_created_by_us=false) it is "
                 "switched off."
             )
-            return _Side([], False, None, current)
+            return _SourcePlan([], False, None, current)
         before = pipe.previous_workspace
         steps = pipe.steps_off()
         if state["enabled"] and before:
-            return _Side(steps, False, lambda body: set_insights(body, True, before, method), before)
+            return _SourcePlan(steps, False, lambda body: set_insights(body, True, before, method), before)
         change = (lambda body: set_insights(body, False, None, method)) if state["enabled"] else None
-        return _Side(steps, False, change, current)
+        return _SourcePlan(steps, False, change, current)
 
     def _method(self, state: Mapping[str, Any]) -> str:
         asked = self.params["method"]
@@ -263,7 +270,7 @@ class _Switch:
             )
         if asked != "auto":
             return str(asked)
-        return str(state["method"] or PROFILE)
+        return str(state["method"] or MONITORING_PROFILE)
 
     def _chosen(self, method: str) -> str:
         """Returns the method, or the other one once Azure has said that it doesn't know the profile."""
@@ -271,32 +278,32 @@ class _Switch:
 
     # --- Prometheus ----------------------------------------------------------------------------------------------
 
-    def _prometheus(self, pipe: Pipe) -> _Side:
+    def _prometheus(self, pipe: DataCollection) -> _SourcePlan:
         enabled = bool(prometheus_profile(self.properties).get("enabled"))
         wanted = self.params["prometheus"]
         if wanted is None:
-            return _Side([], True, None, pipe.workspace)
+            return _SourcePlan([], True, None, pipe.workspace)
         if wanted:
             workspace, location = self._store(_ACCOUNTS, pipe.workspace)
             if workspace is None:
-                return _Side([], True, None, None)
+                return _SourcePlan([], True, None, None)
             steps = pipe.steps_on(workspace, location, pipe.workspace if enabled else None)
-            return _Side(steps, True, None if enabled else (lambda body: set_prometheus(body, True)), workspace)
+            return _SourcePlan(steps, True, None if enabled else (lambda body: set_prometheus(body, True)), workspace)
         if enabled and self.params["only_created_by_us"] and not (pipe.is_own or pipe.previous_workspace):
             self.warnings.append(
                 f"Managed Prometheus of cluster {self.name} stays on: aks.gpu did not switch it on, as no data "
                 f"collection rule of the cluster has the tag {CREATED_BY_TAG}. With O(only_created_by_us=false) it is "
                 "switched off."
             )
-            return _Side([], False, None, pipe.workspace)
+            return _SourcePlan([], False, None, pipe.workspace)
         before = pipe.previous_workspace
         change = (lambda body: set_prometheus(body, False)) if enabled and not before else None
         left = None if pipe.is_own else pipe.workspace
-        return _Side(pipe.steps_off(), False, change, before or left)
+        return _SourcePlan(pipe.steps_off(), False, change, before or left)
 
     # --- workspaces ----------------------------------------------------------------------------------------------
 
-    def _store(self, store: _Store, current: str | None) -> tuple[str | None, str]:
+    def _store(self, store: _WorkspaceType, current: str | None) -> tuple[str | None, str]:
         """Returns ARM id and region of the workspace that is asked for, by default the one that is set.
 
         None, after a problem, when there is none and none is to be created.
@@ -307,7 +314,7 @@ class _Switch:
             self.problems.append(f"{store.option} is needed: the cluster has none so far. {there}")
             return None, ""
         group = self.params[f"{store.option}_resource_group"] or self.group
-        wanted = canonical(str(given or current))
+        wanted = normalized_workspace_id(str(given or current))
         if "/" not in wanted:
             wanted = (
                 f"/subscriptions/{quote(self.subscription_id)}/resourceGroups/{quote(group)}"
@@ -315,7 +322,7 @@ class _Switch:
             )
         name = wanted.rpartition("/")[2]
         try:
-            found = self.client.find(wanted, store.api, doing=f"Reading {store.what} {name}")
+            found = self.client.get_or_none(wanted, store.api, activity=f"Reading {store.what} {name}")
         except AzureError as error:
             if error.code == "MissingSubscriptionRegistration":
                 found = None  # where the provider is not registered, as in check mode before it is, nothing can be
@@ -334,13 +341,13 @@ class _Switch:
         body = {"location": self.location, "tags": ownership_tags(None), "properties": dict(store.properties)}
 
         def create() -> None:
-            doing = f"Creating {store.what} {name}"
-            self._wait_for_store(store, wanted, self.client.put(wanted, store.api, body, doing=doing), doing)
+            activity = f"Creating {store.what} {name}"
+            self._wait_for_store(store, wanted, self.client.put(wanted, store.api, body, activity=activity), activity)
 
         self.creating.append((f"{store.what} {name}", create))
         return wanted, self.location
 
-    def _wait_for_store(self, store: _Store, resource_id: str, answer: Answer, doing: str) -> None:
+    def _wait_for_store(self, store: _WorkspaceType, resource_id: str, answer: ArmResponse, activity: str) -> None:
         """Waits until a new workspace is there: a rule can't name one that Azure is still creating.
 
         Azure answers a Log Analytics workspace with 201 and ``Creating``, and starts no operation that could be
@@ -350,29 +357,29 @@ class _Switch:
             store: Which kind.
             resource_id: Its ARM id.
             answer: What its PUT was answered.
-            doing: What was asked for.
+            activity: What was asked for.
 
         Raises:
             OperationFailed: Azure could not create it.
             DeadlineExceeded: The time is up.
         """
 
-        def seen(body: Any) -> Look:
+        def seen(body: Any) -> PollResult:
             if not isinstance(body, Mapping):
-                return Look("not there yet", False)
+                return PollResult("not there yet", False)
             state = str((body.get("properties") or {}).get("provisioningState") or "Succeeded")
-            return Look(state, state.lower() in ENDED, body)
+            return PollResult(state, state.lower() in ENDED, body)
 
         ended = wait_until(
             self.client,
-            lambda: seen(self.client.find(resource_id, store.api, doing=doing)),
-            what=doing,
+            lambda: seen(self.client.get_or_none(resource_id, store.api, activity=activity)),
+            what=activity,
             first=seen(answer.body),
         )
         if ended.state.lower() != "succeeded":
-            raise operation_failure(ended.value, ended.state, doing)
+            raise operation_failure(ended.value, ended.state, activity)
 
-    def _stores_there(self, store: _Store) -> str:
+    def _stores_there(self, store: _WorkspaceType) -> str:
         path = f"/subscriptions/{quote(self.subscription_id)}/providers/{store.type}"
         try:
             found = [str(each.get("id")) for each in self.client.items(path, store.api)]
@@ -383,7 +390,7 @@ class _Switch:
 
     # --- writing -------------------------------------------------------------------------------------------------
 
-    def _apply(self, sides: list[_Side], body: dict[str, Any], updating: bool) -> dict[str, Any]:
+    def _apply(self, sides: list[_SourcePlan], body: dict[str, Any], updating: bool) -> dict[str, Any]:
         for text, do in [*self.creating, *(step for side in sides if side.first for step in side.steps)]:
             self.client.progress(f"{self.name}: {text}")
             do()
@@ -393,20 +400,20 @@ class _Switch:
             self.client.progress(f"{self.name}: {text}")
             do()
         found = cluster(self.client, self.subscription_id, self.group, self.name)
-        return {"monitoring": _shown(found.get("properties") or {}, sides[0].workspace, sides[1].workspace)}
+        return {"monitoring": _monitoring_diff(found.get("properties") or {}, sides[0].workspace, sides[1].workspace)}
 
-    def _update(self, sides: list[_Side], body: dict[str, Any]) -> None:
+    def _update(self, sides: list[_SourcePlan], body: dict[str, Any]) -> None:
         """Writes the cluster as it was read, with what is asked for laid over it; when it came too late, once more."""
         late = 0
         while True:
-            wanted = writable(body)
+            wanted = writable_cluster(body)
             for side in sides:
                 if side.change is not None:
                     side.change(wanted["properties"])
-            if wanted["properties"] == writable(body)["properties"]:
+            if wanted["properties"] == writable_cluster(body)["properties"]:
                 return
             etag = body.get("eTag") or body.get("etag")
-            doing = f"Updating cluster {self.name}"
+            activity = f"Updating cluster {self.name}"
             try:
                 answer = self.client.begin(
                     self.client.aks.managed_clusters.begin_create_or_update,
@@ -414,7 +421,7 @@ class _Switch:
                     self.name,
                     body=wanted,
                     headers=if_not_modified(etag),
-                    call=Call(doing, wait_while_busy=True, planned=True),
+                    call=Call(activity, wait_while_busy=True, planned=True),
                 )
             except AzureError as error:
                 if self._is_unknown_profile(error):
@@ -430,7 +437,7 @@ class _Switch:
                 body = cluster(self.client, self.subscription_id, self.group, self.name)
                 continue
             if self.params["wait"] or any(side.steps and not side.first for side in sides):
-                wait_for_operation(self.client, answer, doing=doing)
+                wait_for_operation(self.client, answer, activity=activity)
             return
 
     def _is_unknown_profile(self, error: AzureError) -> bool:
@@ -449,10 +456,10 @@ class _Switch:
                 hint="Nothing was overwritten. Run again when no other operation on the cluster is in progress.",
             ) from error
         self.client.progress(f"{self.name}: the cluster has changed, planning again: {error.code}")
-        self.client.pause(backoff(times, first=FIRST_PAUSE))
+        self.client.pause(backoff(times, first=MONITORING_FIRST_PAUSE))
 
 
-def _shown(properties: Mapping[str, Any], insights: str | None, prometheus: str | None) -> dict[str, Any]:
+def _monitoring_diff(properties: Mapping[str, Any], insights: str | None, prometheus: str | None) -> dict[str, Any]:
     """Returns the state of monitoring as a module returns it.
 
     Args:
@@ -466,7 +473,7 @@ def _shown(properties: Mapping[str, Any], insights: str | None, prometheus: str 
         "container_insights": {
             "enabled": state["enabled"],
             "method": state["method"],
-            "workspace": canonical(workspace) if workspace else None,
+            "workspace": normalized_workspace_id(workspace) if workspace else None,
         },
         "prometheus": {
             "enabled": bool(prometheus_profile(properties).get("enabled")),

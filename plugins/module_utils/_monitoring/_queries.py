@@ -27,12 +27,11 @@ from ansible_collections.aks.gpu.plugins.module_utils._monitoring._metrics impor
     Metric,
     Series,
     Span,
-    parse_time,
-    time_text,
+    parse_metric_time,
 )
 
 LONGEST_QUERY_SECONDS = 600
-NAMESPACE = "container.azm.ms/gpu"
+METRIC_NAMESPACE = "container.azm.ms/gpu"
 MOST_NAMES_IN_A_QUERY = 40
 """Names of clusters that a query of Prometheus lists; with more it asks for all, for a URL has an end."""
 
@@ -61,7 +60,7 @@ class QueryClient(ServiceClient):
 
 
 @dataclass
-class Asked:
+class QueryParameters:
     """A query that was sent, and how it went.
 
     Attributes:
@@ -131,15 +130,15 @@ def kql(
     """
     tags = ", ".join(f'{column} = tostring(Tags["{tag}"])' for column, tag in _COLUMNS.items())
     columns = ", ".join(_COLUMNS)
-    filters = f"| where Computer in~ ({_texts(nodes)})\n" if nodes else ""
+    filters = f"| where Computer in~ ({_error_texts(nodes)})\n" if nodes else ""
     if containers:
         container = 'tostring(split(ContainerName, "/")[1])'
-        filters += f"| where isempty(ContainerName) or {container} in ({_texts(containers)})\n"
+        filters += f"| where isempty(ContainerName) or {container} in ({_error_texts(containers)})\n"
     return (
-        f"let Wanted = dynamic([{_texts(cluster_ids)}]);\n"
+        f"let Wanted = dynamic([{_error_texts(cluster_ids)}]);\n"
         "InsightsMetrics\n"
         f"| where TimeGenerated between (datetime({_kql_time(span.start)}) .. datetime({_kql_time(span.end)}))\n"
-        f'| where Namespace == "{NAMESPACE}" and Name in ({_texts(metrics)})\n'
+        f'| where Namespace == "{METRIC_NAMESPACE}" and Name in ({_error_texts(metrics)})\n'
         "| extend Tags = todynamic(Tags)\n"
         f"| extend {tags}\n"
         "| where ClusterId in~ (Wanted)\n"
@@ -150,7 +149,7 @@ def kql(
     )
 
 
-def _texts(values: Iterable[str]) -> str:
+def _error_texts(values: Iterable[str]) -> str:
     return ", ".join(json.dumps(value) for value in values)
 
 
@@ -158,7 +157,9 @@ def _kql_time(when: datetime.datetime) -> str:
     return when.astimezone(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def ask_logs(client: QueryClient, customer_id: str, place: str, query: str, span: Span, seconds: int) -> Asked:
+def ask_logs(
+    client: QueryClient, customer_id: str, place: str, query: str, span: Span, seconds: int
+) -> QueryParameters:
     """Asks a Log Analytics workspace.
 
     Args:
@@ -179,7 +180,7 @@ def ask_logs(client: QueryClient, customer_id: str, place: str, query: str, span
         "",
         body=body,
         headers={"Prefer": f"wait={seconds}"},
-        doing=f"Querying workspace {place}",
+        activity=f"Querying workspace {place}",
     ).body
     tables = answer.get("tables") if isinstance(answer, Mapping) else None
     if not tables:
@@ -187,9 +188,9 @@ def ask_logs(client: QueryClient, customer_id: str, place: str, query: str, span
     table = tables[0]
     names = [column["name"] for column in table["columns"]]
     rows = [dict(zip(names, row, strict=True)) for row in table["rows"]]
-    asked = Asked(CONTAINER_INSIGHTS, place, query, len(rows), series=list(_series_of_rows(rows)))
+    asked = QueryParameters(CONTAINER_INSIGHTS, place, query, len(rows), series=list(_series_of_rows(rows)))
     if answer.get("error"):
-        asked.partial = _innermost(answer["error"])
+        asked.partial = _innermost_message(answer["error"])
     return asked
 
 
@@ -203,9 +204,9 @@ def _series_of_rows(rows: Iterable[Mapping[str, Any]]) -> Iterable[Series]:
         if key not in found:
             found[key] = Series(metric, CONTAINER_INSIGHTS, _dimensions(metric, row))
         found[key].add(
-            parse_time(row["Start"]),
+            parse_metric_time(row["Start"]),
             float(row["Average"]),
-            (parse_time(row["TimeGenerated"]), float(row["Val"])),
+            (parse_metric_time(row["TimeGenerated"]), float(row["Val"])),
             float(row["Minimum"]),
             float(row["Maximum"]),
         )
@@ -222,13 +223,13 @@ def _dimensions(metric: Metric, row: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _innermost(error: Any) -> str:
+def _innermost_message(error: Any) -> str:
     """Returns the message that says most: Log Analytics wraps it in several others."""
     if not isinstance(error, Mapping):
         return str(error)
     inner = error.get("innererror") or next(iter(error.get("details") or ()), None)
     if inner:
-        return _innermost(inner)
+        return _innermost_message(inner)
     return str(error.get("message") or error.get("code") or "no reason given")
 
 
@@ -256,7 +257,9 @@ def promql(name: str, counterpart_selector: str, cluster_names: Sequence[str], i
     return f"avg_over_time({name}{{{','.join(matchers)}}}[{interval}s])"
 
 
-def ask_prometheus(client: QueryClient, place: str, query: str, span: Span, seconds: int) -> tuple[Asked, Any]:
+def ask_prometheus(
+    client: QueryClient, place: str, query: str, span: Span, seconds: int
+) -> tuple[QueryParameters, Any]:
     """Asks an Azure Monitor workspace. Returns the query and the series of the answer, as Prometheus has them.
 
     Args:
@@ -280,11 +283,11 @@ def ask_prometheus(client: QueryClient, place: str, query: str, span: Span, seco
         "timeout": f"{seconds}s",
     }
     url = f"{client.base_url}/api/v1/query_range?{urlencode(parameters)}"
-    answer = client.get(url, "", doing=f"Querying workspace {place}").body
+    answer = client.get(url, "", activity=f"Querying workspace {place}").body
     if not isinstance(answer, Mapping) or answer.get("status") != "success":
         raise Failure(f"Querying workspace {place}: the answer holds no result: {str(answer)[:200]}")
     result = (answer.get("data") or {}).get("result") or []
-    asked = Asked(PROMETHEUS, place, query, len(result))
+    asked = QueryParameters(PROMETHEUS, place, query, len(result))
     if answer.get("warnings"):
         asked.partial = "; ".join(map(str, answer["warnings"]))
     return asked, result
@@ -351,13 +354,12 @@ def _dimensions_of_labels(metric: Metric, labels: Mapping[str, str], cluster_id:
 
 
 __all__ = [
-    "Asked",
     "QueryClient",
+    "QueryParameters",
     "ask_logs",
     "ask_prometheus",
     "kql",
     "promql",
     "reason_of",
     "series_of_prometheus",
-    "time_text",
 ]

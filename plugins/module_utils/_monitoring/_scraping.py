@@ -18,12 +18,12 @@ from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._arguments import KUBERNETES_ARGUMENTS
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import require_libraries
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._libraries import require_kubernetes_libraries
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._ownership import CREATED_BY_ANNOTATION
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import CONFIG_MAP
 from ansible_collections.aks.gpu.plugins.module_utils._monitoring._ama_metrics_config import (
-    NAME,
-    NAMESPACE,
+    CONFIG_MAP_NAME,
+    CONFIG_MAP_NAMESPACE,
     is_v2,
     key_of_targets,
     target_value,
@@ -34,7 +34,7 @@ DCGM = "dcgmexporter"
 BEFORE = "aks.gpu/targets-before"
 """Annotation: what the targets had been before this collection set them, as JSON; null: nothing."""
 
-PATH = CONFIG_MAP.path(NAMESPACE)
+PATH = CONFIG_MAP.path(CONFIG_MAP_NAMESPACE)
 FIELD_MANAGER = "aks.gpu"
 ATTEMPTS = 5
 
@@ -54,24 +54,24 @@ def plan_prometheus_scraping(task: Task) -> Plan:
     wrong = [target for target in targets if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", target)]
     if wrong or not targets:
         raise Failure(f"targets: {', '.join(map(repr, wrong)) or 'an empty list'}: names such as {DCGM} are needed.")
-    require_libraries()
+    require_kubernetes_libraries()
     client = Client(access_of(task.params, task.temporary_directory, task.secret, task.execute))
     change = _switched_off if task.params["state"] == "absent" else _switched_on
-    current = _read(client)
+    current = _read_config_map(client)
     wanted = change(current, targets)
     changed = wanted != current
     return Plan(
         changed=changed,
-        result=_result(wanted, targets),
-        apply=(lambda: _write(client, change, targets)) if changed else None,
-        before=_shown(current),
-        after=_shown(wanted),
+        result=_scraping_result(wanted, targets),
+        apply=(lambda: _write_config_map(client, change, targets)) if changed else None,
+        before=_scraping_diff(current),
+        after=_scraping_diff(wanted),
     )
 
 
-def _read(client: Client) -> dict[str, Any] | None:
+def _read_config_map(client: Client) -> dict[str, Any] | None:
     try:
-        return client.get(CONFIG_MAP.path(NAMESPACE, NAME))
+        return client.get(CONFIG_MAP.path(CONFIG_MAP_NAMESPACE, CONFIG_MAP_NAME))
     except KubernetesError as error:
         if error.status == 404:
             return None
@@ -131,16 +131,20 @@ def _switched_off(current: dict[str, Any] | None, targets: list[str]) -> dict[st
 
 
 def _with(current: dict[str, Any] | None, data: dict[str, str], annotations: dict[str, str]) -> dict[str, Any]:
-    body = current or {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME, "namespace": NAMESPACE}}
+    body = current or {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": CONFIG_MAP_NAME, "namespace": CONFIG_MAP_NAMESPACE},
+    }
     return {**body, "metadata": {**body["metadata"], "annotations": annotations}, "data": data}
 
 
-def _write(
+def _write_config_map(
     client: Client, change: Callable[[dict[str, Any] | None, list[str]], dict[str, Any] | None], targets: list[str]
 ) -> dict[str, Any]:
     """Writes what follows from the ConfigMap as it is now; when somebody else was quicker, what follows from theirs."""
     for attempt in range(ATTEMPTS):
-        current = _read(client)
+        current = _read_config_map(client)
         wanted = change(current, targets)
         if wanted == current:
             break
@@ -150,12 +154,12 @@ def _write(
         except KubernetesError as error:
             if error.status not in (404, 409) or attempt == ATTEMPTS - 1:
                 raise
-    return _result(_read(client), targets)
+    return _scraping_result(_read_config_map(client), targets)
 
 
 def _send(client: Client, current: dict[str, Any] | None, wanted: dict[str, Any] | None) -> None:
     query = {"fieldManager": FIELD_MANAGER}
-    path = CONFIG_MAP.path(NAMESPACE, NAME)
+    path = CONFIG_MAP.path(CONFIG_MAP_NAMESPACE, CONFIG_MAP_NAME)
     if wanted is None:
         if current is None:
             return
@@ -169,14 +173,14 @@ def _send(client: Client, current: dict[str, Any] | None, wanted: dict[str, Any]
         client.request("PUT", path, query=query, body=wanted)  # carries the resourceVersion that was read
 
 
-def _shown(current: Mapping[str, Any] | None) -> dict[str, Any]:
+def _scraping_diff(current: Mapping[str, Any] | None) -> dict[str, Any]:
     return {"data": dict(current.get("data") or {})} if current else {}
 
 
-def _result(current: Mapping[str, Any] | None, targets: list[str]) -> dict[str, Any]:
+def _scraping_result(current: Mapping[str, Any] | None, targets: list[str]) -> dict[str, Any]:
     data: dict[str, str] = dict((current or {}).get("data") or {})
     return {
-        "config_map": f"{NAMESPACE}/{NAME}" if current else None,
+        "config_map": f"{CONFIG_MAP_NAMESPACE}/{CONFIG_MAP_NAME}" if current else None,
         "schema": ("v2" if is_v2(data) else "v1") if current else None,
         "key": key_of_targets(data) if current else None,
         "targets": {target: target_value(data, target) == "true" for target in targets},

@@ -55,7 +55,7 @@ def monitored(body: Mapping[str, Any]) -> MonitoredCluster:
     chosen = profile if profile.get("enabled") or not addon.get("enabled") else {}
     workspace = chosen.get("logAnalyticsWorkspaceResourceId") or addon_workspace(addon)
     return MonitoredCluster(
-        id=canonical(str(body.get("id") or "")),
+        id=normalized_workspace_id(str(body.get("id") or "")),
         name=str(body.get("name") or ""),
         kubernetes_version=str(properties.get("currentKubernetesVersion") or properties.get("kubernetesVersion") or ""),
         insights=bool(profile.get("enabled") or addon.get("enabled")),
@@ -64,7 +64,7 @@ def monitored(body: Mapping[str, Any]) -> MonitoredCluster:
     )
 
 
-def canonical(resource_id: str) -> str:
+def normalized_workspace_id(resource_id: str) -> str:
     """Returns an ARM id with the spelling of its fixed parts that ARM documents; AKS returns another."""
     parts = resource_id.split("/")
     return "/".join("resourceGroups" if part.lower() == "resourcegroups" else part for part in parts)
@@ -119,17 +119,19 @@ def find_clusters(client: ArmClient, wanted: Sequence[tuple[str, str, str]]) -> 
             parts = str(body.get("id")).split("/")
             found[subscription, parts[4].lower(), parts[-1].lower()] = monitored(body)
     missing = [
-        f"{name} in {group}" for subscription, group, name in wanted if _key(subscription, group, name) not in found
+        f"{name} in {group}"
+        for subscription, group, name in wanted
+        if _resource_key(subscription, group, name) not in found
     ]
     if missing:
         raise Failure(
             f"There is no cluster {', '.join(sorted(missing)[:20])}{' and others' if len(missing) > 20 else ''}.",
             hint="Check clusters: resource_group and cluster_name of each, and subscription_id.",
         )
-    return list({each.id.lower(): each for each in (found[_key(*place)] for place in wanted)}.values())
+    return list({each.id.lower(): each for each in (found[_resource_key(*place)] for place in wanted)}.values())
 
 
-def _key(subscription: str, group: str, name: str) -> tuple[str, str, str]:
+def _resource_key(subscription: str, group: str, name: str) -> tuple[str, str, str]:
     return subscription.lower(), group.lower(), name.lower()
 
 
@@ -141,7 +143,7 @@ def customer_id(client: ArmClient, workspace_id: str) -> str:
         Failure: It names none.
     """
     name = workspace_id.rpartition("/")[2]
-    body = client.get(workspace_id, "workspaces", doing=f"Reading workspace {name}").body
+    body = client.get(workspace_id, "workspaces", activity=f"Reading workspace {name}").body
     found = ((body or {}).get("properties") or {}).get("customerId")
     if not found:
         raise Failure(f"Reading workspace {name}: the answer names no customerId.")
@@ -156,7 +158,7 @@ def query_endpoint(client: ArmClient, account_id: str) -> str:
         Failure: It names none.
     """
     name = account_id.rpartition("/")[2]
-    body = client.get(account_id, "monitor_accounts", doing=f"Reading Azure Monitor workspace {name}").body
+    body = client.get(account_id, "monitor_accounts", activity=f"Reading Azure Monitor workspace {name}").body
     metrics = ((body or {}).get("properties") or {}).get("metrics") or {}
     if not metrics.get("prometheusQueryEndpoint"):
         raise Failure(f"Reading Azure Monitor workspace {name}: it has no query endpoint.")
@@ -172,7 +174,7 @@ def rules_of(client: ArmClient, cluster_id: str) -> dict[str, str]:
     found = client.items(
         cluster_id + ASSOCIATIONS,
         "data_collection",
-        doing=f"Reading the data collection rules of cluster {cluster_id.rpartition('/')[2]}",
+        activity=f"Reading the data collection rules of cluster {cluster_id.rpartition('/')[2]}",
     )
     return {
         str(each.get("name")): str((each.get("properties") or {}).get("dataCollectionRuleId") or "")
@@ -204,7 +206,7 @@ def accounts_of(client: ArmClient, wanted: Iterable[MonitoredCluster]) -> dict[s
         if subscription.lower() not in listed:
             listed.add(subscription.lower())
             path = f"/subscriptions/{quote(subscription)}/providers/Microsoft.Insights/dataCollectionRules"
-            for rule in client.items(path, "data_collection", doing="Listing the data collection rules"):
+            for rule in client.items(path, "data_collection", activity="Listing the data collection rules"):
                 rules[str(rule.get("id")).lower()] = rule
         accounts: dict[str, str] = {}
         for rule_id in rules_of(client, each.id).values():

@@ -14,10 +14,10 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._arguments import
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
-from ansible_collections.aks.gpu.plugins.module_utils._azure._session import Session, connect
+from ansible_collections.aks.gpu.plugins.module_utils._azure._session import Session, open_session
 from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import permissions, vm_skus, vm_usages
-from ansible_collections.aks.gpu.plugins.module_utils._azure._vm_sizes import facts
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._preflight import (
+from ansible_collections.aks.gpu.plugins.module_utils._azure._vm_sizes import vm_size_facts
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._azure_checks import (
     NEEDED_ACTIONS,
     LiveSize,
     Quota,
@@ -46,7 +46,7 @@ def sizes_of_region(session: Session, location: str) -> list[dict[str, Any]] | N
             lambda: [_needed(sku) for sku in vm_skus(session.client, session.subscription_id, location)]
         )
 
-    found: list[dict[str, Any]] | None = session.once(f"sizes {location}", ask)
+    found: list[dict[str, Any]] | None = session.cached(f"sizes {location}", ask)
     return found
 
 
@@ -56,7 +56,7 @@ def usages_of_region(session: Session, location: str) -> list[dict[str, Any]] | 
     def ask() -> Any:
         return unless_forbidden(lambda: vm_usages(session.client, session.subscription_id, location))
 
-    found: list[dict[str, Any]] | None = session.once(f"usages {location}", ask)
+    found: list[dict[str, Any]] | None = session.cached(f"usages {location}", ask)
     return found
 
 
@@ -71,7 +71,7 @@ def actions_on_cluster(session: Session, cluster_id: str) -> Any:
     def ask(scope: str) -> Any:
         return unless_forbidden(lambda: permissions(session.client, scope))
 
-    found = session.once(f"permissions {group.lower()}", lambda: ask(group))
+    found = session.cached(f"permissions {group.lower()}", lambda: ask(group))
     if found is not None and all(permitted(action, found) for action in NEEDED_ACTIONS):
         return found
     return ask(cluster_id)
@@ -192,7 +192,7 @@ VM_SIZE_INFO_ARGUMENTS = AZURE_ARGUMENTS.merge(
 
 def plan_vm_size_info(task: Task) -> Plan:
     """Lists the GPU sizes of a region, or the sizes that are named. Raises ``AzureError`` and others of sign-in."""
-    session = connect(task)
+    session = open_session(task)
     location = task.params["location"].replace(" ", "").lower()
     skus = vm_skus(session.client, session.subscription_id, location)
     usages = vm_usages(session.client, session.subscription_id, location)
@@ -217,7 +217,7 @@ def size_info(sku: Mapping[str, Any], location: str, usages: Sequence[Mapping[st
     """
     offered = "resourceType" in sku
     size = size_of(sku, location)
-    known = facts(size.name)
+    known = vm_size_facts(size.name)
     memory = capabilities_of(sku).get("MemoryGB")
     family = quota_of(size.family, usages)
     region = quota_of(REGIONAL, usages)

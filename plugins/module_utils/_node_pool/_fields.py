@@ -191,7 +191,7 @@ AUTOSCALER: Option = ("enable_auto_scaling",)
 VERSION: Option = ("orchestrator_version",)
 POWER: Option = ("power_state",)
 
-STOPPED = "Stopped"
+STOPPED_STATE = "Stopped"
 
 SCALE_SETS = "VirtualMachineScaleSets"
 """The type of the pools that this collection manages. Those of type ``VirtualMachines`` keep sizes and counts elsewhere
@@ -248,22 +248,22 @@ def option_values(params: Mapping[str, Any]) -> Values:
         for part in field.option:
             value = value.get(part) if isinstance(value, Mapping) else None
         if value is not None:
-            values[field.option] = canonical(field, value)
+            values[field.option] = normalized(field, value)
     return values
 
 
-def canonical(field: Field, value: Any) -> Any:
+def normalized(field: Field, value: Any) -> Any:
     """Returns a value in the spelling and the type that ARM expects; what can't be put so is returned as it is."""
     if field.choices:
         return next((choice for choice in field.choices if choice.lower() == str(value).lower()), value)
     if field.kind in (Kind.LABELS, Kind.TAGS) and isinstance(value, Mapping):
-        return {str(key): _plain(text) for key, text in value.items()}
+        return {str(key): _plain_value(text) for key, text in value.items()}
     if field.kind in (Kind.ZONES, Kind.TAINTS) and isinstance(value, Iterable) and not isinstance(value, str):
         return list(dict.fromkeys(str(item).strip() for item in value))
     return str(value) if field.type == "raw" else value
 
 
-def _plain(value: Any) -> str:
+def _plain_value(value: Any) -> str:
     """The text of a label: YAML's true is ``true``, its null is the empty text."""
     if value is None:
         return ""
@@ -278,7 +278,7 @@ def properties_of(pool: Mapping[str, Any] | None) -> dict[str, Any]:
     return dict((pool or {}).get("properties") or {})
 
 
-def observed(field: Field, properties: Mapping[str, Any]) -> Any:
+def current_value(field: Field, properties: Mapping[str, Any]) -> Any:
     """Returns what a pool says of a field: its value, or what it means that there is none."""
     if field.kind is Kind.VERSION:
         return properties.get("currentOrchestratorVersion") or properties.get("orchestratorVersion")
@@ -290,11 +290,11 @@ def observed(field: Field, properties: Mapping[str, Any]) -> Any:
 
 def compared(field: Field, properties: Mapping[str, Any]) -> Any:
     """Returns what a pool says of a field, or what AKS takes where the pool says nothing."""
-    value = observed(field, properties)
+    value = current_value(field, properties)
     return field.default if value is None else value
 
 
-def owned(field: Field, value: Any) -> Any:
+def user_owned_part(field: Field, value: Any) -> Any:
     """Returns the part of a value that a user may own: without what AKS adds by itself."""
     if field.kind is Kind.TAINTS:
         return [taint for taint in value or [] if not taint.startswith(AKS_PREFIX)]
@@ -305,9 +305,9 @@ def owned(field: Field, value: Any) -> Any:
     return value
 
 
-def same(field: Field, current: Any, desired: Any) -> bool:
+def values_equal(field: Field, current: Any, desired: Any) -> bool:
     """Compares two values of a field as AKS would."""
-    current, desired = owned(field, current), owned(field, desired)
+    current, desired = user_owned_part(field, current), user_owned_part(field, desired)
     if current is None or desired is None:
         return current is None and desired is None
     if field.kind is Kind.TEXT:
@@ -319,7 +319,7 @@ def same(field: Field, current: Any, desired: Any) -> bool:
     if field.kind is Kind.PRICE:
         return abs(float(current) - float(desired)) < PRICE_TOLERANCE
     if field.kind is Kind.TAINTS:
-        return {_taint(item) for item in current} == {_taint(item) for item in desired}
+        return {_normalized_taint(item) for item in current} == {_normalized_taint(item) for item in desired}
     if field.kind is Kind.TAGS:
         return {key.lower(): text for key, text in current.items()} == {
             key.lower(): text for key, text in desired.items()
@@ -340,14 +340,14 @@ def _is_version(current: str, desired: str) -> bool:
     return patches and int(now[2]) > int(wanted[2])
 
 
-def _taint(text: str) -> str:
+def _normalized_taint(text: str) -> str:
     """A taint without a value may be written with or without the equals sign."""
     return text.replace("=:", ":")
 
 
 def overlay(field: Field, properties: dict[str, Any], desired: Any) -> None:
     """Puts a value into the properties of a request, next to what AKS added to the same field by itself."""
-    current = observed(field, properties)
+    current = current_value(field, properties)
     if field.kind is Kind.TAINTS:
         desired = [taint for taint in current if taint.startswith(AKS_PREFIX) and taint not in desired] + list(desired)
     elif field.kind is Kind.LABELS:
@@ -355,7 +355,7 @@ def overlay(field: Field, properties: dict[str, Any], desired: Any) -> None:
     elif field.kind is Kind.TAGS:
         desired = {
             **{key: text for key, text in current.items() if key.lower() in OWNERSHIP_TAGS},
-            **owned(field, desired),
+            **user_owned_part(field, desired),
         }
     level = properties
     for part in field.path[:-1]:
@@ -374,7 +374,7 @@ def unmanaged_type(pool: Mapping[str, Any]) -> str | None:
     return None if str(kind).lower() == SCALE_SETS.lower() else str(kind)
 
 
-def writable(pool: Mapping[str, Any] | None) -> dict[str, Any]:
+def writable_properties(pool: Mapping[str, Any] | None) -> dict[str, Any]:
     """Returns the body of a PUT that changes nothing: what GET returned, without what only AKS may say.
 
     Fields that this collection does not know survive.
@@ -407,7 +407,7 @@ def _snaked(value: Any, path: tuple[str, ...]) -> Any:
     return deepcopy(value)
 
 
-def flat(pool: Mapping[str, Any]) -> dict[str, Any]:
+def to_result(pool: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a pool as a module returns it: one level of snake_case keys, every option among them.
 
     Fields that this collection does not know are returned as well.
@@ -419,7 +419,7 @@ def flat(pool: Mapping[str, Any]) -> dict[str, Any]:
     result["etag"] = result.pop("e_tag", None) or pool.get("eTag") or pool.get("etag")
     for field in FIELDS:
         if len(field.option) == 1 and field.kind is not Kind.VERSION:
-            result[field.option[0]] = observed(field, properties)
+            result[field.option[0]] = current_value(field, properties)
     result["id"] = pool.get("id")
     result["name"] = pool.get("name")
     return result

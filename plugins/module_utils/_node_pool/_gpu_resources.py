@@ -13,14 +13,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ansible_collections.aks.gpu.plugins.module_utils._azure._vm_sizes import facts
+from ansible_collections.aks.gpu.plugins.module_utils._azure._vm_sizes import vm_size_facts
 
-GPU = "nvidia.com/gpu"
+GPU_RESOURCE = "nvidia.com/gpu"
 
 INSTANCES = {"MIG1g": 7, "MIG2g": 3, "MIG3g": 2, "MIG4g": 1, "MIG7g": 1}
 """Instances of a GPU by AKS's name of the profile; alike for every GPU that AKS splits."""
 
-_MEMORY: tuple[tuple[str, dict[str, int]], ...] = (
+_PROFILE_MEMORY: tuple[tuple[str, dict[str, int]], ...] = (
     (r"nd\d+asr_v4", {"MIG1g": 5, "MIG2g": 10, "MIG3g": 20, "MIG4g": 20, "MIG7g": 40}),
     (
         r"nc\d+ads_a100_v4|nd\d+amsr_a100_v4|nd\d+isrf?_h100_v5",
@@ -37,7 +37,7 @@ class UnknownProfile(ValueError):
 
 
 @dataclass(frozen=True)
-class Offer:
+class GpuResource:
     """What each node offers.
 
     Attributes:
@@ -49,15 +49,15 @@ class Offer:
     per_node: int | None
 
 
-def offer(
+def gpu_resource(
     vm_size: str,
     *,
     gpu_instance_profile: str | None = None,
     mig_strategy: str = "none",
     replicas: int = 1,
-    sharing_resource: str = GPU,
+    sharing_resource: str = GPU_RESOURCE,
     rename: bool = False,
-) -> Offer:
+) -> GpuResource:
     """Returns what a node with NVIDIA's device plugin offers.
 
     Args:
@@ -71,7 +71,7 @@ def offer(
     Raises:
         UnknownProfile: The strategy is ``mixed``, and the name of the instances is not known.
     """
-    name, count = GPU, facts(vm_size).gpus
+    name, count = GPU_RESOURCE, vm_size_facts(vm_size).gpus
     if gpu_instance_profile and mig_strategy != "none":
         instances = INSTANCES.get(gpu_instance_profile)
         count = count * instances if count and instances else None
@@ -79,12 +79,12 @@ def offer(
             name = f"nvidia.com/mig-{_profile(vm_size, gpu_instance_profile)}"
     if replicas > 1 and name == sharing_resource:
         name, count = name + (".shared" if rename else ""), count * replicas if count else None
-    return Offer(name, count)
+    return GpuResource(name, count)
 
 
 def _profile(vm_size: str, profile: str) -> str:
     short = vm_size.lower().removeprefix("standard_")
-    for pattern, memory in _MEMORY:
+    for pattern, memory in _PROFILE_MEMORY:
         if re.fullmatch(pattern, short) and profile in memory:
             return f"{profile.removeprefix('MIG')}.{memory[profile]}gb"
     raise UnknownProfile(f"What the MIG instances of {vm_size} with {profile} are called is not known here.")

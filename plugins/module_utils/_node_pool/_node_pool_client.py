@@ -13,11 +13,11 @@ from typing import Any
 from urllib.parse import quote
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
-from ansible_collections.aks.gpu.plugins.module_utils._azure._client import IF_MISSING, Answer, if_not_modified
-from ansible_collections.aks.gpu.plugins.module_utils._azure._cluster_cache import Glimpse, Shown, etag_of
+from ansible_collections.aks.gpu.plugins.module_utils._azure._client import IF_MISSING, ArmResponse, if_not_modified
+from ansible_collections.aks.gpu.plugins.module_utils._azure._cluster_cache import CachedResource, CacheHit, etag_of
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError, codes_of, error_fields, hint_of
 from ansible_collections.aks.gpu.plugins.module_utils._azure._operations import (
-    Look,
+    PollResult,
     wait_for_operation,
     wait_until,
 )
@@ -72,7 +72,7 @@ def failure_of(pool: Pool, name: str) -> NodePoolFailed:
     return NodePoolFailed(text, hint=f"{advice} {remedy}" if advice else remedy, code=code, state=state)
 
 
-class NodePoolAccess:
+class NodePoolClient:
     """One node pool of one cluster.
 
     Args:
@@ -94,9 +94,9 @@ class NodePoolAccess:
         self._place = (resource_group, cluster_name, name)
         self.what = f"node pool {name}"
 
-    def sibling(self, name: str) -> NodePoolAccess:
+    def sibling(self, name: str) -> NodePoolClient:
         """Returns another pool of the same cluster."""
-        return NodePoolAccess(self.session, self.resource_group, self.cluster_name, name)
+        return NodePoolClient(self.session, self.resource_group, self.cluster_name, name)
 
     @property
     def _pools(self) -> Any:
@@ -112,10 +112,10 @@ class NodePoolAccess:
 
     def read(self) -> Pool | None:
         """Returns the pool, or None when there is none. Raises ``AzureError``."""
-        found: Pool | None = self.client.find_by(self._pools.get, *self._place, doing=f"Reading {self.what}")
+        found: Pool | None = self.client.find_by(self._pools.get, *self._place, activity=f"Reading {self.what}")
         return found
 
-    def look(self) -> Pool | None:
+    def get_cached(self) -> Pool | None:
         """Returns the pool as the run's snapshot shows it (a ``Glimpse``), else as ``read`` does."""
         shown = self._shown(self.session.since)
         return self.read() if shown is None else shown.pool
@@ -125,15 +125,17 @@ class NodePoolAccess:
         shown = self._shown(time.monotonic() - age)
         return self.read() if shown is None else shown.pool
 
-    def _shown(self, since: float | None) -> Shown | None:
+    def _shown(self, since: float | None) -> CacheHit | None:
         snapshot = self.session.snapshot
         return None if snapshot is None or since is None else snapshot.pool(self.cluster_id, self.name, since)
 
     def _writing(self, *stale: str | None) -> contextlib.AbstractContextManager[None]:
         snapshot = self.session.snapshot
-        return contextlib.nullcontext() if snapshot is None else snapshot.writing(self.cluster_id, self.name, stale)
+        return (
+            contextlib.nullcontext() if snapshot is None else snapshot.invalidating(self.cluster_id, self.name, stale)
+        )
 
-    def create(self, body: Mapping[str, Any], headers: Mapping[str, str], *, guarded: bool = True) -> Answer:
+    def create(self, body: Mapping[str, Any], headers: Mapping[str, str], *, guarded: bool = True) -> ArmResponse:
         """Starts to create the pool. Raises ``AzureError``.
 
         Args:
@@ -151,7 +153,7 @@ class NodePoolAccess:
                 call=Call(f"Creating {self.what}", wait_while_busy=True, planned=True),
             )
 
-    def update(self, body: Mapping[str, Any], current: Pool) -> Answer:
+    def update(self, body: Mapping[str, Any], current: Pool) -> ArmResponse:
         """Starts to update the pool, unless it has changed since it was read (412). Raises ``AzureError``."""
         etag = etag_of(current)
         with self._writing(*([etag] if etag else ())):
@@ -163,7 +165,7 @@ class NodePoolAccess:
                 call=Call(f"Updating {self.what}", wait_while_busy=True, planned=True),
             )
 
-    def delete(self, ignore_pod_disruption_budget: bool) -> Answer:
+    def delete(self, ignore_pod_disruption_budget: bool) -> ArmResponse:
         """Starts to drain and delete the pool. Raises ``AzureError``."""
         with self._writing():
             return self.client.begin(
@@ -180,26 +182,26 @@ class NodePoolAccess:
             AzureError: Azure refused.
             DeadlineExceeded: The time is up.
         """
-        doing = f"Aborting the operation on {self.what}"
+        activity = f"Aborting the operation on {self.what}"
         try:
             with self._writing():
                 answer = self.client.begin(
                     self._pools.begin_abort_latest_operation,
                     *self._place,
-                    call=Call(doing, repeatable=False, wait_while_busy=True),
+                    call=Call(activity, repeatable=False, wait_while_busy=True),
                 )
         except AzureError as error:
             idle = error.status in (400, 409) and error.code in ("OperationNotAllowed", "NoOperationInProgress")
             if (idle and not error.busy) or error.status == 404:  # a deletion that was under way may end just then
                 return
             raise
-        self.finish(answer, doing)
+        self.wait_for_operation(answer, activity)
 
-    def finish(self, answer: Answer, doing: str) -> None:
+    def wait_for_operation(self, answer: ArmResponse, activity: str) -> None:
         """Waits for the operation that a request has started. Raises ``OperationFailed``, ``DeadlineExceeded``."""
-        wait_for_operation(self.client, answer, doing=doing)
+        wait_for_operation(self.client, answer, activity=activity)
 
-    def settle(self, pool: Pool | None = None) -> Pool | None:
+    def wait_until_settled(self, pool: Pool | None = None) -> Pool | None:
         """Waits until no operation is under way, whoever started it, and returns the pool, or None when it is gone.
 
         Args:
@@ -209,10 +211,10 @@ class NodePoolAccess:
             DeadlineExceeded: The time is up.
         """
 
-        def look(found: Pool | None) -> Look:
-            return Look("gone", True) if found is None else Look(state_of(found), is_settled(found), found)
+        def look(found: Pool | None) -> PollResult:
+            return PollResult("gone", True) if found is None else PollResult(state_of(found), is_settled(found), found)
 
-        shared = isinstance(pool, Glimpse)
+        shared = isinstance(pool, CachedResource)
         ended: Pool | None = wait_until(
             self.client,
             lambda: look(self._look_again(SHARED_INTERVAL / 2) if shared else self.read()),

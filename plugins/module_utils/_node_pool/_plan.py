@@ -19,21 +19,21 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import 
     MAX_COUNT,
     MIN_COUNT,
     POWER,
-    STOPPED,
+    STOPPED_STATE,
     VERSION,
     Field,
     Option,
     Owner,
     Values,
-    canonical,
     compared,
-    observed,
+    current_value,
+    normalized,
     overlay,
-    owned,
     properties_of,
-    same,
     unmanaged_type,
-    writable,
+    user_owned_part,
+    values_equal,
+    writable_properties,
 )
 
 Pool = Mapping[str, Any]
@@ -41,7 +41,7 @@ Pool = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Step:
+class PoolStep:
     """One PUT.
 
     Attributes:
@@ -67,14 +67,14 @@ class PoolPlan:
     """
 
     action: Literal["create", "update", "delete", "nothing", "refuse"]
-    steps: tuple[Step, ...] = ()
+    steps: tuple[PoolStep, ...] = ()
     before: dict[str, Any] = field(default_factory=dict)
     after: dict[str, Any] = field(default_factory=dict)
     predicted: Pool | None = None
     problems: tuple[str, ...] = ()
 
 
-def plan(current: Pool | None, desired: Values | None, run: str | None = None) -> PoolPlan:
+def plan_pool(current: Pool | None, desired: Values | None, run: str | None = None) -> PoolPlan:
     """Says how to get from one state to the other.
 
     Args:
@@ -85,7 +85,7 @@ def plan(current: Pool | None, desired: Values | None, run: str | None = None) -
     if desired is None:
         if current is None:
             return PoolPlan("nothing")
-        return PoolPlan("delete", before=_shown(current, tuple(BY_OPTION)))
+        return PoolPlan("delete", before=_pool_diff(current, tuple(BY_OPTION)))
     if current is None:
         return _creation(desired, run)
     return _update(current, desired)
@@ -97,7 +97,7 @@ def resulting(current: Pool | None, desired: Values) -> Values:
     if current is not None:
         properties = properties_of(current)
         for option, row in BY_OPTION.items():
-            value = observed(row, properties)
+            value = current_value(row, properties)
             if value is not None:
                 values[option] = value
     values.update(desired)
@@ -119,11 +119,11 @@ def conflicts(base: Pool, now: Pool, desired: Values) -> tuple[str, ...]:
     told, found = properties_of(base), properties_of(now)
     owned_now = [row for row in _changed_rows(base, desired) if _is_owned(row, found, desired)]
     return tuple(
-        f"{row.name} was {_text(observed(row, told))}, is now {_text(observed(row, found))}, "
-        f"and shall become {_text(desired[row.option])}"
+        f"{row.name} was {_value_text(current_value(row, told))}, is now {_value_text(current_value(row, found))}, "
+        f"and shall become {_value_text(desired[row.option])}"
         for row in owned_now
-        if not same(row, compared(row, told), compared(row, found))
-        and not same(row, compared(row, found), desired[row.option])
+        if not values_equal(row, compared(row, told), compared(row, found))
+        and not values_equal(row, compared(row, found), desired[row.option])
     )
 
 
@@ -132,9 +132,9 @@ def upgraded_beyond(current: Pool, desired: Values) -> str | None:
 
     AKS upgrades by itself to newer patch releases, and doesn't go back: that is no difference, but worth a warning.
     """
-    version = observed(BY_OPTION[VERSION], properties_of(current))
+    version = current_value(BY_OPTION[VERSION], properties_of(current))
     wanted = str(desired.get(VERSION) or "").lstrip("v")
-    if not wanted or not version or not same(BY_OPTION[VERSION], version, wanted):
+    if not wanted or not version or not values_equal(BY_OPTION[VERSION], version, wanted):
         return None
     return None if str(version).split(".")[: len(wanted.split("."))] == wanted.split(".") else str(version)
 
@@ -143,16 +143,16 @@ def _creation(desired: Values, run: str | None) -> PoolPlan:
     values = dict(desired)
     # AKS wants a count in any case; its documented default is 1.
     values.setdefault(COUNT, values.get(MIN_COUNT, 1) if values.get(AUTOSCALER) else 1)
-    stop = values.pop(POWER, None) == STOPPED
+    stop = values.pop(POWER, None) == STOPPED_STATE
     body: dict[str, Any] = {"properties": {"tags": ownership_tags(run)}}
     for option, value in values.items():
         if value is not None:
             overlay(BY_OPTION[option], body["properties"], value)
-    steps = [Step(body, tuple(values))]
+    steps = [PoolStep(body, tuple(values))]
     if stop:
-        steps.append(_overlaid(body, {POWER: STOPPED}))
+        steps.append(_overlaid_body(body, {POWER: STOPPED_STATE}))
     predicted = _with_power(deepcopy(steps[-1].body), {})
-    return PoolPlan("create", tuple(steps), {}, _shown(predicted, tuple(desired)), _settled(predicted))
+    return PoolPlan("create", tuple(steps), {}, _pool_diff(predicted, tuple(desired)), _settled(predicted))
 
 
 def _update(current: Pool, desired: Values) -> PoolPlan:
@@ -161,14 +161,16 @@ def _update(current: Pool, desired: Values) -> PoolPlan:
     if foreign is not None:
         return PoolPlan("refuse", predicted=current, problems=(_unmanaged_problem(foreign),))
     rows = _changed_rows(current, desired)
-    before = _shown(current, tuple(option for option in desired if _is_owned(BY_OPTION[option], properties, desired)))
+    before = _pool_diff(
+        current, tuple(option for option in desired if _is_owned(BY_OPTION[option], properties, desired))
+    )
     if not rows:
         return PoolPlan("nothing", before=before, after=before, predicted=current)
 
     problems = [
-        f"{row.name} can't be changed on a node pool that exists: it is {_text(observed(row, properties))}, "
-        f"{_text(desired[row.option])} was asked for. Leave the option out, or give the pool another name and add "
-        "O(replaces) with the name it has now."
+        f"{row.name} can't be changed on a node pool that exists: it is {_value_text(current_value(row, properties))}, "
+        f"{_value_text(desired[row.option])} was asked for. Leave the option out, or give the pool another name and "
+        "add O(replaces) with the name it has now."
         for row in rows
         if row.immutable and not row.exempt(properties, desired[row.option])
     ]
@@ -183,10 +185,10 @@ def _update(current: Pool, desired: Values) -> PoolPlan:
     if problems:
         return PoolPlan("refuse", before=before, after=before, predicted=current, problems=tuple(problems))
 
-    steps: list[Step] = []
-    body = writable(current)
+    steps: list[PoolStep] = []
+    body = writable_properties(current)
     for options in _groups([row.option for row in rows], stopped):
-        step = _overlaid(body, {option: desired[option] for option in options})
+        step = _overlaid_body(body, {option: desired[option] for option in options})
         body = step.body
         steps.append(step)
     predicted = _with_power({**current, "properties": {**properties, **body["properties"]}}, desired)
@@ -196,7 +198,7 @@ def _update(current: Pool, desired: Values) -> PoolPlan:
     if VERSION in {row.option for row in rows}:
         predicted["properties"]["currentOrchestratorVersion"] = desired[VERSION]
     changed = {row.option for row in rows}
-    after = _merged(before, _shown(predicted, tuple(changed)))
+    after = _merged_body(before, _pool_diff(predicted, tuple(changed)))
     return PoolPlan("update", tuple(steps), before, after, _settled(predicted))
 
 
@@ -208,7 +210,7 @@ def _unmanaged_problem(kind: str) -> str:
 
 
 def _is_stopped(properties: Mapping[str, Any]) -> bool:
-    return bool(observed(BY_OPTION[POWER], properties) == STOPPED)
+    return bool(current_value(BY_OPTION[POWER], properties) == STOPPED_STATE)
 
 
 def _with_power(pool: dict[str, Any], desired: Values) -> dict[str, Any]:
@@ -241,7 +243,7 @@ def _groups(options: list[Option], stopped: bool) -> list[list[Option]]:
     return [group for group in groups if group]
 
 
-def _overlaid(body: Mapping[str, Any], values: Values) -> Step:
+def _overlaid_body(body: Mapping[str, Any], values: Values) -> PoolStep:
     """Returns the PUT that sets some options on top of a body; fields that depend on each other move together."""
     overlaid = deepcopy(dict(body))
     properties = overlaid["properties"]
@@ -250,7 +252,7 @@ def _overlaid(body: Mapping[str, Any], values: Values) -> Step:
     if values.get(AUTOSCALER) is False:
         properties.pop("minCount", None)
         properties.pop("maxCount", None)
-    return Step(overlaid, tuple(values))
+    return PoolStep(overlaid, tuple(values))
 
 
 def _is_owned(row: Field, properties: Mapping[str, Any], desired: Values) -> bool:
@@ -261,7 +263,7 @@ def _is_owned(row: Field, properties: Mapping[str, Any], desired: Values) -> boo
         return False
     autoscaled = desired.get(AUTOSCALER)
     if autoscaled is None:
-        autoscaled = observed(BY_OPTION[AUTOSCALER], properties)
+        autoscaled = current_value(BY_OPTION[AUTOSCALER], properties)
     return bool(autoscaled) is (row.owner is Owner.LIMITS)
 
 
@@ -271,31 +273,31 @@ def _changed_rows(current: Pool, desired: Values) -> list[Field]:
         BY_OPTION[option]
         for option, value in desired.items()
         if _is_owned(BY_OPTION[option], properties, desired)
-        and not same(BY_OPTION[option], compared(BY_OPTION[option], properties), value)
+        and not values_equal(BY_OPTION[option], compared(BY_OPTION[option], properties), value)
     ]
 
 
-def _shown(pool: Pool, options: Iterable[Option]) -> dict[str, Any]:
+def _pool_diff(pool: Pool, options: Iterable[Option]) -> dict[str, Any]:
     """Returns options of a pool as they are shown in a diff: nested as the options are, without what is AKS's own."""
     properties = properties_of(pool)
     shown: dict[str, Any] = {}
     for option in options:
-        value = owned(BY_OPTION[option], observed(BY_OPTION[option], properties))
+        value = user_owned_part(BY_OPTION[option], current_value(BY_OPTION[option], properties))
         if value is None:
             continue
         level = shown
         for part in option[:-1]:
             level = level.setdefault(part, {})
-        level[option[-1]] = canonical(BY_OPTION[option], value)
+        level[option[-1]] = normalized(BY_OPTION[option], value)
     return shown
 
 
-def _merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+def _merged_body(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a nested map with the values of another one put over it; labels and tags are replaced whole."""
     merged = dict(base)
     for key, value in more.items():
         nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping) and (key,) not in BY_OPTION
-        merged[key] = _merged(merged[key], value) if nested else value
+        merged[key] = _merged_body(merged[key], value) if nested else value
     return merged
 
 
@@ -304,5 +306,5 @@ def _settled(pool: Pool) -> Pool:
     return {**pool, "properties": {**properties_of(pool), "provisioningState": "Succeeded"}}
 
 
-def _text(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return "unset" if value is None else repr(value)

@@ -16,27 +16,31 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import De
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Plan, Task
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._runs import (
     RUN_ARGUMENTS,
-    limit_of_task,
     run_of_task,
-    why_kept,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._values import misread_texts, without_unset
 from ansible_collections.aks.gpu.plugins.module_utils._azure._arguments import AZURE_ARGUMENTS, CLUSTER_OPTIONS
-from ansible_collections.aks.gpu.plugins.module_utils._azure._client import Answer
-from ansible_collections.aks.gpu.plugins.module_utils._azure._cluster_cache import Glimpse
+from ansible_collections.aks.gpu.plugins.module_utils._azure._client import ArmResponse
+from ansible_collections.aks.gpu.plugins.module_utils._azure._cluster_cache import CachedResource
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
 from ansible_collections.aks.gpu.plugins.module_utils._azure._ownership import (
-    CREATED_BY_TAG,
-    creating_run,
     is_created_by_us,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._azure._policies import BUSY_FIRST_DELAY, backoff
-from ansible_collections.aks.gpu.plugins.module_utils._azure._session import connect
+from ansible_collections.aks.gpu.plugins.module_utils._azure._session import open_session
 from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import (
     AKS_NAMESPACE,
     feature_state,
     permissions,
     vnet_subnet,
+)
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._absent import plan_absent
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._azure_checks import (
+    AzureEnvironment,
+    LiveSize,
+    Subnet,
+    environment_problems,
+    size_problems,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._compute_skus import (
     actions_on_cluster,
@@ -51,44 +55,36 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._compute_skus i
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import (
     VERSION,
     Values,
-    flat,
     option_spec,
     option_values,
-    properties_of,
+    to_result,
     unmanaged_type,
-    writable,
+    writable_properties,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._node_pool_client import (
     BROKEN,
     DELETING,
-    NodePoolAccess,
+    NodePoolClient,
     failure_of,
     is_settled,
     state_of,
 )
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._options import PRIORITY, SUBNET, VM_SIZE
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._plan import (
     Pool,
     PoolPlan,
-    Step,
+    PoolStep,
     conflicts,
-    plan,
+    plan_pool,
     resulting,
     upgraded_beyond,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._preflight import (
-    PRIORITY,
-    SUBNET,
-    VM_SIZE,
-    LiveSize,
-    Subnet,
-    Surroundings,
     creation_problems,
     name_problems,
     option_problems,
     retirement_problems,
-    size_problems,
     stack_problems,
-    surroundings_problems,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._stacks import STACKS, Stack, stack_of
 
@@ -121,7 +117,7 @@ NODE_POOL_ARGUMENTS = AZURE_ARGUMENTS.merge(
 RETURNED = ("return_details", "return_node_pools")
 """The options that say what is returned."""
 
-SETTINGS: dict[str, dict[str, Any]] = {
+SETTINGS_OPTION: dict[str, dict[str, Any]] = {
     name: rule
     for name, rule in NODE_POOL_ARGUMENTS.options.items()
     if name not in {*AZURE_ARGUMENTS.options, *CLUSTER_OPTIONS, "name", "settings", *RETURNED}
@@ -137,17 +133,17 @@ TELLING = (
 )
 """What is returned besides, of a settled pool where it says something: ``wait_for_gpus`` and ``evidence`` read it."""
 
-LISTS = frozenset(name for name, rule in SETTINGS.items() if rule["type"] == "list")
+LISTS = frozenset(name for name, rule in SETTINGS_OPTION.items() if rule["type"] == "list")
 """Those of them that may be comma-separated text."""
 
-FIRST_PAUSE = 0.2
+CONFLICT_FIRST_PAUSE = 0.2
 """Seconds before a write that came too late is planned again."""
 
 REFUSED_CREATIONS = 1
 """How often a creation that Azure refuses with 412 is tried again although there is no pool of that name."""
 
 
-class Refused(Failure):
+class NodePoolRefused(Failure):
     """The options ask for what Azure would not do.
 
     Args:
@@ -169,15 +165,15 @@ class Refused(Failure):
 def plan_node_pool(task: Task) -> Plan:
     """Says what a task of the module ``node_pool`` is going to do. Raises subclasses of ``Failure``."""
     task.params = with_settings(task.params)
-    session = connect(task)
+    session = open_session(task)
     params = task.params
-    access = NodePoolAccess(session, params["resource_group"], params["cluster_name"], params["name"])
-    planned = _plan_absent(task, access) if params["state"] == "absent" else _Present(task, access).plan()
+    access = NodePoolClient(session, params["resource_group"], params["cluster_name"], params["name"])
+    planned = plan_absent(task, access) if params["state"] == "absent" else _Reconciler(task, access).plan()
     apply = planned.apply
     return replace(
         planned,
-        result=_returned(access, params, planned.result, planned.changed, last=apply is None),
-        apply=None if apply is None else lambda: _returned(access, params, apply(), False, last=True),
+        result=_pool_result(access, params, planned.result, planned.changed, last=apply is None),
+        apply=None if apply is None else lambda: _pool_result(access, params, apply(), False, last=True),
     )
 
 
@@ -192,17 +188,17 @@ def with_settings(params: Mapping[str, Any]) -> dict[str, Any]:
     """
     given = {
         name: items(value) if name in LISTS and isinstance(value, (str, list, tuple)) else value
-        for name, value in without_unset(SETTINGS, params["settings"] or {}).items()
+        for name, value in without_unset(SETTINGS_OPTION, params["settings"] or {}).items()
     }
-    misread = misread_texts(SETTINGS, given)
-    found = ArgumentSpecValidator(SETTINGS).validate(given)
+    misread = misread_texts(SETTINGS_OPTION, given)
+    found = ArgumentSpecValidator(SETTINGS_OPTION).validate(given)
     if misread or found.error_messages:
         raise Failure(f"settings: {' '.join([*misread, *(f'{text}.' for text in found.error_messages)])}")
     return {**params, **{name: found.validated_parameters[name] for name in given}}
 
 
-def _returned(
-    access: NodePoolAccess, params: Mapping[str, Any], result: dict[str, Any], pending: bool, *, last: bool
+def _pool_result(
+    access: NodePoolClient, params: Mapping[str, Any], result: dict[str, Any], pending: bool, *, last: bool
 ) -> dict[str, Any]:
     """Returns a result that also says whether there is anything left to do or to wait for.
 
@@ -219,12 +215,12 @@ def _returned(
     pool = result["node_pool"]
     settled = not pending and (pool is None or pool["provisioning_state"] == "Succeeded")
     if pool is not None and not params["return_details"]:
-        result = {**result, "node_pool": _essential(pool, settled)}
+        result = {**result, "node_pool": _essential_pool(pool, settled)}
     pools = _pools(access.cluster()) if last and params["return_node_pools"] else None
     return {"settled": settled, **result, "node_pools": pools}
 
 
-def _essential(pool: Mapping[str, Any], settled: bool) -> dict[str, Any]:
+def _essential_pool(pool: Mapping[str, Any], settled: bool) -> dict[str, Any]:
     telling = {name: pool[name] for name in TELLING if settled and pool.get(name) not in (None, {}, [])}
     return {**{name: pool.get(name) for name in ESSENTIAL}, **telling}
 
@@ -238,100 +234,25 @@ def _pools(found: Mapping[str, Any]) -> list[dict[str, Any]]:
 # --- absent ------------------------------------------------------------------------------------------------------
 
 
-def _plan_absent(task: Task, access: NodePoolAccess) -> Plan:
-    limit_of_task(task.params)
-    current = access.look()
-    if current is None:
-        access.cluster()  # a missing pool of a missing cluster is most likely a misspelt cluster
-        return Plan(changed=False, result={"node_pool": None})
-    reason = _why_left(task, current)
-    if reason is not None:
-        return Plan(
-            changed=False,
-            result={"node_pool": flat(current)},
-            warnings=[f"Node pool {access.name} of cluster {access.cluster_name} is left: {reason}"],
-        )
-    if state_of(current) == DELETING and not task.params["abort"]:
-        waiting = task.params["wait"]
-        return Plan(
-            changed=False,
-            result={"node_pool": None, "settled": False},
-            apply=(lambda: _gone(access, current)) if waiting else None,
-        )
-    decision = plan(current, None)
-    return Plan(
-        changed=True,
-        result={"node_pool": None},
-        apply=lambda: _delete(task, access, current),
-        before={"name": access.name, **decision.before},
-        after={},
-    )
-
-
-def _why_left(task: Task, current: Pool) -> str | None:
-    """Returns why a removal leaves a pool, in whole sentences; None when it doesn't."""
-    if task.params["only_created_by_us"] and not is_created_by_us(properties_of(current).get("tags")):
-        return (
-            f"aks.gpu did not create it, as it has no tag {CREATED_BY_TAG}. "
-            "With O(only_created_by_us=false) it is deleted all the same."
-        )
-    reason = why_kept(creating_run(properties_of(current).get("tags")), task.params)
-    return None if reason is None else f"{reason}."
-
-
-def _delete(task: Task, access: NodePoolAccess, seen: Pool) -> dict[str, Any]:
-    current = access.read() if isinstance(seen, Glimpse) else seen
-    if current is None or (state_of(current) == DELETING and not task.params["abort"]):
-        waiting = current is not None and task.params["wait"]
-        return _gone(access, current) if waiting else {"node_pool": None, "settled": current is None}
-    if _why_left(task, current) is not None:
-        raise Failure(f"Node pool {access.name} was replaced by somebody else meanwhile.", hint="Run again.")
-    if task.params["abort"] and not is_settled(current):
-        access.abort()
-    try:
-        answer = access.delete(task.params["ignore_pod_disruption_budget"])
-    except AzureError as error:
-        # Somebody else has begun to delete it since it was read.
-        if error.status != 409 or "deletion was issued" not in error.azure_message or not task.params["wait"]:
-            raise
-        return _gone(access, None)
-    if not task.params["wait"]:
-        return {"node_pool": None, "settled": False}
-    access.finish(answer, f"Deleting {access.what}")
-    return _gone(access, None)
-
-
-def _gone(access: NodePoolAccess, current: Pool | None) -> dict[str, Any]:
-    """Waits until the pool is gone.
-
-    Raises:
-        NodePoolFailed: The deletion failed.
-    """
-    left = access.settle(current)
-    if left is not None:
-        raise failure_of(left, access.name)
-    return {"node_pool": None}
-
-
 # --- present -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class _DesiredPool:
     """What is to be there: the options, and for a new pool what its stack adds to them."""
 
-    given: Values
+    options: Values
     headers: Mapping[str, str]
     stack: Stack | None
 
     def for_creation(self) -> tuple[Values, dict[str, str]]:
         """Returns fields and headers of a new pool."""
         if self.stack is None:
-            return dict(self.given), dict(self.headers)
-        return {**self.stack.fields, **self.given}, {**self.stack.headers, **self.headers}
+            return dict(self.options), dict(self.headers)
+        return {**self.stack.fields, **self.options}, {**self.stack.headers, **self.headers}
 
 
-class _Present:
+class _Reconciler:
     """One task that wants a node pool.
 
     Args:
@@ -339,7 +260,7 @@ class _Present:
         access: The pool.
     """
 
-    def __init__(self, task: Task, access: NodePoolAccess) -> None:
+    def __init__(self, task: Task, access: NodePoolClient) -> None:
         self.task = task
         self.access = access
         params = task.params
@@ -349,24 +270,24 @@ class _Present:
         self.old = access.sibling(params["replaces"]) if params["replaces"] else None
         self.replaced: Pool | None = None
         self.written = False
-        self.wanted = _Wanted(
-            given=option_values(params),
-            headers={str(name): _header(value) for name, value in (params["custom_headers"] or {}).items()},
+        self.wanted = _DesiredPool(
+            options=option_values(params),
+            headers={str(name): _custom_headers(value) for name, value in (params["custom_headers"] or {}).items()},
             stack=STACKS.get(params["gpu_stack"] or ""),
         )
 
     def plan(self) -> Plan:
-        """Reads, and says what is going to be done; raises ``Refused`` with every problem found."""
+        """Reads, and says what is going to be done; raises ``NodePoolRefused`` with every problem found."""
         if self.old is not None:
             self.replaced = self.old.read()
-        current = self.access.look()
-        if isinstance(current, Glimpse) and state_of(current) in BROKEN:
+        current = self.access.get_cached()
+        if isinstance(current, CachedResource) and state_of(current) in BROKEN:
             current = self.access.read()
         creating = current is None or state_of(current) == DELETING
         planned = self._plan_creation(current) if creating or current is None else self._plan_change(current)
         return planned if self.old is None or self.replaced is None else self._with_replacement(planned, self.old)
 
-    def _with_replacement(self, planned: Plan, old: NodePoolAccess) -> Plan:
+    def _with_replacement(self, planned: Plan, old: NodePoolClient) -> Plan:
         """Returns the plan with what makes the old pool go afterwards."""
         # All that knows Kubernetes, half of the collection: not in the memory of a fleet's every process, but here.
         from ansible_collections.aks.gpu.plugins.module_utils._node_pool._replacement import Replacement
@@ -408,11 +329,11 @@ class _Present:
             problems += self._live_problems(values, headers, found)
         self._refuse(problems)
         stack = self.wanted.stack or stack_of(values, headers)
-        decision = plan(None, values, self.run)
+        decision = plan_pool(None, values, self.run)
         predicted = {"id": self.access.id, "name": self.access.name, **(decision.predicted or {})}
         return Plan(
             changed=True,
-            result={"node_pool": flat(predicted)},
+            result={"node_pool": to_result(predicted)},
             apply=lambda: self._apply(current),
             before={},
             after={"name": self.access.name, **decision.after},
@@ -432,11 +353,11 @@ class _Present:
             others = [*problems, *size_problems(values, None)]
             if error.status != 404 or not others:
                 raise
-            raise Refused(access.name, [str(error), *others]) from error
+            raise NodePoolRefused(access.name, [str(error), *others]) from error
 
     def _plan_change(self, current: Pool) -> Plan:
-        given, headers = self.wanted.given, self.wanted.headers
-        decision = plan(current, given)
+        given, headers = self.wanted.options, self.wanted.headers
+        decision = plan_pool(current, given)
         if unmanaged_type(current) is not None:
             self._refuse(list(decision.problems))
         self._refuse(
@@ -455,7 +376,7 @@ class _Present:
         attach = self.wait and not is_settled(current)
         return Plan(
             changed=changed,
-            result={"node_pool": flat(decision.predicted or current)},
+            result={"node_pool": to_result(decision.predicted or current)},
             apply=(lambda: self._apply(current)) if changed or attach else None,
             before=decision.before,
             after=decision.after,
@@ -463,12 +384,12 @@ class _Present:
         )
 
     def _version_warnings(self, current: Pool) -> list[str]:
-        version = upgraded_beyond(current, self.wanted.given)
+        version = upgraded_beyond(current, self.wanted.options)
         if version is None:
             return []
         return [
             f"Node pool {self.access.name} runs Kubernetes {version}, which is newer than orchestrator_version: "
-            f"{self.wanted.given[VERSION]}. It is left as it is: AKS does not downgrade a node pool."
+            f"{self.wanted.options[VERSION]}. It is left as it is: AKS does not downgrade a node pool."
         ]
 
     def _live_problems(self, values: Values, headers: Mapping[str, str], found: Mapping[str, Any]) -> list[str]:
@@ -496,12 +417,12 @@ class _Present:
         return [
             *size_problems(values, size),
             *retirement_problems(self.wanted.stack or stack_of(values, headers), offered),
-            *surroundings_problems(values, Surroundings(found, size, quotas, actions, subnet, subnet_actions)),
+            *environment_problems(values, AzureEnvironment(found, size, quotas, actions, subnet, subnet_actions)),
         ]
 
     def _refuse(self, problems: list[str]) -> None:
         if problems:
-            raise Refused(self.access.name, problems, changed=self.written)
+            raise NodePoolRefused(self.access.name, problems, changed=self.written)
 
     # --- writing -------------------------------------------------------------------------------------------------
 
@@ -516,24 +437,24 @@ class _Present:
         refused = 0
         while True:
             if current is not None and not is_settled(current):
-                current = self._settled(current)
-                if isinstance(current, Glimpse) and state_of(current) in BROKEN:
+                current = self._wait_until_settled(current)
+                if isinstance(current, CachedResource) and state_of(current) in BROKEN:
                     current = self.access.read()
                 if current is not None and not is_settled(current):
-                    return {"node_pool": flat(current)}
+                    return {"node_pool": to_result(current)}
             if current is not None and state_of(current) in BROKEN and not self.may_repair:
                 raise failure_of(current, self.access.name)
-            decision = self._decide(current)
+            decision = self._plan_now(current)
             repairing = current is not None and state_of(current) in BROKEN
             if decision.action == "nothing" and not repairing and current is not None:
-                return {"node_pool": flat(current)}
-            if isinstance(current, Glimpse):
+                return {"node_pool": to_result(current)}
+            if isinstance(current, CachedResource):
                 current = self._reread(current)
                 continue
-            step = decision.steps[0] if decision.steps else Step(writable(current), ())
+            step = decision.steps[0] if decision.steps else PoolStep(writable_properties(current), ())
             if current is not None and not repairing and sent & set(step.options):
-                self._tell_what_was_not_kept(decision)
-                return {"node_pool": flat(current)}
+                self._warn_not_applied(decision)
+                return {"node_pool": to_result(current)}
             try:
                 answer = self._put(step, current, late)
             except AzureError as error:
@@ -552,34 +473,34 @@ class _Present:
             sent |= set(step.options)
             if not self.wait and len(decision.steps) <= 1:
                 started = answer.body if isinstance(answer.body, Mapping) else decision.predicted or {}
-                return {"node_pool": flat({"id": self.access.id, "name": self.access.name, **started})}
-            doing = "Creating" if current is None else "Updating"
-            self.access.finish(answer, f"{doing} {self.access.what}")
+                return {"node_pool": to_result({"id": self.access.id, "name": self.access.name, **started})}
+            activity = "Creating" if current is None else "Updating"
+            self.access.wait_for_operation(answer, f"{activity} {self.access.what}")
             current = self.access.read()
 
-    def _settled(self, current: Pool) -> Pool | None:
+    def _wait_until_settled(self, current: Pool) -> Pool | None:
         """Waits for, or ends, what is under way; without ``wait`` it returns at once when there is nothing to write."""
         if self.task.params["abort"] and state_of(current) != DELETING:
             self.access.abort()
             self.written = self.may_repair = True
-        elif not self.wait and state_of(current) != DELETING and self._decide(current).action == "nothing":
+        elif not self.wait and state_of(current) != DELETING and self._plan_now(current).action == "nothing":
             return current
         else:
-            return self.access.settle(current)
-        return self.access.settle()
+            return self.access.wait_until_settled(current)
+        return self.access.wait_until_settled()
 
-    def _decide(self, current: Pool | None) -> PoolPlan:
+    def _plan_now(self, current: Pool | None) -> PoolPlan:
         """Plans from the state as it is now.
 
         Raises:
             Refused: AKS would not take it.
         """
-        values = self.wanted.for_creation()[0] if current is None else self.wanted.given
-        decision = plan(current, values, self.run)
+        values = self.wanted.for_creation()[0] if current is None else self.wanted.options
+        decision = plan_pool(current, values, self.run)
         self._refuse(list(decision.problems))
         return decision
 
-    def _put(self, step: Step, current: Pool | None, late: list[AzureError]) -> Answer:
+    def _put(self, step: PoolStep, current: Pool | None, late: list[AzureError]) -> ArmResponse:
         """Sends a PUT and returns the answer.
 
         A creation asks Azure to refuse when there is a pool of that name. Azure has answered so where there was none,
@@ -608,7 +529,7 @@ class _Present:
                 hint="Nothing was overwritten. Run again when no other operation on the cluster is in progress.",
             ) from error
         client.progress(f"{self.access.what}: it has changed, planning again: {error.code}")
-        client.pause(backoff(len(late), first=BUSY_FIRST_DELAY if error.busy else FIRST_PAUSE))
+        client.pause(backoff(len(late), first=BUSY_FIRST_DELAY if error.busy else CONFLICT_FIRST_PAUSE))
 
     def _reread(self, base: Pool | None) -> Pool | None:
         """Reads the pool after somebody else has changed it.
@@ -619,7 +540,7 @@ class _Present:
         now = self.access.read()
         if base is None or now is None:
             return now
-        disputed = conflicts(base, now, self.wanted.given)
+        disputed = conflicts(base, now, self.wanted.options)
         if disputed:
             raise Failure(
                 f"Node pool {self.access.name} was changed by somebody else meanwhile: {'; '.join(disputed)}.",
@@ -637,7 +558,7 @@ class _Present:
         feature = stack.feature
         access = self.access
         try:
-            state = access.session.once(
+            state = access.session.cached(
                 f"state of {AKS_NAMESPACE}/{feature}",
                 lambda: feature_state(access.client, access.subscription_id, AKS_NAMESPACE, feature),
             )
@@ -646,7 +567,7 @@ class _Present:
                 return
             raise
         if state != "Registered":
-            raise Refused(
+            raise NodePoolRefused(
                 access.name,
                 [
                     f"gpu_stack: {stack.name} needs the preview feature {AKS_NAMESPACE}/{feature}, which is {state}. "
@@ -654,7 +575,7 @@ class _Present:
                 ],
             )
 
-    def _tell_what_was_not_kept(self, decision: PoolPlan) -> None:
+    def _warn_not_applied(self, decision: PoolPlan) -> None:
         names = ", ".join(".".join(option) for step in decision.steps for option in step.options)
         self.task.warn(f"Azure took the request for node pool {self.access.name} but did not keep: {names}.")
 
@@ -666,5 +587,5 @@ def _is_late(error: AzureError, current: Pool | None) -> bool:
     return error.stale or deleted or vanished
 
 
-def _header(value: Any) -> str:
+def _custom_headers(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)

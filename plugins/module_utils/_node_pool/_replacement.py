@@ -20,11 +20,12 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import Ta
 from ansible_collections.aks.gpu.plugins.module_utils._azure._errors import AzureError
 from ansible_collections.aks.gpu.plugins.module_utils._azure._sign_in import choose
 from ansible_collections.aks.gpu.plugins.module_utils._azure._subscription import cluster_credentials
-from ansible_collections.aks.gpu.plugins.module_utils._azure._vm_sizes import facts
+from ansible_collections.aks.gpu.plugins.module_utils._azure._vm_sizes import vm_size_facts
 from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._drain import cordon, drain
-from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_nodes import Expectation
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_observations import Expectation
 from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._wait_for_gpus import await_gpus
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _kubeconfig as kubeconfigs
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes import _kubelogin
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import access_of
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Client
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
@@ -34,17 +35,17 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import 
     COUNT,
     MIN_COUNT,
     Values,
-    observed,
+    current_value,
     properties_of,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._node_pool._node_pool_client import (
     DELETING,
-    NodePoolAccess,
+    NodePoolClient,
     failure_of,
     is_settled,
     state_of,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._plan import Pool, plan
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._plan import Pool, plan_pool
 
 GRACE_SECONDS = 300.0
 """How long a problem of the new pool's GPUs that hardly ever passes is waited for."""
@@ -69,7 +70,7 @@ def replacement_problems(name: str, values: Values, old: Pool | None, old_name: 
         problems.append("O(replaces) needs O(wait=true), because the old pool goes only when the new one is proven.")
     if not _first_nodes(values):
         problems.append("replaces needs a new pool that begins with a node at least: without one no GPU can be proven.")
-    if observed(BY_OPTION["mode",], properties_of(old)) == "System" and values.get(("mode",)) != "System":
+    if current_value(BY_OPTION["mode",], properties_of(old)) == "System" and values.get(("mode",)) != "System":
         problems.append(f"replaces: {old_name} has mode: System; the pool that takes its place needs it as well.")
     return problems
 
@@ -90,7 +91,7 @@ class Replacement:
         stack: The GPU stack of the new pool, or None.
     """
 
-    def __init__(self, task: Task, new: NodePoolAccess, old: NodePoolAccess, stack: str | None) -> None:
+    def __init__(self, task: Task, new: NodePoolClient, old: NodePoolClient, stack: str | None) -> None:
         self.task = task
         self.new = new
         self.old = old
@@ -115,8 +116,8 @@ class Replacement:
             if old is not None and state_of(old) != DELETING:
                 self._empty(client)
                 answer = self.old.delete(self.task.params["ignore_pod_disruption_budget"])
-                self.old.finish(answer, f"Deleting {self.old.what}")
-        left = self.old.settle()
+                self.old.wait_for_operation(answer, f"Deleting {self.old.what}")
+        left = self.old.wait_until_settled()
         if left is not None:
             raise failure_of(left, self.old.name)
 
@@ -140,11 +141,11 @@ class Replacement:
         """Returns a client that signs in as the principal that signs in to Azure, without a person."""
         new, task = self.new, self.task
         text = cluster_credentials(new.client, new.subscription_id, new.resource_group, new.cluster_name)
-        kubeconfig = kubeconfigs.parse(text, f"Azure's kubeconfig of {new.cluster_name}")
-        if kubeconfigs.needs_login(kubeconfig):
+        kubeconfig = kubeconfigs.parse_kubeconfig(text, f"Azure's kubeconfig of {new.cluster_name}")
+        if _kubelogin.needs_login(kubeconfig):
             choice = choose(task.params, os.environ)
             method, values, trust = login_arguments(choice, new.client.cloud, task.params)
-            kubeconfig = kubeconfigs.convert(kubeconfig, kubeconfigs.login_of(method, values, **trust))
+            kubeconfig = _kubelogin.convert(kubeconfig, _kubelogin.kubelogin_config(method, values, **trust))
         return Client(access_of({"kubeconfig": kubeconfig}, task.temporary_directory, task.secret, task.execute))
 
     def _prove(self, client: Client, pool: Mapping[str, Any]) -> None:
@@ -154,7 +155,7 @@ class Replacement:
         expected = Expectation(
             node_pool=self.new.name,
             nodes=max(1, int(nodes or 1)),
-            gpus_per_node=None if pool.get("gpu_instance_profile") else facts(size).gpus,
+            gpus_per_node=None if pool.get("gpu_instance_profile") else vm_size_facts(size).gpus,
             vm_size=size,
             stack=self.stack,
             pool=dict(pool),
@@ -164,15 +165,15 @@ class Replacement:
     def _stop_autoscaler(self, old: Pool) -> Pool | None:
         """Keeps the autoscaler off the old pool from now on; returns the pool, or None when it is gone."""
         while True:
-            current: Pool | None = old if is_settled(old) else self.old.settle(old)
+            current: Pool | None = old if is_settled(old) else self.old.wait_until_settled(old)
             if current is None:
                 return None
-            decision = plan(current, {AUTOSCALER: False})
+            decision = plan_pool(current, {AUTOSCALER: False})
             if not decision.steps:
                 return current
             try:
                 answer = self.old.update(decision.steps[0].body, current)
-                self.old.finish(answer, f"Stopping the autoscaler of {self.old.what}")
+                self.old.wait_for_operation(answer, f"Stopping the autoscaler of {self.old.what}")
             except AzureError as error:
                 if not error.stale or self.old.client.deadline.expired:
                     raise

@@ -14,7 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import AUTOSCALER, BY_OPTION, Values, same
+from ansible_collections.aks.gpu.plugins.module_utils._node_pool._fields import (
+    AUTOSCALER,
+    BY_OPTION,
+    Values,
+    values_equal,
+)
 
 DRIVER = ("gpu_profile", "driver")
 MANAGEMENT = ("gpu_profile", "nvidia", "management_mode")
@@ -85,10 +90,10 @@ def managed_by_tag(tags: Mapping[str, Any] | None) -> bool:
 
 def stack_of(values: Values, headers: Mapping[str, str]) -> Stack | None:
     """Returns the stack that fields, tags and headers of a new pool amount to, or None when they name none."""
-    if same(BY_OPTION[MANAGEMENT], values.get(MANAGEMENT), "Managed") or managed_by_tag(values.get(TAGS)):
+    if values_equal(BY_OPTION[MANAGEMENT], values.get(MANAGEMENT), "Managed") or managed_by_tag(values.get(TAGS)):
         return STACKS["managed"]
     if any(name.lower() == GPU_IMAGE_HEADER.lower() and text.lower() == "true" for name, text in headers.items()):
         return STACKS["gpu_image"]
-    if same(BY_OPTION[DRIVER], values.get(DRIVER), "None"):
+    if values_equal(BY_OPTION[DRIVER], values.get(DRIVER), "None"):
         return STACKS["operator"]
     return None

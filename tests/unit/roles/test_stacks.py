@@ -268,7 +268,7 @@ def test_the_operator_is_not_put_beside_another_plugin(there: dict[str, Any], le
         assert LABEL in problems[0]
 
 
-NONE = "aks.gpu has not installed NVIDIA's GPU Operator in this cluster."
+PERMANENT = "aks.gpu has not installed NVIDIA's GPU Operator in this cluster."
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ NONE = "aks.gpu has not installed NVIDIA's GPU Operator in this cluster."
         ("present", True, "", found(SERVED), {}, "", False),
         ("present", False, "left as it is", found(), {}, "left as it is", True),
         ("absent", False, "left as it is", found(), {}, "left as it is", True),
-        ("absent", False, NONE, found(), {}, NONE, False),
+        ("absent", False, PERMANENT, found(), {}, PERMANENT, False),
         ("absent", True, "", found(SERVED), {}, "would lose their GPUs", True),
         ("absent", True, "", found(SERVED), {"gpu_operator_keep_while_used": "no"}, "", False),
         ("absent", True, "", found(SERVED), {"node_pool_result": {"node_pool": None}}, "", False),

@@ -39,6 +39,13 @@ def test_an_unknown_row_is_refused() -> None:
         against.findings(["A1", "Z9"])
 
 
+def test_a_row_with_other_tests_can_not_be_paired() -> None:
+    now, then = Finding("A1", ["tests/unit/test_a.py::test_a"]), Finding("A1", ["tests/unit/test_b.py::test_b"])
+    assert against.paired(now, then) == {"tests/unit/test_a.py::test_a": "tests/unit/test_b.py::test_b"}
+    with pytest.raises(SetUpError, match="A1 has not as many tests"):
+        against.paired(now, Finding("A1", then.tests, kept=["tests/unit/test_b.py::test_c"]))
+
+
 def failed(call: Any) -> str:
     with pytest.raises(BaseException) as caught:  # noqa: PT011 - whatever it is
         call()
