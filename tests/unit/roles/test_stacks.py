@@ -212,7 +212,10 @@ def test_options_that_exclude_each_other(options: dict[str, Any], says: str) -> 
     ],
 )
 def test_what_the_autoscaler_does_not_understand_is_told(options: dict[str, Any], told: bool) -> None:
-    assert variable("device_plugin", "__device_plugin_autoscaler_blind", **options) is told
+    warnings = variable("device_plugin", "__device_plugin_warnings", __device_plugin_gpu_nodes=found(), **options)
+    assert [warning.startswith("The cluster autoscaler understands nvidia.com/gpu only") for warning in warnings] == [
+        True
+    ] * told
 
 
 @pytest.mark.parametrize(
