@@ -99,7 +99,8 @@ def _conflicts(seen: GpuNodes, options: PluginOptions) -> Iterator[str]:
             f"The DaemonSet{'s' * (len(others) > 1)} {', '.join(others)} would make a Pod for each node of the pool, "
             f"and with gpu_stack: {options.gpu_stack} another device plugin runs there. Remove {it} first, or keep "
             f"{it} off these nodes by labels or taints; what aks.gpu.device_plugin has made goes with "
-            "device_plugin_state: absent. One that hands out no GPUs of NVIDIA is passed over with device_plugin_ignored_daemon_sets."
+            "device_plugin_state: absent. One that hands out no GPUs of NVIDIA is passed over with "
+            "device_plugin_ignored_daemon_sets."
         )
     if operators := _operators(seen, options):
         yield (
