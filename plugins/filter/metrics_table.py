@@ -66,11 +66,11 @@ def metrics_table(value: Mapping[str, Any], most_series: int = 60) -> list[str]:
 def _cluster_lines(value: Mapping[str, Any]) -> Iterator[str]:
     yield CLUSTER_ROW % CLUSTER_HEADINGS
     for cluster in value["clusters"]:
-        counts = (_number(cluster[name]) for name in ("capacity", "allocatable", "requests", "limits"))
-        memory = _number(cluster["memory_used"], "bytes")
+        counts = (_number_text(cluster[name]) for name in ("capacity", "allocatable", "requests", "limits"))
+        memory = _number_text(cluster["memory_used"], "bytes")
         if cluster["memory_total"] is not None:
-            memory += f" of {_number(cluster['memory_total'], 'bytes')}"
-        yield CLUSTER_ROW % (cluster["name"], *counts, _number(cluster["duty_cycle"], "percent"), memory)
+            memory += f" of {_number_text(cluster['memory_total'], 'bytes')}"
+        yield CLUSTER_ROW % (cluster["name"], *counts, _number_text(cluster["duty_cycle"], "percent"), memory)
 
 
 def _series_lines(series: list[Mapping[str, Any]], most_series: int) -> Iterator[str]:
@@ -83,8 +83,8 @@ def _series_lines(series: list[Mapping[str, Any]], most_series: int) -> Iterator
             each["name"],
             dimensions["node"][:30],
             what[:38],
-            _number(each["value"], unit),
-            _number(each["average"], unit),
+            _number_text(each["value"], unit),
+            _number_text(each["average"], unit),
         )
         yield SERIES_ROW % row + (" *" if each["source"] == "prometheus" else "")
     if len(series) > most_series:
@@ -100,7 +100,7 @@ def _message_lines(value: Mapping[str, Any]) -> Iterator[str]:
             yield from textwrap.wrap(line, WIDTH, expand_tabs=False, replace_whitespace=False) or [""]
 
 
-def _number(value: float | None, unit: str = "") -> str:
+def _number_text(value: float | None, unit: str = "") -> str:
     if value is None:
         return "-"
     if unit == "bytes":

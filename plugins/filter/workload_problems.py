@@ -65,10 +65,10 @@ COUNTS_FROM_ONE = (
 COUNTS_FROM_ZERO = ("mnist_backoff_limit", "mnist_ttl_seconds_after_finished")
 ACCURACY = re.compile(r"(|0|1|0?[.][0-9]+|1[.]0+)$")
 
-Options = Mapping[str, Any]
+WorkloadOptions = Mapping[str, Any]
 
 
-def workload_problems(value: Options, workloads: Iterable[str], objects: Iterable[Any] = ()) -> list[str]:
+def workload_problems(value: WorkloadOptions, workloads: Iterable[str], objects: Iterable[Any] = ()) -> list[str]:
     """Returns a sentence for each problem of a workload.
 
     Args:
@@ -77,21 +77,21 @@ def workload_problems(value: Options, workloads: Iterable[str], objects: Iterabl
         objects: The objects of a workload of the user's own.
     """
     return [
-        *_choice_problems(value, list(workloads)),
+        *_workload_choice_problems(value, list(workloads)),
         *_definition_problems(value, list(objects)),
-        *_count_problems(value),
+        *_workload_count_problems(value),
         *_result_problems(value),
     ]
 
 
-def _choice_problems(options: Options, workloads: list[str]) -> Iterator[str]:
+def _workload_choice_problems(options: WorkloadOptions, workloads: list[str]) -> Iterator[str]:
     if options["mnist_state"] not in STATES:
         yield f"mnist_state: {options['mnist_state']} is not one of {', '.join(STATES)}"
     if options["mnist_workload"] not in workloads:
         yield f"mnist_workload: {options['mnist_workload']} is not one of {', '.join(workloads)}"
 
 
-def _definition_problems(options: Options, objects: list[Any]) -> Iterator[str]:
+def _definition_problems(options: WorkloadOptions, objects: list[Any]) -> Iterator[str]:
     given = [name for name in DEFINITIONS if options.get(name)]
     workload = options["mnist_workload"]
     if workload != "custom":
@@ -115,14 +115,14 @@ def _is_named_job(found: Any) -> bool:
     return isinstance(metadata, Mapping) and "name" in metadata
 
 
-def _count_problems(options: Options) -> Iterator[str]:
+def _workload_count_problems(options: WorkloadOptions) -> Iterator[str]:
     for names, pattern, least in ((COUNTS_FROM_ONE, r"([1-9][0-9]*)?$", 1), (COUNTS_FROM_ZERO, r"[0-9]*$", 0)):
         wrong = [name for name in names if not re.match(pattern, str(options.get(name, "")))]
         if wrong:
             yield f"{', '.join(wrong)}: a whole number of {least} or more is needed"
 
 
-def _result_problems(options: Options) -> Iterator[str]:
+def _result_problems(options: WorkloadOptions) -> Iterator[str]:
     accuracy, pattern = options.get("mnist_minimum_accuracy", ""), str(options.get("mnist_log_pattern", ""))
     if not ACCURACY.match(str(accuracy)):
         yield f"mnist_minimum_accuracy: {accuracy} is not between 0 and 1"

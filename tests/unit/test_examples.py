@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._renamed import VARIABLES
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -102,6 +103,10 @@ def test_an_example_uses_only_options_that_exist(example: str) -> None:
             assert set(options) <= known, f"{example}: {key}"
 
 
+OUTPUTS = {"node_pool_result", "gpu_monitoring_found", "mnist_result"}
+"""What roles register for their users: tests/unit/roles/test_names.py."""
+
+
 def role_variables() -> set[str]:
     known: set[str] = set()
     for role in ROLES:
@@ -123,6 +128,8 @@ def test_a_page_names_only_what_exists(page: Path) -> None:
         | playbook_variables
         | {f"{role}_{word}" for role in ROLES for word in ("info", "role")}
         | set(MODULES)
+        | OUTPUTS
+        | {old for names in VARIABLES.values() for old in names if page.name == "upgrading.md"}
     )
     assert set(PREFIXED.findall(code)) <= known
     playbooks = {path.stem for path in (ROOT / "playbooks").glob("*.yml")}

@@ -82,7 +82,7 @@ def plugin_problems(seen: GpuNodes, options: PluginOptions) -> list[str]:
         options: What is asked for.
     """
     conflicts = list(_conflicts(seen, options))
-    own = list(option_problems(options)) if options.gpu_stack == "device_plugin" else []
+    own = list(plugin_option_problems(options)) if options.gpu_stack == "device_plugin" else []
     return [*conflicts, *([DUPLICATE] if conflicts else []), *own]
 
 
@@ -151,7 +151,7 @@ def _operators(seen: GpuNodes, options: PluginOptions) -> list[str]:
     ]
 
 
-def option_problems(options: PluginOptions) -> Iterator[str]:
+def plugin_option_problems(options: PluginOptions) -> Iterator[str]:
     """Yields a sentence for each option that excludes another one.
 
     Args:

@@ -241,7 +241,7 @@ def test_rule(asked: SuccessCriteria, lines: list[str], causes: list[str]) -> No
     done = pod("Succeeded", state=ended(0, "Completed"))
     evidence = JobLogs(asked.pattern)
     evidence.take((f"{done['metadata']['uid']}/c/0", line) for line in lines)
-    broken = asked.broken("Job n/mnist", [done, pod("Failed", "mnist-2", state=ended(1))], evidence)
+    broken = asked.violations("Job n/mnist", [done, pod("Failed", "mnist-2", state=ended(1))], evidence)
     assert [problem.cause for problem in broken] == causes
     assert all(problem.permanence is Permanence.PERMANENT for problem in broken)
 
@@ -251,13 +251,13 @@ def test_rule_holds_for_every_pod() -> None:
     evidence = JobLogs()
     for found, accuracy in zip(pods, (0.95, 0.5), strict=True):
         evidence.take([(f"{found['metadata']['uid']}/c/0", f"Accuracy at step 10: {accuracy}")])
-    (problem,) = rule(minimum_accuracy=0.9).broken("Job n/mnist", pods, evidence)
+    (problem,) = rule(minimum_accuracy=0.9).violations("Job n/mnist", pods, evidence)
     assert problem.subject == "Pod n/mnist-2"
     assert "0.5" in problem.message
 
 
 def test_what_pods_told_that_are_gone_can_not_be_judged() -> None:
-    (problem,) = rule(minimum_accuracy=0.9).broken("Job n/mnist", [], JobLogs())
+    (problem,) = rule(minimum_accuracy=0.9).violations("Job n/mnist", [], JobLogs())
     assert (problem.cause, problem.permanence) == ("LogGone", Permanence.TRANSIENT)
 
 
@@ -349,7 +349,7 @@ def test_the_container_with_the_gpu_counts_and_trouble_of_any() -> None:
         ]
     )
     asked = rule("done", 0.9)
-    assert asked.broken("Job n/mnist", [found], evidence) == []
+    assert asked.violations("Job n/mnist", [found], evidence) == []
     assert [problem.cause for problem in evaluate_job(job(), [found], evidence=evidence).problems] == ["DriverChanged"]
     assert log_key(found, "check") == "mnist-1/check/0"
 
@@ -451,11 +451,11 @@ def test_a_log_that_was_not_read_does_not_say_no(asked: SuccessCriteria, lines: 
     done = pod("Succeeded", state=ended(0, "Completed"))
     evidence = JobLogs(asked.pattern, unread={"mnist-1/c/0": "it did not come to its end in time"})
     evidence.take(("mnist-1/c/0", line) for line in lines)
-    assert [problem.cause for problem in asked.broken("Job n/mnist", [done], evidence)] == causes
+    assert [problem.cause for problem in asked.violations("Job n/mnist", [done], evidence)] == causes
 
 
 def test_a_log_that_is_gone_is_not_judged() -> None:
     """Findings C2 and C12."""
     done = pod("Succeeded", state=ended(0, "Completed"))
     evidence = JobLogs(gone={"mnist-1/c/0"})
-    assert [problem.cause for problem in rule("x").broken("Job n/mnist", [done], evidence)] == ["LogGone"]
+    assert [problem.cause for problem in rule("x").violations("Job n/mnist", [done], evidence)] == ["LogGone"]

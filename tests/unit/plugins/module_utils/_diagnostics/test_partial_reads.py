@@ -167,8 +167,8 @@ Run = Callable[..., Json]
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    for module in (_wait_for_gpus, _wait_for_job):
-        monkeypatch.setattr(module, "FIRST_LOOK_SECONDS", 0.5)
+    monkeypatch.setattr(_wait_for_gpus, "GPU_FIRST_READ_SECONDS", 0.5)
+    monkeypatch.setattr(_wait_for_job, "JOB_FIRST_READ_SECONDS", 0.5)
     for module in (_watch, _gpu_probe):
         monkeypatch.setattr(module, "RETRY_SECONDS", 0.3)
     found = Server()

@@ -13,7 +13,7 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
-from ansible_collections.aks.gpu.plugins.module_utils._diagnostics import _gpu_nodes, _gpu_probe, _jobs
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics import _gpu_probe, _wait_for_gpus, _wait_for_job
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._checks import Expectations, Observations
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._document import (
     Document,
@@ -97,7 +97,11 @@ def test_the_evidence_needs_no_details(condition: Json | None, probe: Json, job:
     probes = {"probes": [generated.probe(NODE, **probe)]}
     waited = {"job": generated.job(**{"pods": [POD], **job}), "problems": []}
     whole = made(gpus, probes, waited["job"])
-    short = made(_gpu_nodes._essential(gpus), _gpu_probe._essential_probes(probes), _jobs._essential(waited)["job"])
+    short = made(
+        _wait_for_gpus._essential_nodes(gpus),
+        _gpu_probe._essential_probes(probes),
+        _wait_for_job._essential_job(waited)["job"],
+    )
     for evidence in (whole, short):
         for each in evidence["nodes"][0]["conditions"]:
             if condition is None or each["type"] != condition["type"]:
@@ -110,7 +114,7 @@ def test_the_evidence_needs_no_details(condition: Json | None, probe: Json, job:
 def test_what_is_left_out() -> None:
     """As the options return_details of wait_for_gpus, gpu_probe and wait_for_job describe it."""
     node = generated.node(NODE, conditions=[*generated.node(NODE)["conditions"], ILL])
-    (short,) = _gpu_nodes._essential(generated.gpus([node]))["nodes"]
+    (short,) = _wait_for_gpus._essential_nodes(generated.gpus([node]))["nodes"]
     assert node.keys() - short.keys() == {"taints", "free"}
     assert short["labels"] == {"kubernetes.azure.com/accelerator": "nvidia"}
     assert short["conditions"] == [{"type": "Ready", "status": "True"}, {"type": "GPUMissing", "status": "False"}, ILL]
@@ -118,7 +122,7 @@ def test_what_is_left_out() -> None:
         generated.probe(NODE, log_tail=[])
     ]
     job = generated.job(pods=[POD], log_pattern_found=None, driver_version=None, cuda_version=None)
-    told = _jobs._essential({"job": job, "problems": []})["job"]
+    told = _wait_for_job._essential_job({"job": job, "problems": []})["job"]
     assert job.keys() - told.keys() == {"log_head", "log_pattern_found", "driver_version", "cuda_version"}
     assert told["accuracy"][:2] == [[0, 0.1], [10, 0.2022]]
     assert told["pods"] == [{name: POD[name] for name in list(POD)[:7]}]
