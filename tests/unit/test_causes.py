@@ -17,8 +17,19 @@ from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._workload_log
 
 ROOT = Path(__file__).parents[2]
 ROOM = ROOT / "plugins" / "module_utils" / "_diagnostics"
-NAMES = ("gpu_nodes", "gpu_observations", "gpu_sources", "nodes", "placement", "pods", "jobs", "job_logs", "workload_log",
-         "wait_for_gpus", "wait_for_job")  # fmt: skip
+NAMES = (
+    "gpu_nodes",
+    "gpu_observations",
+    "gpu_sources",
+    "nodes",
+    "placement",
+    "pods",
+    "jobs",
+    "job_logs",
+    "workload_log",
+    "wait_for_gpus",
+    "wait_for_job",
+)
 SOURCES = [ROOM / f"_{name}.py" for name in NAMES]
 TESTS = [ROOT / "tests" / "integration" / f"test_kubernetes_{name}.py" for name in ("waits", "causes")]
 TABLES = ("GPUs of a node pool", "Jobs")
