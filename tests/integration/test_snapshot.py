@@ -462,7 +462,7 @@ def test_a_pool_is_unknown_while_it_is_written_and_until_a_newer_list(azure: Emu
     since = known(azure, tmp_path)
     cluster = azure.cluster_path(CLUSTERS[0])
     tested = snapshot(azure, tmp_path)
-    with tested.writing(cluster, "gpunp"):
+    with tested.invalidating(cluster, "gpunp"):
         assert tested.pool(cluster, "gpunp", time.monotonic()) is None
         assert tested.pool(azure.cluster_path(CLUSTERS[1]), "gpunp", since) is not None
     mark = azure.mark()
@@ -474,13 +474,13 @@ def test_a_write_without_an_answer_leaves_the_pool_unknown(azure: Emulated, tmp_
     known(azure, tmp_path)
     cluster = azure.cluster_path(CLUSTERS[0])
     tested = snapshot(azure, tmp_path)
-    with pytest.raises(KeyboardInterrupt), tested.writing(cluster, "gpunp"):
+    with pytest.raises(KeyboardInterrupt), tested.invalidating(cluster, "gpunp"):
         raise KeyboardInterrupt
     assert tested.pool(cluster, "gpunp", time.monotonic()) is None
-    with pytest.raises(AzureError), tested.writing(cluster, "gpunp"):
+    with pytest.raises(AzureError), tested.invalidating(cluster, "gpunp"):
         raise AzureError("Unavailable", "down", status=503)
     assert tested.pool(cluster, "gpunp", time.monotonic()) is None
-    with pytest.raises(AzureError), tested.writing(cluster, "gpunp"):
+    with pytest.raises(AzureError), tested.invalidating(cluster, "gpunp"):
         raise AzureError("PreconditionFailed", "another etag", status=412)
     assert tested.pool(cluster, "gpunp", time.monotonic()) is not None
 
@@ -491,10 +491,10 @@ def test_a_list_that_lags_behind_a_write_is_not_believed(azure: Emulated, tmp_pa
     assert pool is not None
     cluster = azure.cluster_path(CLUSTERS[0])
     tested = snapshot(azure, tmp_path)
-    with tested.writing(cluster, "gpunp", [pool["eTag"]]):
+    with tested.invalidating(cluster, "gpunp", [pool["eTag"]]):
         pass
     assert tested.pool(cluster, "gpunp", time.monotonic()) is None
-    with tested.writing(cluster, "new", [None]):
+    with tested.invalidating(cluster, "new", [None]):
         pass
     assert tested.pool(cluster, "new", time.monotonic()) is None
 

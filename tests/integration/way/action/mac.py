@@ -12,10 +12,10 @@ from ansible_collections.aks.gpu.plugins.plugin_utils import _in_process
 class ActionModule(_in_process.InProcessAction):
     MODULE = _in_process.load("probe", "ansible_collections.test.way.plugins.modules")
 
-    def _obstacle(self) -> str | None:
+    def _reason_for_subprocess(self) -> str | None:
         """As if this were a Mac."""
         platform, sys.platform = sys.platform, "darwin"
         try:
-            return super()._obstacle()
+            return super()._reason_for_subprocess()
         finally:
             sys.platform = platform

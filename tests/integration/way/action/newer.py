@@ -10,10 +10,10 @@ from ansible_collections.aks.gpu.plugins.plugin_utils import _in_process
 class ActionModule(_in_process.InProcessAction):
     MODULE = _in_process.load("probe", "ansible_collections.test.way.plugins.modules")
 
-    def _obstacle(self) -> str | None:
+    def _reason_for_subprocess(self) -> str | None:
         """As if this ansible-core were newer than all that were tested."""
         tested, _in_process.NEWEST_CORE = _in_process.NEWEST_CORE, (2, 15)
         try:
-            return super()._obstacle()
+            return super()._reason_for_subprocess()
         finally:
             _in_process.NEWEST_CORE = tested

@@ -22,7 +22,6 @@ from ansible_collections.aks.gpu.plugins.module_utils._aks._run_command_client i
     RUN_COMMAND_SCRIPT,
     RunCommandClient,
     encode_request,
-    observe,
     pack_requests,
     unpack_responses,
 )
@@ -31,7 +30,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import 
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import Access, Credentials
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import ReadRequest
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError, Unreachable
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, observe
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._job_logs import JobLogs, SuccessCriteria
-from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._jobs import _node_core, job_result
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._jobs import job_node_core, job_result
 from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._nodes import node_pool_of
 from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._problems import Permanence
 
@@ -41,7 +41,7 @@ def pod(phase: str = "Succeeded", name: str = "mnist-1", node: str = NODE, gpus:
 
 def node(created: str = "2026-08-01T09:00:00Z", size: str = "Standard_NC4as_T4_v3") -> dict[str, Any]:
     labels = {"kubernetes.azure.com/agentpool": "gpunp", "node.kubernetes.io/instance-type": size, "other": "x"}
-    return _node_core({"metadata": {"name": NODE, "labels": labels, "creationTimestamp": created}, "status": {}})
+    return job_node_core({"metadata": {"name": NODE, "labels": labels, "creationTimestamp": created}, "status": {}})
 
 
 def place(nodes: list[dict[str, Any]] | None, found: dict[str, Any] | None = None) -> tuple[Any, ...]:
@@ -108,7 +108,7 @@ def test_pods_are_gone() -> None:
     """Findings C12; kubernetes/autoscaler#2157."""
     result = job_result("n", "mnist", job())
     assert (result["complete"], result["log_state"]) == (True, "gone")
-    (problem,) = rule().broken("Job n/mnist", [], JobLogs())
+    (problem,) = rule().violations("Job n/mnist", [], JobLogs())
     assert (problem.cause, problem.permanence) == ("LogGone", Permanence.TRANSIENT)
     assert "mnist_recreate: true" in problem.advice
 
@@ -120,7 +120,7 @@ def test_of_a_complete_job_only_the_pod_that_failed_is_left() -> None:
     evidence.take([("mnist-1/c/0", "Found device 0 with properties: name: Tesla T4"), ("mnist-1/c/0", "Killed")])
     result = job_result("n", "mnist", job(), [failed], evidence)
     assert (result["devices"], result["log_state"], result["log_tail"]) == ([], "gone", [])
-    (problem,) = rule().broken("Job n/mnist", [failed], evidence)
+    (problem,) = rule().violations("Job n/mnist", [failed], evidence)
     assert problem.cause == "LogGone"
 
 

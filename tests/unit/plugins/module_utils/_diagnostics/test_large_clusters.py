@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._progress import Deadline
-from ansible_collections.aks.gpu.plugins.module_utils._diagnostics import _jobs
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics import _job_logs, _jobs
 from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_nodes import evaluate_state, watched
 from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._gpu_observations import Expectation
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._watch import Query, State, observe
@@ -180,7 +180,7 @@ def seconds_for(count: int) -> float:
     taint = {"key": "sku", "value": "gpu", "effect": "NoSchedule"}
     nodes = [{**node(each), "spec": {"taints": [taint]}} for each in range(count)]
     events = [{"involvedObject": {"uid": f"pod-{each}"}, "reason": "FailedMount"} for each in range(count)]
-    evidence = _jobs.JobLogs()
+    evidence = _job_logs.JobLogs()
     evidence.take((f"pod-{each}/c/0", "step 1") for each in range(count))
     before = time.process_time()
     verdict = _jobs.evaluate_job(job, pods, events, nodes, evidence)

@@ -9,7 +9,7 @@ import datetime
 
 import pytest
 from ansible_collections.aks.gpu.plugins.module_utils._monitoring._metrics import METRICS, Series
-from ansible_collections.aks.gpu.plugins.module_utils._monitoring._metrics_summary import _metrics_summary
+from ansible_collections.aks.gpu.plugins.module_utils._monitoring._metrics_summary import metrics_summary
 from ansible_collections.aks.gpu.plugins.module_utils._monitoring._workspaces import MonitoredCluster
 
 NOW = datetime.datetime(2026, 11, 22, 18, 0, tzinfo=datetime.timezone.utc)
@@ -32,4 +32,4 @@ def series(name: str) -> Series:
     ],
 )
 def test_what_was_not_answered_is_not_none(told: list[str], whole: list[str], requests: float | None) -> None:
-    assert _metrics_summary(CLUSTER, [series(name) for name in told], 5.0, frozenset(whole))["requests"] == requests
+    assert metrics_summary(CLUSTER, [series(name) for name in told], 5.0, frozenset(whole))["requests"] == requests
