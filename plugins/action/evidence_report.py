@@ -4,9 +4,20 @@
 
 from __future__ import annotations
 
-from ansible_collections.aks.gpu.plugins.plugin_utils import _in_process
+from dataclasses import asdict
+from typing import Any
+
+from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import HANDED_DOWN
+from ansible_collections.aks.gpu.plugins.plugin_utils import _evidence_page, _in_process
 
 
 class ActionModule(_in_process.InProcessAction):
+    """Hands the files of the page down to the module, which may run where the collection is not."""
+
     MODULE = _in_process.load("evidence_report")
     SHOWN_RESULT = "shown"
+
+    def _execute_module(self, *args: Any, **kwargs: Any) -> Any:
+        page = asdict(_evidence_page.page_files())
+        kwargs.setdefault("module_args", {**self._task.args, HANDED_DOWN: {"page": page}})
+        return super()._execute_module(*args, **kwargs)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._page import MANY_CLUSTERS, MOST_PLOTTED_POINTS, page_of
+from ansible_collections.aks.gpu.plugins.plugin_utils._evidence_page import page_files
 from browser import Page, browser, chromium
 from environment import ROOT
 
@@ -81,7 +82,7 @@ def quiet(page: Page) -> Iterator[None]:
 
 def written(folder: Path, clusters: list[Any]) -> str:
     path = folder / "index.html"
-    path.write_text(page_of(clusters, generated().RUN["id"]))
+    path.write_text(page_of(clusters, generated().RUN["id"], page_files()))
     return path.as_uri()
 
 

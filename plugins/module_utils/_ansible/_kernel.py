@@ -48,6 +48,9 @@ STOP_LOOK_SECONDS = 0.2
 SINCE_VARIABLE = "AKS_GPU_SINCE"
 """Environment variable by which the action plugins say how new a fact must be that tasks of the run share."""
 
+HANDED_DOWN = "_aks_gpu_handed_down"
+"""Key beside the options under which an action plugin hands down what only the controller has. It is never returned."""
+
 INVOCATION_ASKED = "_ansible_inject_invocation"
 """By which ansible-core 2.21 and newer say that a result is to repeat the options; by default they do not."""
 
@@ -102,15 +105,19 @@ class Task:
             None when the module does not run on the controller.
         since: A time of ``time.monotonic``, which all processes of a machine share: what another task has read then or
             later is as good as read by this task. None when nothing may be shared.
+        handed_down: What the action plugin of the module adds to the options; empty for most modules.
     """
 
-    def __init__(self, module: AnsibleModule, at_end: contextlib.ExitStack) -> None:
+    def __init__(
+        self, module: AnsibleModule, at_end: contextlib.ExitStack, handed_down: Mapping[str, Any] | None = None
+    ) -> None:
         self._module = module
         self._at_end = at_end
         self.params: dict[str, Any] = module.params
         self.progress = Progress(mask=self._masked)
         self.run_directory = run_directory()
         self.since = _since() if self.run_directory else None
+        self.handed_down = handed_down or {}
 
     def with_options(self, **options: Any) -> Task:
         """Returns the same task with other values of options, for a library that takes options of another module."""
@@ -219,6 +226,7 @@ class _Module(AnsibleModule):
         self._shown: dict[str, Any] = {}
         self._misread: list[str] = []
         self._shows_invocation = False
+        self.handed_down: dict[str, Any] = {}
         super().__init__(  # type: ignore[no-untyped-call]
             supports_check_mode=supports_check_mode, **spec.module_arguments()
         )
@@ -256,6 +264,7 @@ class _Module(AnsibleModule):
 
     def _load_params(self) -> None:
         super()._load_params()  # type: ignore[no-untyped-call]
+        self.handed_down = self.params.pop(HANDED_DOWN, {})
         asked, verbosity = self.params.get(INVOCATION_ASKED), self.params.get("_ansible_verbosity")
         self._shows_invocation = bool(asked) or int(verbosity or 0) >= INVOCATION_VERBOSITY
         self._seal()
@@ -292,7 +301,7 @@ def run(spec: ArgumentSpec, plan: Callable[[Task], Plan], *, supports_check_mode
         contextlib.redirect_stdout(sys.stderr),  # what a library prints must not end up in the result
     ):
         try:
-            task = Task(module, at_end)
+            task = Task(module, at_end, module.handed_down)
             planned = plan(task)
             for text in planned.warnings:
                 task.warn(text)

@@ -26,7 +26,6 @@ from ansible_collections.aks.gpu.plugins.module_utils._evidence._checks import (
 )
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._document import Document, summary_of
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._libraries import environment
-from ansible_collections.aks.gpu.plugins.module_utils._evidence._template import PAGE, SCRIPT, STYLE
 
 BADGES = {WORKS: "Works", FAULTY: "Does not work", UNSEEN: "Not looked at", IDLE: "No nodes now"}
 ORDER = {FAULTY: 0, UNSEEN: 1, IDLE: 2, WORKS: 3}
@@ -39,6 +38,21 @@ MANY_CLUSTERS = 50
 LARGEST = 1e300
 """Beyond it, and for what is no number, a point is left out of its chart."""
 LEFT, BOTTOM, TOP, RIGHT = 68, 26, 14, 14
+
+
+@dataclass(frozen=True)
+class PageFiles:
+    """What the page is made of, besides the evidence.
+
+    Attributes:
+        template: A Jinja template of HTML.
+        style: CSS.
+        script: JavaScript.
+    """
+
+    template: str
+    style: str
+    script: str
 
 
 @dataclass(frozen=True)
@@ -63,19 +77,20 @@ class Frame:
         return round(TOP + (self.height - TOP - BOTTOM) * share, 1)
 
 
-def page_of(evidence: Sequence[Document], run: str) -> str:
+def page_of(evidence: Sequence[Document], run: str, files: PageFiles) -> str:
     """Returns the page.
 
     Args:
         evidence: The clusters.
         run: The id of the run that the page is made in; others' evidence is said to be older.
+        files: The page's template, style and script.
 
     Raises:
         MissingLibrary: Jinja2 is not installed.
     """
-    template = environment().from_string(PAGE)
-    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
-    text: str = template.render(style=STYLE, script=SCRIPT, digest=digest, **view_of(evidence, run))
+    template = environment().from_string(files.template)
+    digest = base64.b64encode(hashlib.sha256(files.script.encode()).digest()).decode()
+    text: str = template.render(style=files.style, script=files.script, digest=digest, **view_of(evidence, run))
     return text.encode("utf-8", errors="replace").decode("utf-8")
 
 

@@ -41,7 +41,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._evidence._document import
     write,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._junit import junit_of
-from ansible_collections.aks.gpu.plugins.module_utils._evidence._page import page_of
+from ansible_collections.aks.gpu.plugins.module_utils._evidence._page import PageFiles, page_of
 
 SERIES = {
     "name": {"type": "str", "required": True},
@@ -250,7 +250,7 @@ def plan_evidence_report(task: Task) -> Plan:
     missing = _missing_hosts(hosts, evidence, run, run_directory)
     replaced = {each["id"] for each in missing}
     evidence = [*(each for each in evidence if each["id"] not in replaced), *missing]
-    files = _Files(Path(directory)) if params["directory"] else None
+    files = _Files(Path(directory), _page_files(task)) if params["directory"] else None
     left = _left_behind([each for each in evidence if each["run"]["id"] == run["id"]], params["named_pools"])
 
     def make() -> dict[str, Any]:
@@ -293,14 +293,21 @@ def _missing_hosts(
     ]
 
 
+def _page_files(task: Task) -> PageFiles:
+    if "page" not in task.handed_down:
+        raise EvidenceError("The module evidence_report runs without its action plugin, which hands the page down.")
+    return PageFiles(**task.handed_down["page"])
+
+
 class _Files:
     """The report's files."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, page_files: PageFiles) -> None:
         self.page = directory / PAGE
         self.junit = directory / JUNIT
         self.summary = directory / SUMMARY
         self._directory = directory
+        self._page_files = page_files
 
     def write(self, evidence: Sequence[Document], run: str, left: Sequence[Mapping[str, str]]) -> None:
         """Writes them.
@@ -311,7 +318,7 @@ class _Files:
         head = {"format": "aks.gpu/evidence-summary", "format_version": 1}
         summary = {**head, **summary_of(evidence), "left_behind": [*left]}
         texts = {
-            self.page: page_of(evidence, run),
+            self.page: page_of(evidence, run, self._page_files),
             self.junit: junit_of(evidence),
             self.summary: json.dumps(summary, indent=1) + "\n",
         }

@@ -216,10 +216,11 @@ def main(folder: str, clusters: int) -> None:
 
     from ansible_collections.aks.gpu.plugins.module_utils._evidence._junit import junit_of
     from ansible_collections.aks.gpu.plugins.module_utils._evidence._page import page_of
+    from ansible_collections.aks.gpu.plugins.plugin_utils._evidence_page import page_files
 
     made = [cluster(number, metrics=series() if number == 1 else ()) for number in range(1, clusters + 1)]
     began = monotonic()
-    page = page_of(made, RUN["id"])
+    page = page_of(made, RUN["id"], page_files())
     print(f"page: {len(page.encode()):,} bytes in {monotonic() - began:.2f} s")
     Path(folder).mkdir(parents=True, exist_ok=True)
     (Path(folder) / "index.html").write_text(page)

@@ -34,6 +34,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._evidence._document import
     write,
 )
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._junit import junit_of
+from ansible_collections.aks.gpu.plugins.plugin_utils._evidence_page import page_files
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from junitparser import JUnitXml
@@ -230,7 +231,7 @@ def test_files_of_several_runs_become_one_report(tmp_path: Path) -> None:
             ("aks-0002", "later"),
             ("aks-0003", generated.RUN["id"]),
         ]
-    page = _page.page_of(read, "later")
+    page = _page.page_of(read, "later", page_files())
     assert page.count("an earlier run") == 2
     assert "from 2 runs" in page
 
@@ -410,7 +411,7 @@ def test_any_evidence_is_a_valid_document_page_and_junit(evidence: list[dict[str
     for each in evidence:
         SCHEMA.validate(each)
         assert json.loads(json.dumps(each)) == each
-    page = _page.page_of(evidence, generated.RUN["id"])
+    page = _page.page_of(evidence, generated.RUN["id"], page_files())
     page.encode()
     parsed = outline(page)
     tags = [tag for tag, _attributes in parsed.elements]
@@ -443,7 +444,7 @@ def test_hostile_content_changes_no_element_of_the_page() -> None:
         failure = {"step": text, "message": text, "problems": [problem]}
         metrics = [{"name": text, "unit": text, "dimensions": {text: text}, "points": [[text, 1.0]]}]
         evidence = made(what, **more, failure=failure, steps=steps, node_pool=text, metrics=metrics)
-        return _page.page_of([evidence, generated.cluster(2)], generated.RUN["id"])
+        return _page.page_of([evidence, generated.cluster(2)], generated.RUN["id"], page_files())
 
     calm = page("harmless")
     for text in HOSTILE:
@@ -454,7 +455,8 @@ def test_hostile_content_changes_no_element_of_the_page() -> None:
 
 
 def test_page_asks_for_nothing_from_elsewhere() -> None:
-    page = _page.page_of([generated.cluster(number, metrics=generated.series()) for number in range(1, 30)], "")
+    clusters = [generated.cluster(number, metrics=generated.series()) for number in range(1, 30)]
+    page = _page.page_of(clusters, "", page_files())
     for tag, attributes in outline(page).elements:
         for name in ("src", "href", "action", "data", "poster", "srcset"):
             value = attributes.get(name)

@@ -23,6 +23,7 @@ from ansible_collections.aks.gpu.plugins.module_utils._evidence._document import
 )
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._page import page_of
 from ansible_collections.aks.gpu.plugins.module_utils._evidence._report import _reported, handed_on
+from ansible_collections.aks.gpu.plugins.plugin_utils._evidence_page import page_files
 
 Json = dict[str, Any]
 ROOT = Path(__file__).parents[5]
@@ -108,7 +109,8 @@ def test_the_evidence_needs_no_details(condition: Json | None, probe: Json, job:
                 assert evidence is whole or (each["reason"], each["message"]) == (None, None)
                 each.update(reason=None, message=None)
     assert short == whole
-    assert page_of([short], generated.RUN["id"]) == page_of([whole], generated.RUN["id"])
+    run, files = generated.RUN["id"], page_files()
+    assert page_of([short], run, files) == page_of([whole], run, files)
 
 
 def test_what_is_left_out() -> None:
