@@ -13,9 +13,9 @@ import pytest
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._kernel import HANDED_DOWN
 from ansible_collections.aks.gpu.plugins.modules import evidence_report
 from ansible_collections.aks.gpu.plugins.plugin_utils import _isolation
-from ansible_collections.aks.gpu.plugins.plugin_utils._evidence_page import FOLDER, page_files
+from ansible_collections.aks.gpu.plugins.plugin_utils._evidence_page import PAGE_FOLDER, page_files
 
-FILES = sorted(FOLDER.iterdir())
+FILES = sorted(PAGE_FOLDER.iterdir())
 MOST_CHARACTERS = 120
 """Of a line."""
 
@@ -52,7 +52,7 @@ def test_a_file_names_its_licence_and_has_short_lines(path: Path) -> None:
 
 def test_ansible_takes_no_file_for_an_action_plugin() -> None:
     """It lists every file below plugins/action, at any depth, that it does not know for something else."""
-    files = (path for path in (FOLDER.parents[1] / "action").rglob("*") if path.is_file())
+    files = (path for path in (PAGE_FOLDER.parents[1] / "action").rglob("*") if path.is_file())
     assert {path.suffix for path in files if path.parent.name != "__pycache__"} == {".py"}
 
 
