@@ -273,9 +273,9 @@ def redacted(entry: Mapping[str, Any], names: Names) -> dict[str, Any]:
     """
     names.seen = {}
     _learn([entry["url"], entry["request_body"], entry["response_body"]], names)
-    read_many = _exchange(entry, names)
+    redacted = _exchange(entry, names)
     # A text may name what only a later field shows to be a name.
-    return _exchange(entry, names) if names.seen else read_many
+    return _exchange(entry, names) if names.seen else redacted
 
 
 def _exchange(entry: Mapping[str, Any], names: Names) -> dict[str, Any]:

@@ -161,10 +161,10 @@ class Sandbox:
         return self.state.traffic.stat().st_size
 
     def traffic(self, since: int = 0) -> list[Json]:
-        """Recorded requests of Resource Manager since a `mark`."""
+        """Recorded requests of Resource Manager since a `mark`; one that is being written is not among them yet."""
         with self.state.traffic.open("rb") as file:
             file.seek(since)
-            return [json.loads(line) for line in file]
+            return [json.loads(line) for line in file if line.endswith(b"\n")]
 
     def writes(self, since: int = 0) -> list[Json]:
         """Recorded requests that change something: no GETs, tokens or credentials."""

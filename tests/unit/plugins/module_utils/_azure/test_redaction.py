@@ -108,20 +108,20 @@ class Azure:
 
     def exchanges(self) -> Iterator[Json]:
         """One of each kind."""
-        yield self.read_many("GET", self.cluster, 200, self.cluster_body())
-        yield self.read_many("PUT", self.pool, 201, self.pool_body(), {"properties": self.pool_properties()})
-        yield self.read_many("GET", self.pool, 404, self.missing_pool())
-        yield self.read_many("GET", self.cluster, 403, self.forbidden())
-        yield self.read_many("PUT", self.pool, 403, self.forbidden_by_policy())
-        yield self.read_many("GET", self.operation, 200, self.failed_operation())
-        yield self.read_many("POST", f"{self.cluster}/listClusterUserCredential", 200, self.credentials())
-        yield self.read_many("POST", f"{self.cluster}/runCommand", 202, self.run_command(), self.command())
-        yield self.read_many("PUT", f"{self.group}/providers/Microsoft.Insights/dataCollectionRules/{self.it['rule']}",
+        yield self.exchange("GET", self.cluster, 200, self.cluster_body())
+        yield self.exchange("PUT", self.pool, 201, self.pool_body(), {"properties": self.pool_properties()})
+        yield self.exchange("GET", self.pool, 404, self.missing_pool())
+        yield self.exchange("GET", self.cluster, 403, self.forbidden())
+        yield self.exchange("PUT", self.pool, 403, self.forbidden_by_policy())
+        yield self.exchange("GET", self.operation, 200, self.failed_operation())
+        yield self.exchange("POST", f"{self.cluster}/listClusterUserCredential", 200, self.credentials())
+        yield self.exchange("POST", f"{self.cluster}/runCommand", 202, self.run_command(), self.command())
+        yield self.exchange("PUT", f"{self.group}/providers/Microsoft.Insights/dataCollectionRules/{self.it['rule']}",
                             200, self.rule())  # fmt: skip
-        yield self.read_many("GET", "/subscriptions", 200, self.subscriptions())
-        yield self.read_many("GET", f"{self.subscription}/{AKS}", 200, self.provider())
+        yield self.exchange("GET", "/subscriptions", 200, self.subscriptions())
+        yield self.exchange("GET", f"{self.subscription}/{AKS}", 200, self.provider())
 
-    def read_many(self, method: str, path: str, status: int, answer: Any, sent: Any = None) -> Json:
+    def exchange(self, method: str, path: str, status: int, answer: Any, sent: Any = None) -> Json:
         url = f"{HOST}{self.operation}?api-version=2025-03-01&t=638973&c={self.it['key']}&s=a-{self.it['token']}&h=x"
         return {
             "method": method,
@@ -432,7 +432,7 @@ def test_a_secret_survives_at_no_place(it: dict[str, str], secret: str, data: st
 def test_what_stands_in_an_unknown_field_is_not_told(it: dict[str, str], text: str, data: st.DataObject) -> None:
     assume(not redaction._PLAIN.fullmatch(text) and any(char.isalnum() for char in text))
     answer = {"properties": {"unheardOf": text, "new": {"list": [text, {"inner": text}]}}}
-    shown = redacted(Azure(it).read_many("GET", Azure(it).pool, 200, answer), Names())["response_body"]["properties"]
+    shown = redacted(Azure(it).exchange("GET", Azure(it).pool, 200, answer), Names())["response_body"]["properties"]
     assert {shown["unheardOf"], shown["new"]["list"][0], shown["new"]["list"][1]["inner"]} != {text}
     assert re.fullmatch(
         r"(?:text|host|user|address|hex\d+)-\d+|0*\d+|REDACTED|[0-9-]{36}|\S+://\S*|/.*", shown["unheardOf"]
@@ -444,13 +444,13 @@ def test_what_stands_in_an_unknown_field_is_not_told(it: dict[str, str], text: s
 def test_a_name_has_one_stand_in_throughout(it: dict[str, str]) -> None:
     azure = Azure(it)
     one = Names()
-    first = redacted(azure.read_many("PUT", azure.pool, 201, azure.pool_body()), one)
+    first = redacted(azure.exchange("PUT", azure.pool, 201, azure.pool_body()), one)
     again = Names(json.loads(json.dumps(one.state())))  # as another process goes on
-    assert redacted(azure.read_many("PUT", azure.pool, 201, azure.pool_body()), again) == first
+    assert redacted(azure.exchange("PUT", azure.pool, 201, azure.pool_body()), again) == first
     assert not again.grown
     body = first["response_body"]
     assert body["id"].split("/")[-1] == body["name"] == first["url"].partition("?")[0].split("/")[-1] == "pool-1"
-    message = redacted(azure.read_many("GET", azure.pool, 404, azure.missing_pool()), again)["response_body"]["message"]
+    message = redacted(azure.exchange("GET", azure.pool, 404, azure.missing_pool()), again)["response_body"]["message"]
     assert message == (
         "Could not find the agentpool: pool-1 in subscription: 00000000-0000-0000-0000-000000000001, "
         "resourceGroup: group-1, resourceName: cluster-1."
@@ -460,7 +460,7 @@ def test_a_name_has_one_stand_in_throughout(it: dict[str, str]) -> None:
 def test_what_a_recording_is_compared_by_stays() -> None:
     azure = Azure(PLAINLY)
     names_of_recording = Names()
-    shown = redacted(azure.read_many("PUT", azure.pool, 201, azure.pool_body()), names_of_recording)
+    shown = redacted(azure.exchange("PUT", azure.pool, 201, azure.pool_body()), names_of_recording)
     properties = shown["response_body"]["properties"]
     kept = ("count", "vmSize", "mode", "enableAutoScaling", "spotMaxPrice", "availabilityZones", "nodeImageVersion",
             "currentOrchestratorVersion", "provisioningState", "powerState", "upgradeSettings")  # fmt: skip
@@ -488,14 +488,14 @@ def test_what_a_recording_is_compared_by_stays() -> None:
     assert headers["Azure-AsyncOperation"].endswith("?api-version=2025-03-01&t=638973&c=REDACTED&s=REDACTED&h=REDACTED")
     assert headers["Set-Cookie"] == shown["request_headers"]["Authorization"] == REDACTED
     assert shown["request_headers"]["User-Agent"] == "ansible-aks.gpu"
-    cluster = redacted(azure.read_many("GET", azure.cluster, 200, azure.cluster_body()), names_of_recording)
+    cluster = redacted(azure.exchange("GET", azure.cluster, 200, azure.cluster_body()), names_of_recording)
     assert cluster["response_body"]["properties"]["kubernetesVersion"] == "1.32"
     assert cluster["response_body"]["properties"]["networkProfile"]["networkPlugin"] == "azure"
     assert cluster["response_body"]["properties"]["somethingNew"]["since"] == "2025-10-28T09:07:48.3685935Z"
     assert cluster["response_body"]["sku"] == {"name": "Base", "tier": "Free"}
-    provider = azure.read_many("GET", f"{azure.subscription}/{AKS}", 200, azure.provider())
+    provider = azure.exchange("GET", f"{azure.subscription}/{AKS}", 200, azure.provider())
     assert redacted(provider, names_of_recording)["response_body"]["resourceTypes"] == azure.provider()["resourceTypes"]
-    operation = redacted(azure.read_many("GET", azure.operation, 200, azure.failed_operation()), names_of_recording)
+    operation = redacted(azure.exchange("GET", azure.operation, 200, azure.failed_operation()), names_of_recording)
     assert operation["response_body"]["error"]["message"].startswith(
         'VMSSAgentPoolReconciler retry failed: {"code":"PodDrainFailure","message":"node text-'
     )
@@ -527,7 +527,7 @@ def test_a_name_that_looks_like_a_word_of_azures_is_a_name(name: str) -> None:
     path = f"/subscriptions/{uuid.UUID(int=7)}/resourceGroups/{name}"
     message = f"Resource group '{name}' could not be found; {name} is missing in {path}, resourceGroup: {name}."
     answer = {"error": {"code": "ResourceGroupNotFound", "message": message}}
-    entry = {**Azure(PLAINLY).read_many("GET", "", 404, answer), "url": f"{HOST}{path}?api-version=2025-04-01"}
+    entry = {**Azure(PLAINLY).exchange("GET", "", 404, answer), "url": f"{HOST}{path}?api-version=2025-04-01"}
     shown = redacted(entry, Names())
     assert list(shown["response_body"]) == ["error"]
     guid = "00000000-0000-0000-0000-000000000001"
@@ -539,7 +539,7 @@ def test_a_name_that_looks_like_a_word_of_azures_is_a_name(name: str) -> None:
 
 @pytest.mark.parametrize("body", ["<html>Proxy of Contoso</html>", "Contoso"])
 def test_what_is_not_json_is_not_told(body: str) -> None:
-    entry = Azure(PLAINLY).read_many("GET", "/x", 502, body)
+    entry = Azure(PLAINLY).exchange("GET", "/x", 502, body)
     assert redacted(entry, Names())["response_body"] == f"REDACTED: {len(body)} characters that are not JSON"
 
 
