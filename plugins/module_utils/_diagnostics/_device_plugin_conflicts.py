@@ -241,7 +241,7 @@ def operator_problems(seen: GpuNodes, namespace: str) -> list[str]:
     conflicting = [
         node["name"]
         for node in seen["nodes"]
-        if str((node.get("labels") or {}).get(OPERANDS_LABEL, "")).lower() != "false"
+        if (node.get("labels") or {}).get(OPERANDS_LABEL) != "false"
         and (node["gpus_from"] in ("managed", "node") or (node["daemon_sets"] and not _is_served(node, namespace)))
     ]
     if not conflicting:

@@ -260,6 +260,7 @@ def operator(name: str, there: dict[str, Any], *, own: bool = False, left: str =
         pytest.param(found(node("other", None, THEIRS)), "", True, id="somebody's DaemonSet, not yet running"),
         pytest.param(found(SERVED), "", False, id="its own"),
         pytest.param(found(node("other", "managed", **{LABEL: "false"})), "", False, id="kept off by the label"),
+        pytest.param(found(node("other", "managed", **{LABEL: "False"})), "", True, id="another value of the label"),
         pytest.param(found(node("other", "managed")), "left as it is", False, id="somebody else's operator"),
     ],
 )
