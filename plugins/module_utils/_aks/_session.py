@@ -51,7 +51,7 @@ def plan_in_cluster(task: Task, plan: Callable[[Task, Connect], Plan]) -> Plan:
     """
     params = task.params
     if params["kubeconfig"] or params["host"] or not params["cluster_name"]:
-        return _planned(task, plan)
+        return plan(task, partial(connect_to_cluster, task))
     # Only here: a task with a kubeconfig does not pay for Azure's libraries.
     from ansible_collections.aks.gpu.plugins.module_utils._aks._credentials import source_of
     from ansible_collections.aks.gpu.plugins.module_utils._aks._kubeconfig_plan import for_one_task
@@ -69,12 +69,9 @@ def plan_in_cluster(task: Task, plan: Callable[[Task, Connect], Plan]) -> Plan:
         wait_timeout=None,
     )
     kubeconfig, keep = for_one_task(asked, source_of(asked))
-    planned = _planned(task.with_options(kubeconfig=kubeconfig), plan)
+    task = task.with_options(kubeconfig=kubeconfig)
+    planned = plan(task, partial(connect_to_cluster, task))
     return planned if keep is None else replace(planned, apply=partial(_carry_out, keep, planned))
-
-
-def _planned(task: Task, plan: Callable[[Task, Connect], Plan]) -> Plan:
-    return plan(task, partial(connect_to_cluster, task))
 
 
 def connect_to_cluster(task: Task) -> Client:

@@ -81,7 +81,7 @@ class ServiceClient:
         deadline: Shared by everything that the task does.
         progress: Told about every wait.
         ca_bundle: A file of certificates to trust instead of the system's, or None.
-        patience: What else is special about the service: keywords of ``Patience``.
+        patience: What else is special about the service: keywords of ``RetryBudget``.
     """
 
     def __init__(

@@ -36,11 +36,11 @@ from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._helm import 
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._access import parse_time
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._client import Connect
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._errors import KubernetesError
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._manifest_objects import is_own
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._ownership import (
-    CREATED_BY_ANNOTATION,
     RUN_ANNOTATION,
 )
-from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import ResourceType, place_problems
+from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._paths import CONFIG_MAP, ResourceType, place_problems
 from ansible_collections.aks.gpu.plugins.module_utils._kubernetes._resources import METADATA_TYPE, Resources, describe
 
 GPU_OPERATOR_ARGUMENTS = CLUSTER_ARGUMENTS.merge(
@@ -62,7 +62,6 @@ GPU_OPERATOR_ARGUMENTS = CLUSTER_ARGUMENTS.merge(
 )
 
 
-CONFIG_MAP_TYPE = ResourceType("v1", "ConfigMap", "configmaps", True)
 SECRET = ResourceType("v1", "Secret", "secrets", True)
 DEPLOYMENT = ResourceType("apps/v1", "Deployment", "deployments", True)
 CLUSTER_POLICY = ResourceType("nvidia.com/v1", "ClusterPolicy", "clusterpolicies", False)
@@ -229,9 +228,9 @@ def look(resources: Resources, namespace: str, name: str, params: Mapping[str, A
     Raises:
         KubernetesError: Something can't be read, so that it isn't known whether there is an operator.
     """
-    mark = resources.get(CONFIG_MAP_TYPE, namespace, f"aks-gpu-{name}")
+    mark = resources.get(CONFIG_MAP, namespace, f"aks-gpu-{name}")
     noted = (mark["metadata"].get("annotations") or {}) if mark else {}
-    own = CREATED_BY_ANNOTATION in noted
+    own = is_own(mark)
     every = resources.items(DEPLOYMENT, label_selector=OPERATOR_SELECTOR)
     theirs = [each for each in every if not (own and each["metadata"]["namespace"] == namespace)]
     return InstalledOperator(
@@ -258,7 +257,7 @@ def _object_names(resources: Resources, kind: ResourceType) -> tuple[str, ...]:
 def _status(resources: Resources, namespace: str, name: str) -> str | None:
     """Returns the status of the newest revision by the labels of what Helm keeps; its content is not read."""
     revisions: list[tuple[int, str]] = []
-    for kind in (SECRET, CONFIG_MAP_TYPE):
+    for kind in (SECRET, CONFIG_MAP):
         query = {"labelSelector": f"owner=helm,name={name}", "limit": 500}
         try:
             page = resources.client.request("GET", kind.path(namespace), query=query, accept=METADATA_TYPE)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.aks.gpu.plugins.module_utils._ansible._errors import Failure
+from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._pods import container_statuses
 from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._problems import Permanence, Problem
 from ansible_collections.aks.gpu.plugins.module_utils._diagnostics._workload_log import WorkloadLog
 
@@ -183,6 +184,7 @@ def main_container(pod: dict[str, Any]) -> str:
 
 
 def requests_gpu(container: dict[str, Any]) -> bool:
+    """Returns whether a container asks for a GPU."""
     resources = container.get("resources") or {}
     amounts = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
     named = any(
@@ -198,14 +200,9 @@ def containers_of(pod: dict[str, Any]) -> list[str]:
     return [str(each["name"]) for each in [*(spec.get("initContainers") or []), *spec["containers"]]]
 
 
-def _all_container_statuses(pod: dict[str, Any]) -> list[dict[str, Any]]:
-    status = pod.get("status") or {}
-    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
-
-
 def log_key(pod: dict[str, Any], container: str) -> str | None:
     """Returns what names the log of a container's last start; None when it has not been started."""
-    for status in _all_container_statuses(pod):
+    for status in container_statuses(pod.get("status") or {}):
         if status["name"] == container:
             state = status.get("state") or {}
             if "running" in state or "terminated" in state or (status.get("lastState") or {}).get("terminated"):
@@ -216,5 +213,5 @@ def log_key(pod: dict[str, Any], container: str) -> str | None:
 def is_running(pod: dict[str, Any], container: str) -> bool:
     return any(
         status["name"] == container and "running" in (status.get("state") or {})
-        for status in _all_container_statuses(pod)
+        for status in container_statuses(pod.get("status") or {})
     )

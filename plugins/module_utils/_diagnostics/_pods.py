@@ -39,7 +39,7 @@ def pod_problems(pod: dict[str, Any], events: Iterable[dict[str, Any]] = ()) -> 
     if phase == "Pending":
         problems += _unscheduled(subject, status)
     if phase != "Succeeded":
-        for container in _container_statuses(status):
+        for container in container_statuses(status):
             problems += _container_problems(subject, pod, container)
     if phase == "Pending" and not problems:
         problems += _from_events(subject, pod, events)
@@ -113,7 +113,7 @@ def is_over(pod: dict[str, Any]) -> bool:
 
 def terminations(pod: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields the containers that ended, with the ``terminated`` state of the last time."""
-    for container in _container_statuses(pod.get("status") or {}):
+    for container in container_statuses(pod.get("status") or {}):
         for state in ("state", "lastState"):
             ended = (container.get(state) or {}).get("terminated")
             if ended:
@@ -121,7 +121,8 @@ def terminations(pod: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
                 break
 
 
-def _container_statuses(status: dict[str, Any]) -> list[dict[str, Any]]:
+def container_statuses(status: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns the statuses of all containers in the status of a Pod, those of init containers first."""
     return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
 
 

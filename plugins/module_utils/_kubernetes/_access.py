@@ -6,7 +6,7 @@
 
 Kubeconfigs are read here, not by the loader of the package ``kubernetes``: it turns a failed exec plugin, such as
 kubelogin, into a log line and goes on unauthenticated, waits for one without a limit, and leaves a client key's
-temporary file to an exit handler that forked workers never run. ``_door`` fills a ``Configuration`` from what is found.
+temporary file to an exit handler that forked workers never run. ``_http`` fills a ``Configuration`` from what is found.
 Formats: https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/ and
 https://kubernetes.io/docs/reference/config-api/client-authentication.v1/
 """

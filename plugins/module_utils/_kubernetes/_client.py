@@ -68,7 +68,7 @@ class Client:
 
     def __init__(self, access: Access) -> None:
         self.access = access
-        self._door = HttpTransport(access)
+        self._transport = HttpTransport(access)
 
     def get(self, path: str, **query: Any) -> dict[str, Any]:
         """Returns the object at a path.
@@ -204,7 +204,7 @@ class Client:
         self, method: str, target: str, headers: dict[str, str], body: Any, read_seconds: float, *, stream: bool
     ) -> ApiResponse:
         """Sends a request once; another transport replaces this."""
-        return self._door.send(method, target, headers, body, read_seconds, stream=stream)
+        return self._transport.send(method, target, headers, body, read_seconds, stream=stream)
 
 
 def target_of(path: str, query: dict[str, Any] | None) -> str:

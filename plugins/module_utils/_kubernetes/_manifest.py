@@ -398,9 +398,7 @@ class _ManifestWork:
         step.live = self.resources.get(step.served_kind, metadata.get("namespace"), metadata["name"])
         if step.live is None:
             return
-        if self.task.params["only_created_by_us"] and CREATED_BY_ANNOTATION not in (
-            step.live["metadata"].get("annotations") or {}
-        ):
+        if self.task.params["only_created_by_us"] and not is_own(step.live):
             step.action, step.reason = "left", "it was not created by aks.gpu"
             return
         kept = why_kept((step.live["metadata"].get("annotations") or {}).get(RUN_ANNOTATION), self.task.params)

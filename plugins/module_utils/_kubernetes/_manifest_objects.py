@@ -169,6 +169,7 @@ def is_immutable(error: KubernetesError) -> bool:
 
 
 def is_own(live: dict[str, Any] | None) -> bool:
+    """Returns whether this collection created an object."""
     return live is not None and CREATED_BY_ANNOTATION in (live["metadata"].get("annotations") or {})
 
 

@@ -39,6 +39,12 @@ from ansible_collections.aks.gpu.plugins.module_utils._node_pool._plan import (
 
 
 def plan_absent(task: Task, access: NodePoolClient) -> Plan:
+    """Plans the removal of a node pool.
+
+    Args:
+        task: Its options are those of the module ``node_pool``.
+        access: The pool.
+    """
     limit_of_task(task.params)
     current = access.get_cached()
     if current is None:

@@ -116,7 +116,7 @@ class NodePoolClient:
         return found
 
     def get_cached(self) -> Pool | None:
-        """Returns the pool as the run's snapshot shows it (a ``Glimpse``), else as ``read`` does."""
+        """Returns the pool from the run's cache of clusters (a ``CachedResource``), else as ``read`` does."""
         shown = self._shown(self.session.since)
         return self.read() if shown is None else shown.pool
 

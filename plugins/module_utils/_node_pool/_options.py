@@ -7,39 +7,15 @@
 from __future__ import annotations
 
 VM_SIZE = ("vm_size",)
-
-
 TAINTS = ("node_taints",)
-
-
 LABELS = ("node_labels",)
-
-
 MODE = ("mode",)
-
-
 ZONES = ("availability_zones",)
-
-
 PRIORITY = ("scale_set_priority",)
-
-
 EVICTION = ("scale_set_eviction_policy",)
-
-
 PRICE = ("spot_max_price",)
-
-
 MIG = ("gpu_instance_profile",)
-
-
 OS_SKU = ("os_sku",)
-
-
 SUBNET = ("vnet_subnet_id",)
-
-
 POD_SUBNET = ("pod_subnet_id",)
-
-
 MAX_PODS = ("max_pods",)
